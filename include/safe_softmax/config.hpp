@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// Compiler and instruction set, asked once. Every other `#if` on the platform lives in simd/.
+
+/// Inlined even at -O0: no out-of-line copy exists that the linker could share between objects built for
+/// different instruction sets.
+#if defined(_MSC_VER) && !defined(__clang__)
+#define SMX_ALWAYS_INLINE __forceinline
+#else
+#define SMX_ALWAYS_INLINE inline __attribute__((always_inline))
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define SMX_NOINLINE __declspec(noinline)
+#else
+#define SMX_NOINLINE __attribute__((noinline))
+#endif
+
+#if defined(__cpp_exceptions) || (defined(_MSC_VER) && defined(_CPPUNWIND))
+#define SMX_EXCEPTIONS 1
+#else
+#define SMX_EXCEPTIONS 0
+#endif
+
+/// 1 where a*b+c with one rounding is one instruction.
+#if defined(__FMA__) || defined(__aarch64__) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMAF) || \
+    defined(__s390x__) || defined(__powerpc64__) || (defined(__riscv_flen) && __riscv_flen >= 64) ||      \
+    (defined(_MSC_VER) && defined(__AVX2__))
+#define SMX_FUSED 1
+#else
+#define SMX_FUSED 0
+#endif
+
+/// 1 where the compiler may assume that no NaN and no infinity exists.
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#define SMX_FINITE_MATH 1
+#else
+#define SMX_FINITE_MATH 0
+#endif
+
+#if !defined(SMX_NO_XSIMD) && defined(__has_include)
+#if __has_include(<xsimd/xsimd.hpp>)
+#define SMX_XSIMD 1
+#endif
+#endif
+#if !defined(SMX_XSIMD)
+#define SMX_XSIMD 0
+#endif
+
+// What the compiler was allowed to use names the inline namespace of every function template, so that objects
+// built with different flags can be linked into one program: each keeps the code it was compiled to.
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#if defined(__AVX512BF16__)
+#define SMX_ABI_ISA avx512bf16
+#else
+#define SMX_ABI_ISA avx512
+#endif
+#elif defined(__AVX2__)
+#define SMX_ABI_ISA avx2
+#elif defined(__AVX__)
+#define SMX_ABI_ISA avx
+#elif defined(__SSE4_1__)
+#define SMX_ABI_ISA sse4
+#elif defined(__SSSE3__)
+#define SMX_ABI_ISA ssse3
+#else
+#define SMX_ABI_ISA base
+#endif
+#if SMX_FUSED
+#define SMX_ABI_FMA _fma
+#else
+#define SMX_ABI_FMA
+#endif
+#if defined(__F16C__)
+#define SMX_ABI_F16C _f16c
+#else
+#define SMX_ABI_F16C
+#endif
+#if SMX_FINITE_MATH
+#define SMX_ABI_MATH _finite
+#elif defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__)
+#define SMX_ABI_MATH _fast
+#else
+#define SMX_ABI_MATH
+#endif
+#if SMX_EXCEPTIONS
+#define SMX_ABI_EXCEPTIONS
+#else
+#define SMX_ABI_EXCEPTIONS _noexcept
+#endif
+#if SMX_XSIMD
+#define SMX_ABI_BACKEND _xsimd
+#else
+#define SMX_ABI_BACKEND _scalar
+#endif
+#define SMX_ABI_JOIN_(a, b, c, d, e, f) a##b##c##d##e##f
+#define SMX_ABI_JOIN(a, b, c, d, e, f) SMX_ABI_JOIN_(a, b, c, d, e, f)
+#define SMX_ABI \
+    SMX_ABI_JOIN(SMX_ABI_ISA, SMX_ABI_FMA, SMX_ABI_F16C, SMX_ABI_MATH, SMX_ABI_EXCEPTIONS, SMX_ABI_BACKEND)

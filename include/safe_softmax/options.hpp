@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cstddef>
+
+namespace smx {
+
+/// What rows without a proper answer give; `x` below is the logit times the scale.
+///
+/// | row                 | safe                                   | ieee    |
+/// | ------------------- | -------------------------------------- | ------- |
+/// | all -inf            | all +0 (log_softmax: all -inf)         | all NaN |
+/// | +inf k times        | 1/k there, +0 elsewhere (log: -log k, -inf) | all NaN |
+///
+/// `ieee` is what torch.softmax, jax.nn.softmax and scipy.special.softmax return. A NaN in the row makes the whole row
+/// NaN in both.
+enum class special_values { safe, ieee };
+
+/// How a softmax is taken; an aggregate: `{.axis = 1, .scale = 0.125}`.
+struct softmax_options {
+    std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back, as in NumPy
+    double scale = 1.0;        ///< the logits are multiplied by it: 1/temperature, 1/sqrt(d_k); -1 gives softmin
+    special_values special = special_values::safe;
+};
+
+}  // namespace smx

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/config.hpp>
+
+#include <cstddef>
+#include <type_traits>
+
+namespace smx {
+
+/// `size` elements, `stride` elements apart, of memory that somebody else owns: a column of a matrix, a row read
+/// backwards (negative stride, `data` pointing at the last element), one value seen many times (stride 0, input only).
+template <class T>
+class strided_span {
+public:
+    using element_type = T;
+    using value_type = std::remove_cv_t<T>;
+
+    SMX_ALWAYS_INLINE constexpr strided_span(T* data, std::size_t size, std::ptrdiff_t stride) noexcept
+        : data_(data), size_(size), stride_(stride) {}
+
+    /// From elements that may be written to elements that may only be read.
+    template <class U>
+        requires std::is_same_v<const U, T>
+    SMX_ALWAYS_INLINE constexpr strided_span(strided_span<U> other) noexcept
+        : data_(other.data()), size_(other.size()), stride_(other.stride()) {}
+
+    SMX_ALWAYS_INLINE constexpr T* data() const noexcept { return data_; }
+    SMX_ALWAYS_INLINE constexpr std::size_t size() const noexcept { return size_; }
+    SMX_ALWAYS_INLINE constexpr std::ptrdiff_t stride() const noexcept { return stride_; }
+    SMX_ALWAYS_INLINE constexpr bool empty() const noexcept { return size_ == 0; }
+    SMX_ALWAYS_INLINE constexpr T& operator[](std::size_t i) const noexcept {
+        return data_[static_cast<std::ptrdiff_t>(i) * stride_];
+    }
+
+private:
+    T* data_;
+    std::size_t size_;
+    std::ptrdiff_t stride_;
+};
+
+}  // namespace smx

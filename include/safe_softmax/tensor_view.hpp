@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/config.hpp>
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <type_traits>
+
+namespace smx {
+
+/// An N-dimensional array in memory that somebody else owns: row-major, or with one stride per axis, in elements.
+///
+///     smx::tensor_view batch(logits.data(), {64, 32000});                      // row-major
+///     smx::tensor_view<float, 2> transposed(data, {cols, rows}, {1, cols});     // any strides, negative ones too
+///
+/// `data` points at the element with all indices 0.
+template <class T, std::size_t Rank>
+class tensor_view {
+    static_assert(Rank >= 1, "a tensor_view has at least one axis");
+
+public:
+    using element_type = T;
+    using value_type = std::remove_cv_t<T>;
+
+    template <std::integral I>
+    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const I (&extents)[Rank]) noexcept : data_(data) {
+        for (std::size_t d = 0; d < Rank; ++d) extents_[d] = static_cast<std::size_t>(extents[d]);
+        row_major();
+    }
+
+    template <std::integral I, std::integral J>
+    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const I (&extents)[Rank], const J (&strides)[Rank]) noexcept
+        : data_(data) {
+        for (std::size_t d = 0; d < Rank; ++d) {
+            extents_[d] = static_cast<std::size_t>(extents[d]);
+            strides_[d] = static_cast<std::ptrdiff_t>(strides[d]);
+        }
+    }
+
+    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const std::array<std::size_t, Rank>& extents) noexcept
+        : data_(data), extents_(extents) {
+        row_major();
+    }
+
+    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const std::array<std::size_t, Rank>& extents,
+                                            const std::array<std::ptrdiff_t, Rank>& strides) noexcept
+        : data_(data), extents_(extents), strides_(strides) {}
+
+    /// From elements that may be written to elements that may only be read.
+    template <class U>
+        requires std::is_same_v<const U, T>
+    SMX_ALWAYS_INLINE constexpr tensor_view(const tensor_view<U, Rank>& other) noexcept
+        : data_(other.data()), extents_(other.extents()), strides_(other.strides()) {}
+
+    SMX_ALWAYS_INLINE static constexpr std::size_t rank() noexcept { return Rank; }
+    SMX_ALWAYS_INLINE constexpr T* data() const noexcept { return data_; }
+    SMX_ALWAYS_INLINE constexpr std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
+    SMX_ALWAYS_INLINE constexpr std::ptrdiff_t stride(std::size_t axis) const noexcept { return strides_[axis]; }
+    SMX_ALWAYS_INLINE constexpr const std::array<std::size_t, Rank>& extents() const noexcept { return extents_; }
+    SMX_ALWAYS_INLINE constexpr const std::array<std::ptrdiff_t, Rank>& strides() const noexcept { return strides_; }
+
+    template <std::integral... I>
+        requires(sizeof...(I) == Rank)
+    SMX_ALWAYS_INLINE constexpr T& operator()(I... index) const noexcept {
+        const std::ptrdiff_t indices[] = {static_cast<std::ptrdiff_t>(index)...};
+        std::ptrdiff_t offset = 0;
+        for (std::size_t d = 0; d < Rank; ++d) offset += indices[d] * strides_[d];
+        return data_[offset];
+    }
+
+private:
+    SMX_ALWAYS_INLINE constexpr void row_major() noexcept {
+        std::size_t stride = 1;
+        for (std::size_t d = Rank; d-- > 0;) {
+            strides_[d] = static_cast<std::ptrdiff_t>(stride);
+            stride *= extents_[d] == 0 ? 1 : extents_[d];
+        }
+    }
+
+    T* data_;
+    std::array<std::size_t, Rank> extents_{};
+    std::array<std::ptrdiff_t, Rank> strides_{};
+};
+
+template <class T, std::integral I, std::size_t Rank>
+tensor_view(T*, const I (&)[Rank]) -> tensor_view<T, Rank>;
+template <class T, std::integral I, std::integral J, std::size_t Rank>
+tensor_view(T*, const I (&)[Rank], const J (&)[Rank]) -> tensor_view<T, Rank>;
+
+}  // namespace smx
