@@ -1,0 +1,47 @@
+include(CheckCXXSourceCompiles)
+
+# smx_add_subjects(<target> <source>): compiles `source` into `target` once per instruction set and backend, each time
+# with SMX_SUBJECT=<name>. The names reach the program in a generated subject_list.hpp, as
+# SMX_SUBJECT_LIST(X): X(name) X(name) …
+#
+# Of an inline function that several objects share the linker keeps the first copy, and that one has to run everywhere:
+# hence static libraries, which come after the program's own objects, and the smallest instruction set first.
+function(smx_add_subjects target source)
+  set(names "")
+  smx_add_subject(scalar_base -DSMX_NO_XSIMD)
+  smx_add_subject(xsimd_base)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64|i[3-6]86|x86)$")
+    # Contraction differs between the two backends on purpose: it must not change a bit.
+    set(avx2 -mavx2 -mfma -mf16c)
+    set(avx512 -march=x86-64-v4)
+    smx_add_subject(scalar_avx2 ${avx2} -ffp-contract=off -DSMX_NO_XSIMD)
+    smx_add_subject(xsimd_avx2 ${avx2} -ffp-contract=fast)
+    smx_add_subject(scalar_avx512 ${avx512} -ffp-contract=off -DSMX_NO_XSIMD)
+    smx_add_subject(xsimd_avx512 ${avx512} -ffp-contract=fast)
+    smx_add_subject(xsimd_avx512bf16 ${avx512} -mavx512bf16 -ffp-contract=fast)
+  endif()
+
+  list(TRANSFORM names REPLACE "(.+)" "X(\\1)")
+  list(JOIN names " " names)
+  file(CONFIGURE OUTPUT "${target}_subjects/subject_list.hpp" CONTENT "#define SMX_SUBJECT_LIST(X) ${names}\n")
+  target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_BINARY_DIR}/${target}_subjects")
+endfunction()
+
+# One build of the source. Left out, and said so, where the compiler refuses the flags; without xsimd there is none of it.
+macro(smx_add_subject name)
+  set(flags ${ARGN})
+  if(SMX_WITH_XSIMD OR NOT "${name}" MATCHES "^xsimd_")
+    string(JOIN " " CMAKE_REQUIRED_FLAGS ${flags})
+    check_cxx_source_compiles("int main() {}" SMX_COMPILES_${name})
+    if(SMX_COMPILES_${name})
+      add_library(${target}_${name} STATIC ${source})
+      target_compile_definitions(${target}_${name} PRIVATE SMX_SUBJECT=${name})
+      target_compile_options(${target}_${name} PRIVATE ${flags})
+      target_link_libraries(${target}_${name} PRIVATE safe_softmax smx_warnings)
+      target_link_libraries(${target} PRIVATE ${target}_${name})
+      list(APPEND names ${name})
+    else()
+      message(STATUS "${target}: without ${name}, whose flags the compiler refuses")
+    endif()
+  endif()
+endmacro()
