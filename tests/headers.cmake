@@ -1,0 +1,20 @@
+# Every header compiles alone, and twice in one file. Linked together, they show that nothing in them is defined twice:
+# each is in its own object, and all of them are in two more.
+set(include_dir "${PROJECT_SOURCE_DIR}/include")
+file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${include_dir}" "${include_dir}/*.hpp")
+set(all "")
+set(sources "")
+foreach(header IN LISTS headers)
+  string(MAKE_C_IDENTIFIER "${header}" name)
+  file(CONFIGURE OUTPUT "headers/${name}.cpp" CONTENT "#include <${header}>\n#include <${header}>\n")
+  list(APPEND sources "${CMAKE_CURRENT_BINARY_DIR}/headers/${name}.cpp")
+  string(APPEND all "#include <${header}>\n")
+endforeach()
+file(CONFIGURE OUTPUT headers/all_of_them.cpp CONTENT "${all}")
+file(CONFIGURE OUTPUT headers/all_and_main.cpp CONTENT "${all}int main() {}\n")
+
+add_executable(headers_alone ${sources} "${CMAKE_CURRENT_BINARY_DIR}/headers/all_of_them.cpp"
+                             "${CMAKE_CURRENT_BINARY_DIR}/headers/all_and_main.cpp")
+target_link_libraries(headers_alone PRIVATE safe_softmax smx_warnings)
+target_compile_options(headers_alone PRIVATE $<$<NOT:$<CXX_COMPILER_ID:MSVC>>:-Werror>)
+add_test(NAME headers_alone COMMAND headers_alone)
