@@ -2,7 +2,8 @@
 # unless SMX_FETCH_DEPENDENCIES is off.
 include(FetchContent)
 
-# Warnings in other people's headers are not ours to mend.
+# Warnings in other people's headers are not ours to mend. (It has to stand before URL: CMake 3.25 appends it to the
+# last argument.)
 if(CMAKE_VERSION VERSION_GREATER_EQUAL 3.25)
   set(smx_fetch_system SYSTEM)
 endif()
@@ -12,14 +13,12 @@ FetchContent_Declare(xsimd
   URL https://github.com/xtensor-stack/xsimd/archive/refs/tags/14.3.0.tar.gz
   URL_HASH SHA256=b3d50e7a73fbf4642ceef30131c93414901d69eee41c2a5302db650b03e2c792
   SOURCE_SUBDIR include)
-FetchContent_Declare(googletest
+FetchContent_Declare(googletest ${smx_fetch_system}
   URL https://github.com/google/googletest/archive/refs/tags/v1.17.0.tar.gz
-  URL_HASH SHA256=65fab701d9829d38cb77c14acdc431d2108bfdbf8979e40eb8ae567edf10b27c
-  ${smx_fetch_system})
-FetchContent_Declare(benchmark
+  URL_HASH SHA256=65fab701d9829d38cb77c14acdc431d2108bfdbf8979e40eb8ae567edf10b27c)
+FetchContent_Declare(benchmark ${smx_fetch_system}
   URL https://github.com/google/benchmark/archive/refs/tags/v1.9.4.tar.gz
-  URL_HASH SHA256=b334658edd35efcf06a99d9be21e4e93e092bd5f95074c1673d5c8705d95c104
-  ${smx_fetch_system})
+  URL_HASH SHA256=b334658edd35efcf06a99d9be21e4e93e092bd5f95074c1673d5c8705d95c104)
 
 # Says what is about to be downloaded, or stops where that is not allowed.
 function(smx_announce_download name package)
