@@ -25,7 +25,7 @@ public:
         if constexpr (std::is_same_v<A, float>) {
             bits_ = round(value);
         } else {
-            bits_ = round(detail::round_to_odd(static_cast<double>(value)));
+            bits_ = round(vocabulary::round_to_odd(static_cast<double>(value)));
         }
     }
 

@@ -48,7 +48,7 @@ template <>
 inline constexpr element_format format_of<__bf16> = element_format::bfloat16;
 #endif
 
-namespace detail {
+namespace vocabulary {
 
 constexpr std::size_t size_of_format(element_format format) {
     return format == element_format::none ? 0 : format == element_format::binary64 ? 8 : format == element_format::binary32 ? 4 : 2;
@@ -69,11 +69,11 @@ struct storage_of_format<element_format::binary64> { using type = double; };
 template <class T>
 using storage_t = typename storage_of_format<format_of<std::remove_cv_t<T>>>::type;
 
-}  // namespace detail
+}  // namespace vocabulary
 
 /// A type whose values can be logits or probabilities: float, double, float16, bfloat16 and every registered type.
 template <class T>
 concept element = format_of<std::remove_cv_t<T>> != element_format::none && std::is_trivially_copyable_v<T> &&
-                  sizeof(T) == detail::size_of_format(format_of<std::remove_cv_t<T>>);
+                  sizeof(T) == vocabulary::size_of_format(format_of<std::remove_cv_t<T>>);
 
 }  // namespace smx

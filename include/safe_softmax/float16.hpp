@@ -9,7 +9,7 @@
 #include <type_traits>
 
 namespace smx {
-namespace detail {
+namespace vocabulary {
 
 /// The float nearest to x if it is exact, else the neighbour whose last bit is 1 ("round to odd"): rounding that to
 /// a narrower format gives the same as rounding x once.
@@ -28,7 +28,7 @@ SMX_ALWAYS_INLINE constexpr float round_to_odd(double x) noexcept {
     return std::bit_cast<float>(bits);
 }
 
-}  // namespace detail
+}  // namespace vocabulary
 
 /// IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits; a storage type without arithmetic.
 ///
@@ -45,7 +45,7 @@ public:
         if constexpr (std::is_same_v<A, float>) {
             bits_ = round(value);
         } else {
-            bits_ = round(detail::round_to_odd(static_cast<double>(value)));
+            bits_ = round(vocabulary::round_to_odd(static_cast<double>(value)));
         }
     }
 

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/exp.hpp>
+
+#include <bit>
+#include <cstdint>
+#include <limits>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+/// 2^e as a double, for e in [-1022, 1023].
+SMX_ALWAYS_INLINE constexpr double power_of_two(int e) noexcept {
+    return std::bit_cast<double>(static_cast<std::uint64_t>(e + 1023) << 52);
+}
+
+/// floor(log2(x)) for finite x > 0.
+SMX_ALWAYS_INLINE constexpr int exponent_of(double x) noexcept {
+    const std::uint64_t bits = std::bit_cast<std::uint64_t>(x);
+    const int field = static_cast<int>(bits >> 52);
+    return field != 0 ? field - 1023 : -1011 - std::countl_zero(bits);
+}
+
+/// x as head + tail, the head with at most 26 significant bits.
+struct split_double { double head, tail; };
+SMX_ALWAYS_INLINE constexpr split_double split(double x) noexcept {
+    const double head = std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & ~((std::uint64_t(1) << 27) - 1));
+    return {head, x - head};
+}
+
+/// a*b as a sum of two doubles, exactly (barring underflow); without fma, so that every machine has the same bits.
+SMX_ALWAYS_INLINE split_double two_product(double a, double b) noexcept {
+    const double p = fence(a * b);
+    const split_double x = split(a), y = split(b);
+    const double e = fence(fence(x.head * y.head) - p);  // the partial products are exact, so contraction changes nothing
+    return {p, fence(fence(fence(e + x.head * y.tail) + x.tail * y.head) + x.tail * y.tail)};
+}
+
+/// How logits x become scaled logits z = x*scale without overflow, underflow or rounding, for every finite scale.
+///
+/// A row is `plain` if 2^-16 <= scale <= 2^16 and |max z| is moderate: then x*C is formed directly. Every other row takes
+/// x' = ((x*first - offset)*second)*third, all three powers of two (`first` has the sign of the scale), and x'*C with the
+/// C of the remaining factor: |x*first| cannot overflow, and neither can the difference when |scale| < 1.
+template <class T>
+struct scaling {
+    struct factor {
+        scale_parts<T> c;  // 8*log2(e)*value
+        T head, tail;      // value
+        double value, c_whole, c_rest;  // 8*log2(e)*value = c_whole + c_rest
+    };
+    bool plain;
+    bool negative;
+    T first, second, third;
+    factor direct, rest;
+};
+
+template <class T>
+SMX_ALWAYS_INLINE typename scaling<T>::factor scale_factor(double value) noexcept {
+    constexpr double c_head = 0x1.71547652b82fep3, c_tail = 0x1.777d0ffda0d24p-53;  // 8*log2(e)
+    typename scaling<T>::factor f;
+    f.value = value;
+    const split_double product = two_product(value, c_head);
+    f.c_whole = product.head;
+    f.c_rest = fence(product.tail + fence(value * c_tail));
+    f.c.whole = static_cast<T>(f.c_whole);
+    f.head = static_cast<T>(value);
+    f.tail = static_cast<T>(value - static_cast<double>(f.head));
+    if constexpr (SMX_FUSED) {
+        f.c.head = f.c.whole;
+    } else if constexpr (sizeof(T) == 4) {
+        f.c.head = std::bit_cast<float>(std::bit_cast<std::uint32_t>(f.c.whole) & ~0xfffu);
+    } else {
+        f.c.head = split(f.c_whole).head;
+    }
+    f.c.tail = static_cast<T>(fence(fence(f.c_whole - static_cast<double>(f.c.head)) + f.c_rest));
+    return f;
+}
+
+/// scale is finite. Zero counts as the smallest positive number: finite logits become 0, infinite ones stay.
+template <class T>
+inline scaling<T> make_scaling(double scale) noexcept {
+    constexpr bool narrow = sizeof(T) == 4;
+    scaling<T> s;
+    s.negative = scale < 0;
+    const double magnitude = s.negative ? -scale : scale;
+    s.plain = !s.negative && magnitude >= 0x1p-16 && magnitude <= 0x1p16;
+    // Beyond these exponents nothing changes: z is 0 to the last digit, or two different logits are out of reach.
+    constexpr int least = narrow ? -330 : -1074, most = narrow ? 250 : 1023;
+    const bool moderate = magnitude >= 0x1p-16 && magnitude <= 0x1p16;
+    int first = 0, second = 0, third = 0;
+    double rest = 1;
+    if (magnitude == 0) {
+        first = second = third = narrow ? -125 : -1000;
+    } else {
+        int e = exponent_of(magnitude);
+        e = e < least ? least : e > most ? most : e;
+        if (moderate) {
+            first = e < 0 ? -1 : 0;
+        } else {
+            first = e < 0 ? e / 3 : 0;
+            second = (e - first) / 2;
+            third = e - first - second;
+        }
+        const int down = -(first + second + third);  // in two steps: 2^1074 is not a double
+        rest = magnitude * power_of_two(down / 2) * power_of_two(down - down / 2);
+        if (!moderate && rest < 1) rest = 1;
+        if (narrow && rest > 0x1p40) rest = 0x1p40;
+    }
+    s.first = static_cast<T>((s.negative ? -1 : 1) * power_of_two(first));
+    s.second = static_cast<T>(power_of_two(second));
+    s.third = static_cast<T>(power_of_two(third));
+    s.rest = scale_factor<T>(rest);
+    s.direct = s.plain ? scale_factor<T>(scale) : s.rest;
+    return s;
+}
+
+/// What a row's exponentials need to know of the row, from the largest of its logits (times `first` unless plain).
+template <class T>
+struct row_constants {
+    T max;     // the largest logit, or of x*first
+    T offset;  // 0, or max
+    T magic;
+    T k_max;
+    bool general;
+};
+
+template <class T>
+SMX_ALWAYS_INLINE T magnitude_of(T x) noexcept {
+    return x < 0 ? -x : x;
+}
+
+template <class T>
+SMX_ALWAYS_INLINE row_constants<T> constants_of_row(T max, const scaling<T>& s) noexcept {
+    using constants = exp_constants<T>;
+    constexpr T start = constants::round + (8 * constants::bias + term_exponent);
+    row_constants<T> row;
+    row.max = max;
+    row.offset = 0;
+    row.general = !s.plain || !(magnitude_of(max) * s.direct.c.whole < constants::subtract_from);
+    if (!row.general) {
+        row.k_max = fma(max, s.direct.c.whole, constants::round) - constants::round;
+    } else {
+        if (s.plain) row.max *= s.first;
+        T reach = row.max * s.second * s.third;
+        if (!(magnitude_of(reach) * s.rest.c.whole < constants::subtract_from)) {
+            row.offset = row.max;
+            reach = 0;
+        }
+        row.k_max = fma(reach, s.rest.c.whole, constants::round) - constants::round;
+    }
+    row.magic = start - row.k_max;
+    return row;
+}
+
+/// A plain row as a general one: the same terms, to the bit, since `first` and the other factor are powers of two apart.
+template <class T>
+SMX_ALWAYS_INLINE void make_general(row_constants<T>& row, const scaling<T>& s) noexcept {
+    if (row.general) return;
+    row.general = true;
+    row.max *= s.first;
+}
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/batch.hpp>
+#include <safe_softmax/detail/error.hpp>
+#include <safe_softmax/detail/overlap.hpp>
+#include <safe_softmax/detail/special.hpp>
+#include <safe_softmax/view.hpp>
+
+#include <limits>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+using vocabulary::layout;
+
+// From views and options to batches: every check is here, before anything is written.
+
+/// The name of the function and of an argument, for errors.
+struct argument {
+    const char* function;
+    const char* name;
+};
+
+/// Bytes from the lowest to the highest element of a view, which has elements.
+struct byte_range { std::ptrdiff_t below, above; };
+
+template <class T, std::size_t R>
+inline byte_range range_of(const layout<T, R>& v, argument a) {
+    constexpr std::size_t limit = static_cast<std::size_t>((std::numeric_limits<std::ptrdiff_t>::max)());
+    std::size_t elements = 1, below = 0, above = 0;
+    for (std::size_t d = 0; d < R; ++d) {
+        const bool small = v.extent[d] < (std::size_t(1) << 28) && elements < (std::size_t(1) << 28);  // saves a division
+        if (!small && v.extent[d] > limit / sizeof(T) / elements)
+            refuse(a.function, "%s has more elements than memory has bytes: extent %zu of axis %zu times %zu and more", a.name,
+                   v.extent[d], d, elements);
+        elements *= v.extent[d];
+        const std::size_t last = v.extent[d] - 1;
+        const std::size_t stride = v.stride[d] < 0 ? 0 - static_cast<std::size_t>(v.stride[d]) : static_cast<std::size_t>(v.stride[d]);
+        std::size_t& reach = v.stride[d] < 0 ? below : above;
+        const bool near = stride < (std::size_t(1) << 28) && small && reach < (std::size_t(1) << 58);
+        if (!near && last != 0 && (reach > limit / sizeof(T) / 4 || stride > (limit / sizeof(T) / 4 - reach) / last))
+            refuse(a.function, "%s reaches further than memory: stride %td of axis %zu times extent %zu", a.name, v.stride[d], d,
+                   v.extent[d]);
+        reach += stride * last;
+    }
+    return {static_cast<std::ptrdiff_t>(below * sizeof(T)), static_cast<std::ptrdiff_t>((above + 1) * sizeof(T))};
+}
+
+/// Two indices of the output that name the same memory.
+template <class T, std::size_t R>
+inline void check_distinct(const layout<T, R>& out, argument a) {
+    for (std::size_t d = 0; d < R; ++d)
+        if (out.stride[d] == 0 && out.extent[d] > 1)
+            refuse(a.function, "%s has stride 0 in axis %zu, which has %zu elements: they would all be written to one place",
+                   a.name, d, out.extent[d]);
+    // Nested axes are the rule: each step is larger than all that the smaller ones reach together.
+    std::size_t order[R], count = 0;
+    for (std::size_t d = 0; d < R; ++d) {
+        if (out.extent[d] <= 1) continue;
+        std::size_t at = count++;
+        for (; at > 0 && magnitude_of(out.stride[order[at - 1]]) > magnitude_of(out.stride[d]); --at) order[at] = order[at - 1];
+        order[at] = d;
+    }
+    std::ptrdiff_t reach = 0;
+    bool nested = true;
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::ptrdiff_t step = magnitude_of(out.stride[order[i]]);
+        nested = nested && step > reach;
+        reach += step * static_cast<std::ptrdiff_t>(out.extent[order[i]] - 1);
+    }
+    if (nested) return;
+    // The first axis in which two such indices differ is taken by 1 or more, the others by any difference.
+    for (std::size_t first = 0; first < R; ++first) {
+        if (out.extent[first] <= 1) continue;
+        lattice<R> differences;
+        std::ptrdiff_t base = out.stride[first];
+        differences.add(out.stride[first], out.extent[first] - 2);
+        for (std::size_t d = first + 1; d < R; ++d) {
+            if (out.extent[d] == 0) continue;
+            base -= out.stride[d] * static_cast<std::ptrdiff_t>(out.extent[d] - 1);
+            differences.add(out.stride[d], 2 * (out.extent[d] - 1));
+        }
+        if (differences.reaches(base, -1, 1))
+            refuse(a.function, "%s overlaps itself: with stride %td in axis %zu and its other strides, two indices name one element",
+                   a.name, out.stride[first], first);
+    }
+}
+
+/// Whether both views name the very same elements, one by one.
+template <class A, class B, std::size_t R>
+SMX_ALWAYS_INLINE bool same_elements(const layout<A, R>& a, const layout<B, R>& b) noexcept {
+    if (static_cast<const void*>(a.data) != static_cast<const void*>(b.data) || sizeof(A) != sizeof(B)) return false;
+    for (std::size_t d = 0; d < R; ++d)
+        if (a.extent[d] > 1 && a.stride[d] != b.stride[d]) return false;
+    return true;
+}
+
+template <class A, class B, std::size_t R, std::size_t Q>
+inline void check_apart(const layout<A, R>& in, byte_range in_range, const layout<B, Q>& out, byte_range out_range,
+                        const char* function) {
+    const auto a = reinterpret_cast<std::uintptr_t>(in.data), b = reinterpret_cast<std::uintptr_t>(out.data);
+    const auto shift = [](std::uintptr_t address, std::ptrdiff_t by) { return address + static_cast<std::uintptr_t>(by); };
+    if (shift(a, in_range.above) <= shift(b, -out_range.below) || shift(b, out_range.above) <= shift(a, -in_range.below)) return;
+    lattice<R + Q> difference;
+    for (std::size_t d = 0; d < R; ++d) difference.add(in.stride[d] * static_cast<std::ptrdiff_t>(sizeof(A)), in.extent[d] - 1);
+    for (std::size_t d = 0; d < Q; ++d) difference.add(-out.stride[d] * static_cast<std::ptrdiff_t>(sizeof(B)), out.extent[d] - 1);
+    const std::ptrdiff_t base = static_cast<std::ptrdiff_t>(a - b);
+    if (difference.reaches(base, -static_cast<std::ptrdiff_t>(sizeof(A)), static_cast<std::ptrdiff_t>(sizeof(B))))
+        refuse(function, "out (%p) overlaps in (%p) without being the same elements", static_cast<const void*>(out.data),
+               static_cast<const void*>(in.data));
+}
+
+template <std::size_t R, class T>
+inline bool has_elements(const layout<T, R>& v) noexcept {
+    for (std::size_t d = 0; d < R; ++d)
+        if (v.extent[d] == 0) return false;
+    return true;
+}
+
+/// Rank of the view as an axis in [0, R), and the scale, checked.
+template <std::size_t R>
+inline std::size_t checked_axis(const softmax_options& options, argument a) {
+    constexpr std::ptrdiff_t rank = static_cast<std::ptrdiff_t>(R);
+    if (options.axis < -rank || options.axis >= rank)
+        refuse(a.function, "options.axis is %td, but %s has rank %zu: %td to %td are allowed", options.axis, a.name, R, -rank,
+               rank - 1);
+    if (!is_finite(options.scale)) refuse(a.function, "options.scale is %g, but it must be finite", options.scale);
+    return static_cast<std::size_t>(options.axis < 0 ? options.axis + rank : options.axis);
+}
+
+/// The rows of a view and where their results go, as nested loops over batches.
+template <class In, class Out, std::size_t R>
+class row_loops {
+    struct loop { std::size_t extent; std::ptrdiff_t in, out; };
+
+public:
+    SMX_ALWAYS_INLINE row_loops(const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis, bool reduces) noexcept
+        : batch_{{in.data, in.stride[axis], 0}, {out.data, reduces ? 0 : out.stride[axis], 0}, in.extent[axis], 1} {
+        if (in.extent[axis] <= 1) {
+            batch_.in.step = 1;
+            if (!reduces) batch_.out.step = 1;
+        }
+        if constexpr (R > 1) {
+            collect(in, out, axis);
+            choose_innermost();
+        }
+    }
+
+    template <class F>
+    SMX_ALWAYS_INLINE void run(F kernel) noexcept {
+        std::size_t index[R] = {};
+        for (;;) {
+            kernel(batch_);
+            std::size_t l = count_;
+            for (; l > 0; --l) {
+                loop& at = loop_[l - 1];
+                batch_.in.data += at.in;
+                batch_.out.data += at.out;
+                if (++index[l - 1] < at.extent) break;
+                batch_.in.data -= at.in * static_cast<std::ptrdiff_t>(at.extent);
+                batch_.out.data -= at.out * static_cast<std::ptrdiff_t>(at.extent);
+                index[l - 1] = 0;
+            }
+            if (l == 0) return;
+        }
+    }
+
+private:
+    /// The axes that are not `axis`, those that continue each other in memory as one.
+    SMX_ALWAYS_INLINE void collect(const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis) noexcept {
+        for (std::size_t d = 0; d < R; ++d) {
+            if (d == axis || in.extent[d] == 1) continue;
+            const loop next{in.extent[d], in.stride[d], out.stride[d]};
+            const std::ptrdiff_t extent = static_cast<std::ptrdiff_t>(next.extent);
+            if (count_ != 0 && loop_[count_ - 1].in == next.in * extent && loop_[count_ - 1].out == next.out * extent) {
+                loop_[count_ - 1] = {loop_[count_ - 1].extent * next.extent, next.in, next.out};
+            } else {
+                loop_[count_++] = next;
+            }
+        }
+    }
+
+    /// The innermost loop is the kernel's: neighbours in memory if there are any, else the longest.
+    SMX_ALWAYS_INLINE void choose_innermost() noexcept {
+        if (count_ == 0) return;
+        const auto neighbours = [](const loop& l) { return (l.in == 1 ? 2 : 0) + (l.out == 1 ? 1 : 0); };
+        std::size_t inner = 0;
+        for (std::size_t l = 1; l < count_; ++l) {
+            const int gain = neighbours(loop_[l]) - neighbours(loop_[inner]);
+            if (gain > 0 || (gain == 0 && loop_[l].extent > loop_[inner].extent)) inner = l;
+        }
+        batch_.rows = loop_[inner].extent;
+        batch_.in.stride = loop_[inner].in;
+        batch_.out.stride = loop_[inner].out;
+        --count_;
+        for (std::size_t l = inner; l < count_; ++l) loop_[l] = loop_[l + 1];
+    }
+
+    batch<In, Out> batch_;
+    loop loop_[R] = {};
+    std::size_t count_ = 0;
+};
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

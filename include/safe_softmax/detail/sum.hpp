@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/simd/pack.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+// The order of every sum, the same on every machine and in every kernel:
+//
+// - terms come in packs (element i of the row is lane i mod 16 of pack i/16; for double, 8), packs in groups of four,
+//   and the group's sum is (a0 + a1) + (a2 + a3), lane by lane, in the compute type; what is missing at the end is +0;
+// - float: the group's sum goes to two double accumulators, one of the even and one of the odd lanes;
+//   double: it is added to one accumulator, the error of that addition (two-sum) to another;
+// - at the end even + odd, then halving: lane l and l+4, l+2, l+1.
+//
+// Two roundings in float remain between a term and a double. Error of the sum: float 2 * 2^-24 at worst (1.1 * 2^-24
+// when one term dominates, see exp.hpp), independent of the length; double 2 * 2^-53.
+
+inline constexpr std::size_t packs_per_group = 4;
+
+SMX_ALWAYS_INLINE double add(double a, double b) noexcept { return fence(a + b); }
+SMX_ALWAYS_INLINE double sub(double a, double b) noexcept { return fence(a - b); }
+
+/// a + b and, in error, what it rounded away.
+template <class V>
+SMX_ALWAYS_INLINE V two_sum(V a, V b, V& error) noexcept {
+    const V sum = add(a, b);
+    const V b_seen = sub(sum, a);
+    error = add(sub(a, sub(sum, b_seen)), sub(b, b_seen));
+    return sum;
+}
+
+/// Adds up the terms of one row.
+template <class B, class T>
+class row_sum;
+
+template <class B>
+class row_sum<B, float> {
+public:
+    SMX_ALWAYS_INLINE void add_group(typename B::f32 s) noexcept {
+        even_ = add(even_, even_as_double(s));
+        odd_ = add(odd_, odd_as_double(s));
+    }
+    SMX_ALWAYS_INLINE double result() const noexcept { return reduce_add(add(even_, odd_)) * 0x1p896; }
+
+private:
+    typename B::f64 even_ = B::f64::broadcast(0), odd_ = B::f64::broadcast(0);
+};
+
+template <class B>
+class row_sum<B, double> {
+public:
+    SMX_ALWAYS_INLINE void add_group(typename B::f64 s) noexcept {
+        typename B::f64 error;
+        sum_ = two_sum(sum_, s, error);
+        error_ = add(error_, error);
+    }
+    SMX_ALWAYS_INLINE double result() const noexcept {
+        double sum[8], error[8];
+        store(sum, sum_);
+        store(error, error_);
+        for (std::size_t half = 4; half > 0; half /= 2) {
+            for (std::size_t l = 0; l < half; ++l) {
+                double lost;
+                sum[l] = two_sum(sum[l], sum[l + half], lost);
+                error[l] = add(add(error[l], error[l + half]), lost);
+            }
+        }
+        return add(sum[0], error[0]);
+    }
+
+private:
+    typename B::f64 sum_ = B::f64::broadcast(0), error_ = B::f64::broadcast(0);
+};
+
+/// A sum of terms is below 2^60.94 times the length; it is larger, or NaN, exactly if a NaN was among them.
+SMX_ALWAYS_INLINE bool sum_is_nan(double sum) noexcept {
+    return (std::bit_cast<std::uint64_t>(sum) & 0x7fffffffffffffffu) >= std::bit_cast<std::uint64_t>(0x1p126);
+}
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

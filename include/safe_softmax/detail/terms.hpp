@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/batch.hpp>
+#include <safe_softmax/detail/log.hpp>
+#include <safe_softmax/simd/backend.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+/// From logits to terms, for one row (the same constants in every lane) or for neighbouring rows (a lane each).
+/// General: the row needs its logits shifted or rescaled, see scaling.hpp.
+template <class P, bool General>
+struct row_terms {
+    using T = typename P::value_type;
+
+    P magic, head, tail, whole;
+    P first, minus_offset, second, third;
+
+    SMX_ALWAYS_INLINE row_terms(const scaling<T>& s, P magic_of_row, P offset) noexcept : magic(magic_of_row) {
+        const scale_parts<T>& c = General ? s.rest.c : s.direct.c;
+        head = P::broadcast(c.head);
+        tail = P::broadcast(c.tail);
+        whole = P::broadcast(c.whole);
+        if constexpr (General) {
+            first = P::broadcast(s.first);
+            second = P::broadcast(s.second);
+            third = P::broadcast(s.third);
+            minus_offset = sub(P::broadcast(0), offset);
+        }
+    }
+
+    SMX_ALWAYS_INLINE P logit(P x) const noexcept {
+        if constexpr (General) return mul(mul(fma(x, first, minus_offset), second), third);
+        else return x;
+    }
+    template <precision Q>
+    SMX_ALWAYS_INLINE P of_logit(P z) const noexcept {
+        return exp_term<Q>(z, magic, head, tail, whole);
+    }
+    template <precision Q>
+    SMX_ALWAYS_INLINE P operator()(P x) const noexcept {
+        return of_logit<Q>(logit(x));
+    }
+    SMX_ALWAYS_INLINE P logit_of_max(P max) const noexcept {
+        if constexpr (General) return mul(mul(add(max, minus_offset), second), third);
+        else return max;
+    }
+};
+
+/// x*scale less the scaled maximum less log_sum, for log_softmax.
+template <class P, bool General>
+struct log_of_terms {
+    using T = typename P::value_type;
+
+    P first, second, third, minus_max, minus_log_sum, scale_head, scale_tail;
+
+    SMX_ALWAYS_INLINE log_of_terms(const scaling<T>& s, P max, P log_sum) noexcept {
+        minus_max = sub(P::broadcast(0), max);
+        minus_log_sum = sub(P::broadcast(0), log_sum);
+        const auto& factor = General ? s.rest : s.direct;
+        scale_head = P::broadcast(factor.head);
+        scale_tail = P::broadcast(factor.tail);
+        if constexpr (General) {
+            first = P::broadcast(s.first);
+            second = P::broadcast(s.second);
+            third = P::broadcast(s.third);
+        }
+    }
+    SMX_ALWAYS_INLINE P unscaled(P x) const noexcept { return add(add(x, minus_max), minus_log_sum); }
+    SMX_ALWAYS_INLINE P operator()(P x) const noexcept {
+        P d;
+        if constexpr (General) d = mul(mul(fma(x, first, minus_max), second), third);
+        else d = add(x, minus_max);
+        // -inf must not meet a scale_tail of 0 or of the other sign.
+        constexpr T far = sizeof(T) == 4 ? T(-0x1p80) : T(-0x1p120);
+        return fma(d, scale_head, fma(max(P::broadcast(far), d), scale_tail, minus_log_sum));
+    }
+};
+
+/// The largest term of a row without the errors of exp_term.
+template <class T>
+SMX_ALWAYS_INLINE double exact_max_term(const row_constants<T>& row, const scaling<T>& s) noexcept {
+    const T z = row.general ? (row.max - row.offset) * s.second * s.third : row.max;
+    const auto& factor = row.general ? s.rest : s.direct;
+    const split_double product = two_product(static_cast<double>(z), factor.c_whole);
+    const double r = fence(product.head - static_cast<double>(row.k_max)) +
+                     fence(product.tail + fence(static_cast<double>(z) * factor.c_rest));
+    constexpr const auto& c = exp_constants<double>::full;
+    double p = c[7];
+    for (int i = 7; i-- > 0;) p = fma(p, r, c[i]);
+    constexpr double power = 0x1.d5818dcfba487p60;  // 2^(60 + 7/8)
+    return fma(power, p, power);
+}
+
+/// log(sum of exp(z - max z)) from the sum of all terms but the `ties` largest ones.
+template <class T>
+SMX_ALWAYS_INLINE double log_sum_exp_of(double rest, double ties, const row_constants<T>& row, const scaling<T>& s) noexcept {
+    return log1p((ties - 1) + rest / exact_max_term(row, s));
+}
+
+/// The scaled maximum plus log_sum.
+template <class T>
+SMX_ALWAYS_INLINE double log_total(double log_sum, const row_constants<T>& row, const scaling<T>& s) noexcept {
+    const T z = row.general ? row.max * s.second * s.third : row.max;
+    return fma(static_cast<double>(z), row.general ? s.rest.value : s.direct.value, log_sum);
+}
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/options.hpp>
+#include <safe_softmax/view.hpp>
+#include <safe_softmax/detail/run.hpp>
+
+#include <bit>
+
+namespace smx {
+inline namespace SMX_ABI {
+
+/// Logarithm of the sum of exponentials along one axis:
+///
+///     out = log(sum_j exp(scale*in_j))
+///
+/// @param in       logits: any readable_view of any rank
+/// @param out      a writable_view of the extents of `in` without the axis, or with extent 1 there; apart from `in`
+/// @param options  axis (the last by default), scale (1), special_values (safe)
+///
+/// Arithmetic is in float, in double as soon as either side is double.
+///
+/// | row of scaled logits | safe   | ieee |
+/// | -------------------- | ------ | ---- |
+/// | a NaN anywhere       | NaN    | NaN  |
+/// | all -inf             | -inf   | NaN  |
+/// | a +inf, no NaN       | +inf   | NaN  |
+/// | length 1, finite     | x*scale | same |
+/// | length 0             | -inf   | same |
+///
+/// Error, for every length up to 2^28, every finite logit and every scale: at most 3 ulp in float and double, 0.52 ulp in
+/// float16 and bfloat16, where the ulp is that of the largest of |max|, |log sum exp(x - max)| and |result|, since the
+/// first two can cancel.
+///
+/// Bits, errors and threads: as safe_softmax.
+template <readable_view In, writable_view Out>
+    requires vocabulary::reduced_rank<In, Out>
+void logsumexp(const In& in, Out&& out, const softmax_options& options = {}) {
+    constexpr const char* function = "logsumexp";
+    detail::check_strided(in, {function, "in"});
+    detail::check_strided(out, {function, "out"});
+    constexpr std::size_t rank = vocabulary::rank_of<const In>;
+    const auto from = vocabulary::look(in);
+    const auto to = vocabulary::look(out);
+    using S = std::remove_cv_t<std::remove_reference_t<decltype(*from.data)>>;
+    using O = std::remove_reference_t<decltype(*to.data)>;
+    const std::size_t axis = detail::checked_axis<rank>(options, {function, "in"});
+    vocabulary::layout<O, rank> kept{to.data, {}, {}};
+    for (std::size_t d = 0; d < rank; ++d) {
+        if constexpr (vocabulary::rank_of<Out> == rank) {
+            kept.extent[d] = to.extent[d];
+            kept.stride[d] = to.stride[d];
+        } else {
+            const std::size_t source = d - (d > axis ? 1 : 0);
+            kept.extent[d] = d == axis ? 1 : to.extent[source];
+            kept.stride[d] = d == axis ? 0 : to.stride[source];
+        }
+    }
+    detail::run_logsumexp(function, vocabulary::layout<const S, rank>{from.data, from.extent, from.stride}, kept, axis, options);
+}
+
+/// The same of a single row, as a value of its element type.
+template <readable_view In>
+    requires(vocabulary::rank_of<const In> == 1)
+auto logsumexp(const In& in, const softmax_options& options = {}) {
+    using element_type = std::remove_cv_t<vocabulary::element_of<const In>>;
+    vocabulary::storage_t<element_type> result[1];
+    smx::SMX_ABI::logsumexp(in, result, options);
+    return std::bit_cast<element_type>(result[0]);
+}
+
+}  // namespace SMX_ABI
+}  // namespace smx

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/simd/pack.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+/// Two packs side by side as one of twice the lanes.
+template <class H>
+struct doubled {
+    using value_type = typename H::value_type;
+    static constexpr std::size_t lanes = 2 * H::lanes;
+    static constexpr bool fused = H::fused;
+
+    H lo, hi;
+
+    SMX_ALWAYS_INLINE static doubled broadcast(value_type x) noexcept { return {H::broadcast(x), H::broadcast(x)}; }
+    template <class S>
+    SMX_ALWAYS_INLINE static doubled load(const S* p) noexcept {
+        return {H::load(p), H::load(p + H::lanes)};
+    }
+    template <class S>
+    SMX_ALWAYS_INLINE static doubled load_partial(const S* p, std::size_t n) noexcept {
+        if (n >= H::lanes) return {H::load(p), H::load_partial(p + H::lanes, n - H::lanes)};
+        return {H::load_partial(p, n), H::broadcast(0)};
+    }
+};
+
+/// A pack of Lanes lanes out of native ones.
+template <class Native, std::size_t Lanes>
+struct widened { using type = typename widened<doubled<Native>, Lanes>::type; };
+template <class Native, std::size_t Lanes>
+    requires(Native::lanes == Lanes)
+struct widened<Native, Lanes> { using type = Native; };
+
+template <class H, class S>
+SMX_ALWAYS_INLINE void store(S* p, doubled<H> a) noexcept {
+    store(p, a.lo);
+    store(p + H::lanes, a.hi);
+}
+template <class H>
+SMX_ALWAYS_INLINE doubled<H> add(doubled<H> a, doubled<H> b) noexcept { return {add(a.lo, b.lo), add(a.hi, b.hi)}; }
+template <class H>
+SMX_ALWAYS_INLINE doubled<H> sub(doubled<H> a, doubled<H> b) noexcept { return {sub(a.lo, b.lo), sub(a.hi, b.hi)}; }
+template <class H>
+SMX_ALWAYS_INLINE doubled<H> mul(doubled<H> a, doubled<H> b) noexcept { return {mul(a.lo, b.lo), mul(a.hi, b.hi)}; }
+template <class H>
+SMX_ALWAYS_INLINE doubled<H> fma(doubled<H> a, doubled<H> b, doubled<H> c) noexcept {
+    return {fma(a.lo, b.lo, c.lo), fma(a.hi, b.hi, c.hi)};
+}
+template <class H>
+SMX_ALWAYS_INLINE doubled<H> max(doubled<H> a, doubled<H> b) noexcept { return {max(a.lo, b.lo), max(a.hi, b.hi)}; }
+template <class H>
+SMX_ALWAYS_INLINE doubled<H> zero_where_less(doubled<H> a, doubled<H> t, doubled<H> limit) noexcept {
+    return {zero_where_less(a.lo, t.lo, limit.lo), zero_where_less(a.hi, t.hi, limit.hi)};
+}
+template <class H>
+SMX_ALWAYS_INLINE doubled<H> zero_where_equal(doubled<H> a, doubled<H> x, doubled<H> y) noexcept {
+    return {zero_where_equal(a.lo, x.lo, y.lo), zero_where_equal(a.hi, x.hi, y.hi)};
+}
+template <class H>
+SMX_ALWAYS_INLINE std::size_t count_equal(doubled<H> x, doubled<H> y) noexcept {
+    return count_equal(x.lo, y.lo) + count_equal(x.hi, y.hi);
+}
+template <class H>
+SMX_ALWAYS_INLINE doubled<H> truncate_half(doubled<H> a) noexcept { return {truncate_half(a.lo), truncate_half(a.hi)}; }
+template <class H>
+SMX_ALWAYS_INLINE doubled<H> exp2_eighths(doubled<H> t) noexcept { return {exp2_eighths(t.lo), exp2_eighths(t.hi)}; }
+template <class H>
+SMX_ALWAYS_INLINE auto even_as_double(doubled<H> a) noexcept {
+    return doubled<decltype(even_as_double(a.lo))>{even_as_double(a.lo), even_as_double(a.hi)};
+}
+template <class H>
+SMX_ALWAYS_INLINE auto odd_as_double(doubled<H> a) noexcept {
+    return doubled<decltype(odd_as_double(a.lo))>{odd_as_double(a.lo), odd_as_double(a.hi)};
+}
+template <class H>
+SMX_ALWAYS_INLINE typename H::value_type reduce_max(doubled<H> a) noexcept { return reduce_max(max(a.lo, a.hi)); }
+template <class H>
+SMX_ALWAYS_INLINE typename H::value_type reduce_add(doubled<H> a) noexcept { return reduce_add(add(a.lo, a.hi)); }
+
+template <class H>
+SMX_ALWAYS_INLINE doubled<H> blend_first(doubled<H> a, doubled<H> b, std::size_t n) noexcept {
+    if (n >= H::lanes) return {a.lo, blend_first(a.hi, b.hi, n - H::lanes)};
+    return {blend_first(a.lo, b.lo, n), b.hi};
+}
+template <class H, class S>
+SMX_ALWAYS_INLINE void store_partial(S* p, doubled<H> a, std::size_t n) noexcept {
+    if (n >= H::lanes) {
+        store(p, a.lo);
+        store_partial(p + H::lanes, a.hi, n - H::lanes);
+    } else {
+        store_partial(p, a.lo, n);
+    }
+}
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

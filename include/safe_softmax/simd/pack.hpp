@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/config.hpp>
+#include <safe_softmax/bfloat16.hpp>
+#include <safe_softmax/float16.hpp>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+#if SMX_FUSED && !defined(__GNUC__)
+#include <cmath>
+#endif
+
+// The pack: what a kernel computes with. A backend is a type that names two of them,
+//
+//     struct some_backend { using f32 = (a pack of 16 float); using f64 = (a pack of 8 double); };
+//
+// and each is either native (one register) or `doubled`, two packs side by side. Kernels see 16 and 8 lanes whatever
+// the machine, so the order of every sum is the same everywhere. A pack P of T has
+//
+//   P::lanes, P::value_type          number of lanes and T
+//   P::fused                         fma rounds once
+//   P::broadcast(x)                  x in every lane
+//   P::load(p)                       P::lanes elements of any storage type from p, unaligned, converted exactly;
+//                                    double to float is not offered
+//   P::load_partial(p, n)            the first n lanes from p, the others +0; reads n elements only
+//   store(p, a)                      to any storage type, rounded once to nearest even; double to 16 bits rounds to
+//                                    float first. bfloat16: a subnormal float is stored as a zero of its sign, a is
+//                                    not NaN
+//   store_partial(p, a, n)           the first n lanes; writes n elements only
+//   add, sub, mul                    IEEE; never reassociated
+//   fma(a, b, c)                     a*b+c; rounded once if P::fused, else after each step
+//   max(a, b)                        the larger; a NaN in b gives a or NaN; the zero of max(-0, +0) is either
+//   blend_first(a, b, n)             the first n lanes of a, the others of b
+//   zero_where_less(a, t, limit)     +0 where t < limit, else a; NaN in t keeps a, under -ffinite-math-only too
+//   zero_where_equal(a, x, y)        +0 where x == y, else a
+//   count_equal(x, y)                number of lanes where x == y
+//   truncate_half(a)                 a with the lower half of its significand (12 or 27 bits) cleared
+//   exp2_eighths(t)                  t = 1.5*2^(p-1) + n, p the precision of T: 2^(n/8 - bias) with bias 127 or 1023,
+//                                    correctly rounded, for n in [8, 16*bias)
+//   reduce_max(a)                    the largest lane; NaN as in max
+//   reduce_add(a)                    f64 only: the sum of the lanes by halving: lane l and l+4, then l+2, then l+1
+//   even_as_double(a), odd_as_double(a)
+//                                    f32 only, a >= +0: lanes 0, 2, 4, … (1, 3, 5, …) times 2^-896 as f64, exactly;
+//                                    NaN and +inf become at least 2^-768 (a shift of the bits, not a conversion)
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+/// Keeps -fassociative-math from moving terms across this value.
+template <class V>
+SMX_ALWAYS_INLINE V fence(V value) noexcept {
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_assoc_barrier)
+    return __builtin_assoc_barrier(value);
+#elif __has_builtin(__arithmetic_fence) && defined(__x86_64__)
+    return __arithmetic_fence(value);
+#else
+    return value;
+#endif
+#else
+    return value;
+#endif
+}
+
+/// a*b+c of scalars: rounded once where the machine can, else after each step.
+template <class T>
+SMX_ALWAYS_INLINE T fma(T a, T b, T c) noexcept {
+#if SMX_FUSED
+#if defined(__GNUC__)
+    if constexpr (sizeof(T) == 4) {
+        return fence(__builtin_fmaf(a, b, c));
+    } else {
+        return fence(__builtin_fma(a, b, c));
+    }
+#else
+    return std::fma(a, b, c);
+#endif
+#else
+    return fence(fence(a * b) + c);
+#endif
+}
+
+template <class T>
+struct float_bits;
+template <>
+struct float_bits<float> { using type = std::uint32_t; };
+template <>
+struct float_bits<double> { using type = std::uint64_t; };
+
+/// The bits of 2^(j/8), rounded to T, less what (n << shift) adds for the lower three bits of n: exp2_eighths is one
+/// look-up, one shift and one integer addition.
+template <class T>
+struct exp2_table;
+template <>
+struct exp2_table<float> {
+    static constexpr int shift = 20;
+    static constexpr std::uint32_t bits[8] = {
+        0x00000000,
+        0x000b95c2 - (1u << shift),
+        0x001837f0 - (2u << shift),
+        0x0025fed7 - (3u << shift),
+        0x003504f3 - (4u << shift),
+        0x0045672a - (5u << shift),
+        0x005744fd - (6u << shift),
+        0x006ac0c7 - (7u << shift),
+    };
+};
+template <>
+struct exp2_table<double> {
+    static constexpr int shift = 49;
+    static constexpr std::uint64_t bits[8] = {
+        0x0000000000000000,
+        0x000172b83c7d517b - (std::uint64_t(1) << shift),
+        0x000306fe0a31b715 - (std::uint64_t(2) << shift),
+        0x0004bfdad5362a27 - (std::uint64_t(3) << shift),
+        0x0006a09e667f3bcd - (std::uint64_t(4) << shift),
+        0x0008ace5422aa0db - (std::uint64_t(5) << shift),
+        0x000ae89f995ad3ad - (std::uint64_t(6) << shift),
+        0x000d5818dcfba487 - (std::uint64_t(7) << shift),
+    };
+};
+
+/// One element of storage type S at p as a T, and back: the conversions of the packs, one lane at a time.
+template <class T, class S>
+SMX_ALWAYS_INLINE T load_element(const S* p) noexcept {
+    S element;
+    std::memcpy(&element, p, sizeof(S));
+    return static_cast<T>(element);
+}
+
+template <class T, class S>
+SMX_ALWAYS_INLINE void store_element(S* p, T value) noexcept {
+    S element;
+    if constexpr (sizeof(S) == 2) {
+        float narrow = static_cast<float>(value);
+        if constexpr (std::is_same_v<S, bfloat16>) {
+            const std::uint32_t bits = std::bit_cast<std::uint32_t>(narrow);
+            if ((bits & 0x7f800000u) == 0) narrow = std::bit_cast<float>(bits & 0x80000000u);
+        }
+        element = S(narrow);
+    } else {
+        element = static_cast<S>(value);
+    }
+    std::memcpy(p, &element, sizeof(S));
+}
+
+// The operations on one lane: what every backend's own way of doing them must agree with.
+
+template <class T>
+SMX_ALWAYS_INLINE bool is_less(T t, T limit) noexcept {
+#if SMX_FINITE_MATH
+    // Comparisons may be turned round as if there were no NaN: find the NaN by its bits.
+    using bits = typename float_bits<T>::type;
+    constexpr bits infinity = std::bit_cast<bits>((std::numeric_limits<T>::max)()) + 1;
+    return std::bit_cast<bits>(t) << 1 <= infinity << 1 && t < limit;
+#else
+    return t < limit;
+#endif
+}
+template <class T>
+SMX_ALWAYS_INLINE T truncated_half(T x) noexcept {
+    using bits = typename float_bits<T>::type;
+    constexpr bits mask = ~((bits(1) << (sizeof(T) == 4 ? 12 : 27)) - 1);
+    return std::bit_cast<T>(std::bit_cast<bits>(x) & mask);
+}
+template <class T>
+SMX_ALWAYS_INLINE T power_of_eighths(T t) noexcept {
+    using bits = typename float_bits<T>::type;
+    const bits n = std::bit_cast<bits>(t);
+    return std::bit_cast<T>(exp2_table<T>::bits[n & 7] + (n << exp2_table<T>::shift));
+}
+SMX_ALWAYS_INLINE double bits_as_double(float x) noexcept {
+    return std::bit_cast<double>(static_cast<std::uint64_t>(std::bit_cast<std::uint32_t>(x) & 0x7fffffffu) << 29);
+}
+template <class T, std::size_t N>
+SMX_ALWAYS_INLINE T largest_of(const T (&lane)[N]) noexcept {
+    T r = lane[0];
+    for (std::size_t l = 1; l < N; ++l) r = r < lane[l] ? lane[l] : r;
+    return r;
+}
+template <class T, std::size_t N>
+SMX_ALWAYS_INLINE T sum_by_halving(T (&lane)[N]) noexcept {
+    for (std::size_t half = N / 2; half > 0; half /= 2)
+        for (std::size_t l = 0; l < half; ++l) lane[l] = fence(lane[l] + lane[l + half]);
+    return lane[0];
+}
+
+/// Any pack through memory, for what a backend has no instruction for.
+template <class P, class S>
+SMX_ALWAYS_INLINE P load_lanes(const S* p, std::size_t n, std::ptrdiff_t stride = 1) noexcept {
+    typename P::value_type lane[P::lanes] = {};
+    for (std::size_t l = 0; l < n; ++l)
+        lane[l] = load_element<typename P::value_type>(p + static_cast<std::ptrdiff_t>(l) * stride);
+    return P::load(lane);
+}
+
+template <class P, class S>
+SMX_ALWAYS_INLINE void store_lanes(S* p, P a, std::size_t n, std::ptrdiff_t stride = 1) noexcept {
+    typename P::value_type lane[P::lanes];
+    store(lane, a);
+    for (std::size_t l = 0; l < n; ++l) store_element(p + static_cast<std::ptrdiff_t>(l) * stride, lane[l]);
+}
+
+/// f(lane of a, lane of b …) in every lane, through memory.
+template <class P, class F, class... A>
+SMX_ALWAYS_INLINE P map_lanes(F f, A... a) noexcept {
+    constexpr std::size_t lanes = P::lanes;
+    auto spread = [](auto pack) {
+        struct { typename decltype(pack)::value_type lane[lanes]; } out;
+        store(out.lane, pack);
+        return out;
+    };
+    return [&](auto... in) {
+        typename P::value_type out[lanes];
+        for (std::size_t l = 0; l < lanes; ++l) out[l] = f(in.lane[l]...);
+        return P::load(out);
+    }(spread(a)...);
+}
+
+namespace native {
+template <class T, std::size_t Lanes>
+struct tag {};  // selects an overload by what it returns
+}  // namespace native
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

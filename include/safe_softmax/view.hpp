@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/element.hpp>
+#include <safe_softmax/strided_span.hpp>
+#include <safe_softmax/tensor_view.hpp>
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <iterator>
+#include <ranges>
+#include <type_traits>
+
+namespace smx {
+namespace vocabulary {
+
+/// Any view as pointer, extents and strides in elements.
+template <class T, std::size_t Rank>
+struct layout {
+    T* data;
+    std::array<std::size_t, Rank> extent;
+    std::array<std::ptrdiff_t, Rank> stride;
+};
+
+/// Shaped like std::mdspan with a strided layout and plain element access; <mdspan> itself is not needed.
+template <class V>
+concept mdspan_like = requires(const V& v, std::size_t axis) {
+    typename V::element_type;
+    { V::rank() } -> std::convertible_to<std::size_t>;
+    { v.extent(axis) } -> std::convertible_to<std::size_t>;
+    { v.stride(axis) } -> std::convertible_to<std::ptrdiff_t>;
+    { v.data_handle() } -> std::same_as<typename V::element_type*>;
+    { v.is_strided() } -> std::convertible_to<bool>;
+    requires std::same_as<typename V::reference, typename V::element_type&>;
+    requires V::rank() >= 1;
+};
+
+template <class V>
+concept contiguous_elements = std::ranges::contiguous_range<V> && std::ranges::sized_range<V> &&
+                              element<std::remove_reference_t<std::ranges::range_reference_t<V>>>;
+
+/// How to look at a V: specialised for all that can be looked at.
+template <class V>
+struct view_traits {
+    static constexpr bool viewable = false;
+};
+
+template <class T, std::size_t Rank>
+    requires element<T>
+struct view_traits<tensor_view<T, Rank>> {
+    static constexpr bool viewable = true, borrowed = true;
+    static constexpr std::size_t rank = Rank;
+    using element_type = T;
+    SMX_ALWAYS_INLINE static constexpr layout<T, Rank> look(const tensor_view<T, Rank>& v) noexcept {
+        return {v.data(), v.extents(), v.strides()};
+    }
+};
+
+template <class T>
+    requires element<T>
+struct view_traits<strided_span<T>> {
+    static constexpr bool viewable = true, borrowed = true;
+    static constexpr std::size_t rank = 1;
+    using element_type = T;
+    SMX_ALWAYS_INLINE static constexpr layout<T, 1> look(const strided_span<T>& v) noexcept {
+        return {v.data(), {v.size()}, {v.stride()}};
+    }
+};
+
+template <class V>
+    requires(mdspan_like<V> && element<typename V::element_type>)
+struct view_traits<V> {
+    static constexpr bool viewable = true, borrowed = true;
+    static constexpr std::size_t rank = V::rank();
+    using element_type = typename V::element_type;
+    SMX_ALWAYS_INLINE static constexpr layout<element_type, rank> look(const V& v) noexcept {
+        layout<element_type, rank> l{v.data_handle(), {}, {}};
+        for (std::size_t d = 0; d < rank; ++d) {
+            l.extent[d] = static_cast<std::size_t>(v.extent(d));
+            l.stride[d] = static_cast<std::ptrdiff_t>(v.stride(d));
+        }
+        return l;
+    }
+};
+
+template <class V>
+    requires(contiguous_elements<V> && !mdspan_like<std::remove_cv_t<V>>)
+struct view_traits<V> {
+    static constexpr bool viewable = true, borrowed = std::ranges::borrowed_range<V>;
+    static constexpr std::size_t rank = 1;
+    using element_type = std::remove_reference_t<std::ranges::range_reference_t<V>>;
+    SMX_ALWAYS_INLINE static constexpr layout<element_type, 1> look(V& v) noexcept {
+        return {std::ranges::data(v), {static_cast<std::size_t>(std::ranges::size(v))}, {1}};
+    }
+};
+
+/// Looking through const does not change what a non-owning view shows.
+template <class V>
+    requires(!contiguous_elements<const V> && view_traits<V>::viewable)
+struct view_traits<const V> : view_traits<V> {};
+
+template <class V>
+using traits_of = view_traits<std::remove_reference_t<V>>;
+
+}  // namespace vocabulary
+
+/// Something to read elements from: a contiguous sized range (vector, array, C array, span), strided_span, tensor_view,
+/// or a type shaped like std::mdspan with a strided layout. Its element type is float, double, float16, bfloat16 or a
+/// type registered through format_of.
+template <class V>
+concept readable_view = vocabulary::traits_of<const std::remove_reference_t<V>>::viewable;
+
+/// The same, with elements that may be written; not a temporary that owns them.
+template <class V>
+concept writable_view = vocabulary::traits_of<V>::viewable && !std::is_const_v<typename vocabulary::traits_of<V>::element_type> &&
+                        (std::is_lvalue_reference_v<V> || vocabulary::traits_of<V>::borrowed);
+
+namespace vocabulary {
+
+template <class V>
+inline constexpr std::size_t rank_of = traits_of<V>::rank;
+template <class V>
+using element_of = typename traits_of<V>::element_type;
+
+/// Views of the same rank.
+template <class A, class B>
+concept same_rank = rank_of<const std::remove_reference_t<A>> == rank_of<B>;
+
+/// What a reduction along one axis can be written to: that axis is gone, or has one element.
+template <class A, class B>
+concept reduced_rank = rank_of<B> == rank_of<const std::remove_reference_t<A>> || rank_of<B> + 1 == rank_of<const std::remove_reference_t<A>>;
+
+template <class V>
+SMX_ALWAYS_INLINE constexpr bool is_strided(const V& v) noexcept {
+    if constexpr (mdspan_like<std::remove_cv_t<V>>) return v.is_strided();
+    else return true;
+}
+
+/// The layout of a view in the library's own storage types.
+template <class V>
+SMX_ALWAYS_INLINE auto look(V& v) noexcept {
+    using traits = traits_of<V>;
+    using T = typename traits::element_type;
+    using S = std::conditional_t<std::is_const_v<T>, const storage_t<T>, storage_t<T>>;
+    auto l = traits::look(v);
+    return layout<S, traits::rank>{reinterpret_cast<S*>(l.data), l.extent, l.stride};
+}
+
+}  // namespace vocabulary
+}  // namespace smx
