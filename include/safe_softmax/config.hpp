@@ -11,6 +11,13 @@
 #define SMX_ALWAYS_INLINE inline __attribute__((always_inline))
 #endif
 
+/// The same for a lambda: between its parameters and its body.
+#if defined(_MSC_VER) && !defined(__clang__)
+#define SMX_INLINE_LAMBDA
+#else
+#define SMX_INLINE_LAMBDA __attribute__((always_inline))
+#endif
+
 #if defined(_MSC_VER) && !defined(__clang__)
 #define SMX_NOINLINE __declspec(noinline)
 #else

@@ -194,7 +194,7 @@ private:
     SMX_ALWAYS_INLINE void softmax_finite(const constants& c) noexcept {
         double total[rows];
         T share[rows];
-        sum(total, [&](std::size_t i, std::size_t k) {
+        sum(total, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
             const P term = terms_of<General>(c, k).template operator()<Q>(load(i, k));
             if constexpr (std::is_same_v<O, T>) put(i, k, term);
             return term;
@@ -223,7 +223,7 @@ private:
         for (P& e : equal) e = P::broadcast(0);
         const P one = P::broadcast(1);
         std::size_t counted = 0;
-        const auto flush = [&] {  // float counts to 2^24
+        const auto flush = [&]() SMX_INLINE_LAMBDA {  // float counts to 2^24
             T lane[lanes];
             for (std::size_t k = 0; k < K; ++k) {
                 store(lane, equal[k]);
@@ -232,7 +232,7 @@ private:
             }
             counted = 0;
         };
-        sum(rest, [&](std::size_t i, std::size_t k) {
+        sum(rest, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
             const row_terms<P, General> terms = terms_of<General>(c, k);
             const P top = terms.logit_of_max(P::load(c.max + k * lanes));
             const P z = terms.logit(load(i, k));

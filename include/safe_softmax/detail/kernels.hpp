@@ -17,24 +17,24 @@ class kernels {
 
 public:
     static SMX_NOINLINE void softmax(const batch<In, Out>& b, const recipe<T>& r) noexcept {
-        const auto row = [&](auto in, auto out) {
+        const auto row = [&](auto in, auto out) SMX_INLINE_LAMBDA {
             row_kernel<B, T, decltype(in), decltype(out)>::template softmax<Out>(in, out, b.length, r);
         };
-        if (neighbours(b)) return columns(b, r, [](auto& tile) { return tile.softmax(); }, row);
+        if (neighbours(b)) return columns(b, r, [](auto& tile) SMX_INLINE_LAMBDA { return tile.softmax(); }, row);
         rows(b, row);
     }
     static SMX_NOINLINE void log_softmax(const batch<In, Out>& b, const recipe<T>& r) noexcept {
-        const auto row = [&](auto in, auto out) {
+        const auto row = [&](auto in, auto out) SMX_INLINE_LAMBDA {
             row_kernel<B, T, decltype(in), decltype(out)>::log_softmax(in, out, b.length, r);
         };
-        if (neighbours(b)) return columns(b, r, [](auto& tile) { return tile.log_softmax(); }, row);
+        if (neighbours(b)) return columns(b, r, [](auto& tile) SMX_INLINE_LAMBDA { return tile.log_softmax(); }, row);
         rows(b, row);
     }
     static SMX_NOINLINE void logsumexp(const batch<In, Out>& b, const recipe<T>& r) noexcept {
-        const auto row = [&](auto in, auto out) {
+        const auto row = [&](auto in, auto out) SMX_INLINE_LAMBDA {
             row_kernel<B, T, decltype(in), decltype(out)>::logsumexp(in, out.data, b.length, r);
         };
-        if (neighbours(b)) return columns(b, r, [](auto& tile) { return tile.logsumexp(); }, row);
+        if (neighbours(b)) return columns(b, r, [](auto& tile) SMX_INLINE_LAMBDA { return tile.logsumexp(); }, row);
         rows(b, row);
     }
 
@@ -62,7 +62,7 @@ private:
     }
     template <class F, class G>
     static SMX_ALWAYS_INLINE void columns_of_many(const batch<In, Out>& b, const recipe<T>& r, F whole, G row) noexcept {
-        const auto tile = [&]<std::size_t K>(std::integral_constant<std::size_t, K>, std::size_t j, std::size_t count) {
+        const auto tile = [&]<std::size_t K>(std::integral_constant<std::size_t, K>, std::size_t j, std::size_t count) SMX_INLINE_LAMBDA {
             const side<const In> in{b.in.data + j, b.in.step, 1};
             const side<Out> out{b.out.data + j, b.out.step, 1};
             column_tile<B, T, In, Out, K> t(in, out, b.length, count, r);

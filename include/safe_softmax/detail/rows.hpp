@@ -58,9 +58,9 @@ SMX_ALWAYS_INLINE typename P::value_type max_of_row(const Row& in, std::size_t l
 template <class P, class Row>
 SMX_ALWAYS_INLINE typename P::value_type max_of_row(const Row& in, std::size_t length,
                                                     const scaling<typename P::value_type>& s) noexcept {
-    if (s.plain) return max_of_row<P>(in, length, [](P x) { return x; });
+    if (s.plain) return max_of_row<P>(in, length, [](P x) SMX_INLINE_LAMBDA { return x; });
     const P first = P::broadcast(s.first);
-    return max_of_row<P>(in, length, [first](P x) { return mul(x, first); });
+    return max_of_row<P>(in, length, [first](P x) SMX_INLINE_LAMBDA { return mul(x, first); });
 }
 
 /// The sum of term(i, n), in the order of sum.hpp. term gives +0 in the lanes past the end of the row.
@@ -76,7 +76,7 @@ SMX_ALWAYS_INLINE double sum_of_row(std::size_t length, F term) noexcept {
         sum.add_group(add(add(a0, a1), add(a2, a3)));
     }
     if (i < length) {
-        const auto rest = [&](std::size_t at) -> P {
+        const auto rest = [&](std::size_t at) SMX_INLINE_LAMBDA -> P {
             if (at + lanes <= length) return term(at, full{});
             return at < length ? term(at, length - at) : P::broadcast(0);
         };
@@ -135,7 +135,7 @@ public:
             write(in, out, length, result);
         } else if constexpr (!only_general) {
             const log_of_terms<P, false> result(r.scale, m, l);
-            if (r.scale.direct.value == 1) write(in, out, length, [&](P x) { return result.unscaled(x); });
+            if (r.scale.direct.value == 1) write(in, out, length, [&](P x) SMX_INLINE_LAMBDA { return result.unscaled(x); });
             else write(in, out, length, result);
         }
     }
@@ -161,12 +161,12 @@ private:
         } else {
             alignas(64) T buffer[waiting_terms<T>];
             if (length <= waiting_terms<T>) return through<Q>(in, contiguous<T>{buffer}, out, length, terms);
-            const double sum = sum_of_row<B, P>(length, [&](std::size_t i, auto n) {
+            const double sum = sum_of_row<B, P>(length, [&](std::size_t i, auto n) SMX_INLINE_LAMBDA {
                 return within(terms.template operator()<Q>(load_from<P>(in, i, n)), n);
             });
             if (sum_is_nan(sum)) return true;
             const P share = P::broadcast(static_cast<T>(1.0 / sum));
-            write(in, out, length, [&](P x) { return mul(terms.template operator()<Q>(x), share); });
+            write(in, out, length, [&](P x) SMX_INLINE_LAMBDA { return mul(terms.template operator()<Q>(x), share); });
             return false;
         }
     }
@@ -175,14 +175,14 @@ private:
     template <precision Q, class Waiting, class Terms>
     static SMX_ALWAYS_INLINE bool through(const In& in, const Waiting& waiting, const Out& out, std::size_t length,
                                           const Terms& terms) noexcept {
-        const double sum = sum_of_row<B, P>(length, [&](std::size_t i, auto n) {
+        const double sum = sum_of_row<B, P>(length, [&](std::size_t i, auto n) SMX_INLINE_LAMBDA {
             const P term = within(terms.template operator()<Q>(load_from<P>(in, i, n)), n);
             store_to(waiting, i, term, n);
             return term;
         });
         if (sum_is_nan(sum)) return true;
         const P share = P::broadcast(static_cast<T>(1.0 / sum));
-        write(waiting, out, length, [share](P term) { return mul(term, share); });
+        write(waiting, out, length, [share](P term) SMX_INLINE_LAMBDA { return mul(term, share); });
         return false;
     }
 
@@ -204,7 +204,7 @@ private:
         const P max = terms.logit_of_max(P::broadcast(row.max));
         const P first = P::broadcast(load_element<T>(in.at(0)));
         std::size_t equal = 0, padding = 0;
-        const double rest = sum_of_row<B, P>(length, [&](std::size_t i, auto n) {
+        const double rest = sum_of_row<B, P>(length, [&](std::size_t i, auto n) SMX_INLINE_LAMBDA {
             P x = load_from<P>(in, i, n);
             if constexpr (std::is_same_v<decltype(n), std::size_t>) {
                 x = blend_first(x, first, n);
@@ -221,7 +221,7 @@ private:
 
     template <class From, class F>
     static SMX_ALWAYS_INLINE void write(const From& from, const Out& out, std::size_t length, F f) noexcept {
-        for_each_pack<P::lanes>(length, [&](std::size_t i, auto n) { store_to(out, i, f(load_from<P>(from, i, n)), n); });
+        for_each_pack<P::lanes>(length, [&](std::size_t i, auto n) SMX_INLINE_LAMBDA { store_to(out, i, f(load_from<P>(from, i, n)), n); });
     }
 };
 

@@ -52,17 +52,23 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// Keeps -fassociative-math from moving terms across this value.
+/// Keeps -fassociative-math from moving terms across this value; nothing without that flag.
 template <class V>
 SMX_ALWAYS_INLINE V fence(V value) noexcept {
-#if defined(__has_builtin)
-#if __has_builtin(__builtin_assoc_barrier)
-    return __builtin_assoc_barrier(value);
-#elif __has_builtin(__arithmetic_fence) && defined(__x86_64__)
+#if defined(__clang__) && defined(__x86_64__)
     return __arithmetic_fence(value);
+#elif defined(__ASSOCIATIVE_MATH__)
+    // Not __builtin_assoc_barrier: g++ takes vectors apart for it.
+#if defined(__AVX512F__)
+    __asm__("" : "+v"(value));
+#elif defined(__x86_64__) || defined(__i386__)
+    __asm__("" : "+x"(value));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(value));
 #else
-    return value;
+    __asm__("" : "+m"(value));
 #endif
+    return value;
 #else
     return value;
 #endif
@@ -211,12 +217,12 @@ SMX_ALWAYS_INLINE void store_lanes(S* p, P a, std::size_t n, std::ptrdiff_t stri
 template <class P, class F, class... A>
 SMX_ALWAYS_INLINE P map_lanes(F f, A... a) noexcept {
     constexpr std::size_t lanes = P::lanes;
-    auto spread = [](auto pack) {
+    auto spread = [](auto pack) SMX_INLINE_LAMBDA {
         struct { typename decltype(pack)::value_type lane[lanes]; } out;
         store(out.lane, pack);
         return out;
     };
-    return [&](auto... in) {
+    return [&](auto... in) SMX_INLINE_LAMBDA {
         typename P::value_type out[lanes];
         for (std::size_t l = 0; l < lanes; ++l) out[l] = f(in.lane[l]...);
         return P::load(out);

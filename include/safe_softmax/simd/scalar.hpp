@@ -30,7 +30,7 @@ struct scalar_pack {
 #else
     struct array {
         T lane[lanes];
-        T& operator[](std::size_t l) { return lane[l]; }
+        T& operator[](std::size_t l) SMX_INLINE_LAMBDA { return lane[l]; }
         const T& operator[](std::size_t l) const { return lane[l]; }
     };
 #endif
@@ -81,7 +81,7 @@ SMX_ALWAYS_INLINE scalar_pack<T> add(scalar_pack<T> a, scalar_pack<T> b) noexcep
 #if defined(__GNUC__)
     return {fence(a.v + b.v)};
 #else
-    return a.generate([=](std::size_t l) { return fence(a.v[l] + b.v[l]); });
+    return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return fence(a.v[l] + b.v[l]); });
 #endif
 }
 template <class T>
@@ -89,7 +89,7 @@ SMX_ALWAYS_INLINE scalar_pack<T> sub(scalar_pack<T> a, scalar_pack<T> b) noexcep
 #if defined(__GNUC__)
     return {fence(a.v - b.v)};
 #else
-    return a.generate([=](std::size_t l) { return fence(a.v[l] - b.v[l]); });
+    return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return fence(a.v[l] - b.v[l]); });
 #endif
 }
 template <class T>
@@ -97,7 +97,7 @@ SMX_ALWAYS_INLINE scalar_pack<T> mul(scalar_pack<T> a, scalar_pack<T> b) noexcep
 #if defined(__GNUC__)
     return {fence(a.v * b.v)};
 #else
-    return a.generate([=](std::size_t l) { return fence(a.v[l] * b.v[l]); });
+    return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return fence(a.v[l] * b.v[l]); });
 #endif
 }
 template <class T>
@@ -109,28 +109,28 @@ SMX_ALWAYS_INLINE scalar_pack<T> fma(scalar_pack<T> a, scalar_pack<T> b, scalar_
 #if __has_builtin(__builtin_elementwise_fma)
         return {fence(__builtin_elementwise_fma(a.v, b.v, c.v))};
 #else
-        return a.generate([=](std::size_t l) { return fma(a.v[l], b.v[l], c.v[l]); });
+        return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return fma(a.v[l], b.v[l], c.v[l]); });
 #endif
 #else
-        return a.generate([=](std::size_t l) { return fma(a.v[l], b.v[l], c.v[l]); });
+        return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return fma(a.v[l], b.v[l], c.v[l]); });
 #endif
     }
 }
 template <class T>
 SMX_ALWAYS_INLINE scalar_pack<T> max(scalar_pack<T> a, scalar_pack<T> b) noexcept {
-    return a.generate([=](std::size_t l) { return a.v[l] < b.v[l] ? T(b.v[l]) : T(a.v[l]); });
+    return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return a.v[l] < b.v[l] ? T(b.v[l]) : T(a.v[l]); });
 }
 template <class T>
 SMX_ALWAYS_INLINE scalar_pack<T> blend_first(scalar_pack<T> a, scalar_pack<T> b, std::size_t n) noexcept {
-    return a.generate([=](std::size_t l) { return l < n ? T(a.v[l]) : T(b.v[l]); });
+    return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return l < n ? T(a.v[l]) : T(b.v[l]); });
 }
 template <class T>
 SMX_ALWAYS_INLINE scalar_pack<T> zero_where_less(scalar_pack<T> a, scalar_pack<T> t, scalar_pack<T> limit) noexcept {
-    return a.generate([=](std::size_t l) { return is_less(T(t.v[l]), T(limit.v[l])) ? T(0) : T(a.v[l]); });
+    return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return is_less(T(t.v[l]), T(limit.v[l])) ? T(0) : T(a.v[l]); });
 }
 template <class T>
 SMX_ALWAYS_INLINE scalar_pack<T> zero_where_equal(scalar_pack<T> a, scalar_pack<T> x, scalar_pack<T> y) noexcept {
-    return a.generate([=](std::size_t l) { return x.v[l] == y.v[l] ? T(0) : T(a.v[l]); });
+    return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return x.v[l] == y.v[l] ? T(0) : T(a.v[l]); });
 }
 template <class T>
 SMX_ALWAYS_INLINE std::size_t count_equal(scalar_pack<T> x, scalar_pack<T> y) noexcept {
@@ -140,11 +140,11 @@ SMX_ALWAYS_INLINE std::size_t count_equal(scalar_pack<T> x, scalar_pack<T> y) no
 }
 template <class T>
 SMX_ALWAYS_INLINE scalar_pack<T> truncate_half(scalar_pack<T> a) noexcept {
-    return a.generate([=](std::size_t l) { return truncated_half(T(a.v[l])); });
+    return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return truncated_half(T(a.v[l])); });
 }
 template <class T>
 SMX_ALWAYS_INLINE scalar_pack<T> exp2_eighths(scalar_pack<T> t) noexcept {
-    return t.generate([=](std::size_t l) { return power_of_eighths(T(t.v[l])); });
+    return t.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return power_of_eighths(T(t.v[l])); });
 }
 template <class T>
 SMX_ALWAYS_INLINE T reduce_max(scalar_pack<T> a) noexcept {
@@ -158,10 +158,10 @@ SMX_ALWAYS_INLINE double reduce_add(scalar_pack<double> a) noexcept {
     return sum_by_halving(lane);
 }
 SMX_ALWAYS_INLINE scalar_pack<double> even_as_double(scalar_pack<float> a) noexcept {
-    return scalar_pack<double>::generate([=](std::size_t l) { return bits_as_double(a.v[2 * l]); });
+    return scalar_pack<double>::generate([=](std::size_t l) SMX_INLINE_LAMBDA { return bits_as_double(a.v[2 * l]); });
 }
 SMX_ALWAYS_INLINE scalar_pack<double> odd_as_double(scalar_pack<float> a) noexcept {
-    return scalar_pack<double>::generate([=](std::size_t l) { return bits_as_double(a.v[2 * l + 1]); });
+    return scalar_pack<double>::generate([=](std::size_t l) SMX_INLINE_LAMBDA { return bits_as_double(a.v[2 * l + 1]); });
 }
 
 struct scalar_backend {

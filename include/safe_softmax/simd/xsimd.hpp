@@ -114,7 +114,7 @@ SMX_ALWAYS_INLINE xsimd_pack<T> fma(xsimd_pack<T> a, xsimd_pack<T> b, xsimd_pack
     } else if constexpr (!xsimd_pack<T>::fused) {
         return add(mul(a, b), c);
     } else {
-        return map_lanes<xsimd_pack<T>>([](T x, T y, T z) { return fma(x, y, z); }, a, b, c);
+        return map_lanes<xsimd_pack<T>>([](T x, T y, T z) SMX_INLINE_LAMBDA { return fma(x, y, z); }, a, b, c);
     }
 }
 template <class T>
@@ -122,7 +122,7 @@ SMX_ALWAYS_INLINE xsimd_pack<T> max(xsimd_pack<T> a, xsimd_pack<T> b) noexcept {
     if constexpr (requires { native::max(a.v, b.v); }) {
         return {native::max(a.v, b.v)};
     } else {
-        return map_lanes<xsimd_pack<T>>([](T x, T y) { return x < y ? y : x; }, a, b);
+        return map_lanes<xsimd_pack<T>>([](T x, T y) SMX_INLINE_LAMBDA { return x < y ? y : x; }, a, b);
     }
 }
 template <class T>
@@ -141,7 +141,7 @@ SMX_ALWAYS_INLINE xsimd_pack<T> zero_where_less(xsimd_pack<T> a, xsimd_pack<T> t
     if constexpr (requires { native::zero_where_less(a.v, t.v, limit.v); }) {
         return {native::zero_where_less(a.v, t.v, limit.v)};
     } else {
-        return map_lanes<xsimd_pack<T>>([](T x, T y, T z) { return is_less(y, z) ? T(0) : x; }, a, t, limit);
+        return map_lanes<xsimd_pack<T>>([](T x, T y, T z) SMX_INLINE_LAMBDA { return is_less(y, z) ? T(0) : x; }, a, t, limit);
     }
 }
 template <class T>
@@ -149,7 +149,7 @@ SMX_ALWAYS_INLINE xsimd_pack<T> zero_where_equal(xsimd_pack<T> a, xsimd_pack<T> 
     if constexpr (requires { native::zero_where_equal(a.v, x.v, y.v); }) {
         return {native::zero_where_equal(a.v, x.v, y.v)};
     } else {
-        return map_lanes<xsimd_pack<T>>([](T p, T q, T r) { return q == r ? T(0) : p; }, a, x, y);
+        return map_lanes<xsimd_pack<T>>([](T p, T q, T r) SMX_INLINE_LAMBDA { return q == r ? T(0) : p; }, a, x, y);
     }
 }
 template <class T>
@@ -170,7 +170,7 @@ SMX_ALWAYS_INLINE xsimd_pack<T> truncate_half(xsimd_pack<T> a) noexcept {
     if constexpr (requires { native::truncate_half(a.v); }) {
         return {native::truncate_half(a.v)};
     } else {
-        return map_lanes<xsimd_pack<T>>([](T x) { return truncated_half(x); }, a);
+        return map_lanes<xsimd_pack<T>>([](T x) SMX_INLINE_LAMBDA { return truncated_half(x); }, a);
     }
 }
 template <class T>
@@ -178,7 +178,7 @@ SMX_ALWAYS_INLINE xsimd_pack<T> exp2_eighths(xsimd_pack<T> t) noexcept {
     if constexpr (requires { native::exp2_eighths(t.v); }) {
         return {native::exp2_eighths(t.v)};
     } else {
-        return map_lanes<xsimd_pack<T>>([](T x) { return power_of_eighths(x); }, t);
+        return map_lanes<xsimd_pack<T>>([](T x) SMX_INLINE_LAMBDA { return power_of_eighths(x); }, t);
     }
 }
 template <class T>
