@@ -34,7 +34,7 @@ struct batch {
 /// What a kernel is told about the options.
 template <class T>
 struct recipe {
-    scaling<T> scale;
+    const scaling<T>& scale;
     special_values special;
 };
 

@@ -23,6 +23,13 @@ SMX_ALWAYS_INLINE void check_memory(const layout<In, R>& in, const layout<Out, R
     if (!same_elements(in, out)) check_apart(in, in_range, out, out_range, function);
 }
 
+template <class T, class F>
+SMX_ALWAYS_INLINE void with_recipe(const softmax_options& options, F f) {
+    if (options.scale == 1.0) return f(recipe<T>{no_scaling<T>, options.special});
+    const scaling<T> own = make_scaling<T>(options.scale);
+    f(recipe<T>{own, options.special});
+}
+
 /// One result for each element: in and out have the same extents.
 template <class In, class Out, std::size_t R, class Kernel>
 inline void run_elementwise(const char* function, const layout<const In, R>& in, const layout<Out, R>& out,
@@ -33,8 +40,9 @@ inline void run_elementwise(const char* function, const layout<const In, R>& in,
     const std::size_t axis = checked_axis<R>(options, {function, "in"});
     if (!has_elements(in)) return;
     check_memory(in, out, function);
-    const recipe<compute_t<In, Out>> r{make_scaling<compute_t<In, Out>>(options.scale), options.special};
-    row_loops<In, Out, R>(in, out, axis, false).run([&](const batch<In, Out>& b) { kernel(b, r); });
+    with_recipe<compute_t<In, Out>>(options, [&](const auto& r) {
+        row_loops<In, Out, R>(in, out, axis, false).run([&](const batch<In, Out>& b) { kernel(b, r); });
+    });
 }
 
 /// One result for each row: out has extent 1 along the axis.
@@ -55,11 +63,12 @@ inline void run_logsumexp(const char* function, const layout<const In, R>& in, c
         check_distinct(out, {function, "out"});
         check_apart(in, in_range, out, out_range, function);
     }
-    using T = compute_t<In, Out>;
-    const recipe<T> r{make_scaling<T>(options.scale), options.special};
-    row_loops<In, Out, R>(in, out, axis, true).run([&](const batch<In, Out>& b) {
-        if (b.length != 0) return kernels<default_backend, In, Out, (R > 1)>::logsumexp(b, r);
-        for (std::size_t j = 0; j < b.rows; ++j) store_infinity(b.out.data + static_cast<std::ptrdiff_t>(j) * b.out.stride, true);
+    with_recipe<compute_t<In, Out>>(options, [&](const auto& r) {
+        row_loops<In, Out, R>(in, out, axis, true).run([&](const batch<In, Out>& b) {
+            if (b.length != 0) return kernels<default_backend, In, Out, (R > 1)>::logsumexp(b, r);
+            for (std::size_t j = 0; j < b.rows; ++j)
+                store_infinity(b.out.data + static_cast<std::ptrdiff_t>(j) * b.out.stride, true);
+        });
     });
 }
 

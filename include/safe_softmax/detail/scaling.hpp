@@ -31,7 +31,7 @@ SMX_ALWAYS_INLINE constexpr split_double split(double x) noexcept {
 }
 
 /// a*b as a sum of two doubles, exactly (barring underflow); without fma, so that every machine has the same bits.
-SMX_ALWAYS_INLINE split_double two_product(double a, double b) noexcept {
+SMX_ALWAYS_INLINE constexpr split_double two_product(double a, double b) noexcept {
     const double p = fence(a * b);
     const split_double x = split(a), y = split(b);
     const double e = fence(fence(x.head * y.head) - p);  // the partial products are exact, so contraction changes nothing
@@ -57,9 +57,9 @@ struct scaling {
 };
 
 template <class T>
-SMX_ALWAYS_INLINE typename scaling<T>::factor scale_factor(double value) noexcept {
+constexpr typename scaling<T>::factor scale_factor(double value) noexcept {
     constexpr double c_head = 0x1.71547652b82fep3, c_tail = 0x1.777d0ffda0d24p-53;  // 8*log2(e)
-    typename scaling<T>::factor f;
+    typename scaling<T>::factor f{};
     f.value = value;
     const split_double product = two_product(value, c_head);
     f.c_whole = product.head;
@@ -80,9 +80,9 @@ SMX_ALWAYS_INLINE typename scaling<T>::factor scale_factor(double value) noexcep
 
 /// scale is finite. Zero counts as the smallest positive number: finite logits become 0, infinite ones stay.
 template <class T>
-inline scaling<T> make_scaling(double scale) noexcept {
+constexpr scaling<T> make_scaling(double scale) noexcept {
     constexpr bool narrow = sizeof(T) == 4;
-    scaling<T> s;
+    scaling<T> s{};
     s.negative = scale < 0;
     const double magnitude = s.negative ? -scale : scale;
     s.plain = !s.negative && magnitude >= 0x1p-16 && magnitude <= 0x1p16;
@@ -104,7 +104,7 @@ inline scaling<T> make_scaling(double scale) noexcept {
             third = e - first - second;
         }
         const int down = -(first + second + third);  // in two steps: 2^1074 is not a double
-        rest = magnitude * power_of_two(down / 2) * power_of_two(down - down / 2);
+        rest = fence(magnitude * power_of_two(down / 2)) * power_of_two(down - down / 2);
         if (!moderate && rest < 1) rest = 1;
         if (narrow && rest > 0x1p40) rest = 0x1p40;
     }
@@ -115,6 +115,10 @@ inline scaling<T> make_scaling(double scale) noexcept {
     s.direct = s.plain ? scale_factor<T>(scale) : s.rest;
     return s;
 }
+
+/// The scaling of all who do not ask for one.
+template <class T>
+inline constexpr scaling<T> no_scaling = make_scaling<T>(1.0);
 
 /// What a row's exponentials need to know of the row, from the largest of its logits (times `first` unless plain).
 template <class T>
@@ -140,15 +144,15 @@ SMX_ALWAYS_INLINE row_constants<T> constants_of_row(T max, const scaling<T>& s) 
     row.offset = 0;
     row.general = !s.plain || !(magnitude_of(max) * s.direct.c.whole < constants::subtract_from);
     if (!row.general) {
-        row.k_max = fma(max, s.direct.c.whole, constants::round) - constants::round;
+        row.k_max = fence(fma(max, s.direct.c.whole, constants::round) - constants::round);
     } else {
         if (s.plain) row.max *= s.first;
-        T reach = row.max * s.second * s.third;
+        T reach = fence(row.max * s.second) * s.third;
         if (!(magnitude_of(reach) * s.rest.c.whole < constants::subtract_from)) {
             row.offset = row.max;
             reach = 0;
         }
-        row.k_max = fma(reach, s.rest.c.whole, constants::round) - constants::round;
+        row.k_max = fence(fma(reach, s.rest.c.whole, constants::round) - constants::round);
     }
     row.magic = start - row.k_max;
     return row;

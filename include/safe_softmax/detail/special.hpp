@@ -83,7 +83,7 @@ SMX_NOINLINE void write_special_row(const In& in, const Out& out, std::size_t n,
     const special_row row = inspect<T>(in, n, r.scale.negative);
     if (row.nan || r.special == special_values::ieee) return fill_nan(out, n);
     const double share = row.infinities == 0 ? 0.0
-                         : Log               ? -log1p(static_cast<double>(row.infinities) - 1)
+                         : Log               ? -log_1_plus<double>(static_cast<double>(row.infinities) - 1)
                                              : 1.0 / static_cast<double>(row.infinities);
     for (std::size_t i = 0; i < n; ++i) {
         const T x = load_element<T>(in.at(i));

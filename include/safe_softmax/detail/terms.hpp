@@ -79,31 +79,38 @@ struct log_of_terms {
     }
 };
 
-/// The largest term of a row without the errors of exp_term.
+/// The largest term of a row without the errors of exp_term: to 2^-53 for double, 1e-10 for float.
 template <class T>
 SMX_ALWAYS_INLINE double exact_max_term(const row_constants<T>& row, const scaling<T>& s) noexcept {
-    const T z = row.general ? (row.max - row.offset) * s.second * s.third : row.max;
-    const auto& factor = row.general ? s.rest : s.direct;
-    const split_double product = two_product(static_cast<double>(z), factor.c_whole);
-    const double r = fence(product.head - static_cast<double>(row.k_max)) +
-                     fence(product.tail + fence(static_cast<double>(z) * factor.c_rest));
-    constexpr const auto& c = exp_constants<double>::full;
-    double p = c[7];
-    for (int i = 7; i-- > 0;) p = fma(p, r, c[i]);
     constexpr double power = 0x1.d5818dcfba487p60;  // 2^(60 + 7/8)
+    const double z = static_cast<double>(row.general ? fence(fence(row.max - row.offset) * s.second) * s.third : row.max);
+    const auto& factor = row.general ? s.rest : s.direct;
+    const double k = static_cast<double>(row.k_max);
+    double p;
+    if constexpr (sizeof(T) == 4) {
+        const double r = fma(z, factor.c_whole, -k);
+        p = fma(fma(fma(fma(0x1.3b24673148e8ap-19, r, 0x1.c6be35c3d1916p-14), r, 0x1.ebfbe0a8f601ap-9), r, 0x1.62e42fb900e4p-4), r,
+                -0x1.942cp-39);
+    } else {
+        const split_double product = two_product(z, factor.c_whole);
+        const double r = fence(product.head - k) + fence(product.tail + fence(z * factor.c_rest));
+        constexpr const auto& c = exp_constants<double>::full;
+        p = c[7];
+        for (int i = 7; i-- > 0;) p = fma(p, r, c[i]);
+    }
     return fma(power, p, power);
 }
 
 /// log(sum of exp(z - max z)) from the sum of all terms but the `ties` largest ones.
 template <class T>
 SMX_ALWAYS_INLINE double log_sum_exp_of(double rest, double ties, const row_constants<T>& row, const scaling<T>& s) noexcept {
-    return log1p((ties - 1) + rest / exact_max_term(row, s));
+    return log_1_plus<T>((ties - 1) + rest / exact_max_term(row, s));
 }
 
 /// The scaled maximum plus log_sum.
 template <class T>
 SMX_ALWAYS_INLINE double log_total(double log_sum, const row_constants<T>& row, const scaling<T>& s) noexcept {
-    const T z = row.general ? row.max * s.second * s.third : row.max;
+    const T z = row.general ? fence(row.max * s.second) * s.third : row.max;
     return fma(static_cast<double>(z), row.general ? s.rest.value : s.direct.value, log_sum);
 }
 

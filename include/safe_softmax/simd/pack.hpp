@@ -52,13 +52,10 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// Keeps -fassociative-math from moving terms across this value; nothing without that flag.
+#if defined(__ASSOCIATIVE_MATH__)
+/// Opaque to the optimiser. Not __builtin_assoc_barrier: g++ takes vectors apart for it.
 template <class V>
-SMX_ALWAYS_INLINE V fence(V value) noexcept {
-#if defined(__clang__) && defined(__x86_64__)
-    return __arithmetic_fence(value);
-#elif defined(__ASSOCIATIVE_MATH__)
-    // Not __builtin_assoc_barrier: g++ takes vectors apart for it.
+SMX_ALWAYS_INLINE V held(V value) noexcept {
 #if defined(__AVX512F__)
     __asm__("" : "+v"(value));
 #elif defined(__x86_64__) || defined(__i386__)
@@ -69,6 +66,17 @@ SMX_ALWAYS_INLINE V fence(V value) noexcept {
     __asm__("" : "+m"(value));
 #endif
     return value;
+}
+#endif
+
+/// Keeps -fassociative-math from moving terms across this value; nothing without that flag.
+template <class V>
+SMX_ALWAYS_INLINE constexpr V fence(V value) noexcept {
+    if (std::is_constant_evaluated()) return value;
+#if defined(__clang__) && defined(__x86_64__)
+    return __arithmetic_fence(value);
+#elif defined(__ASSOCIATIVE_MATH__)
+    return held(value);
 #else
     return value;
 #endif
