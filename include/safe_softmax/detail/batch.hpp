@@ -11,6 +11,8 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
+enum class function { softmax, log_softmax, logsumexp };
+
 /// The arithmetic of a pair of element types: float, or double as soon as either side is.
 template <class In, class Out>
 using compute_t = std::conditional_t<std::is_same_v<In, double> || std::is_same_v<Out, double>, double, float>;
@@ -38,40 +40,11 @@ struct recipe {
     special_values special;
 };
 
-// How a row is read and written: element i of the row is lane i mod lanes of pack i/lanes, wherever it lies in memory.
-
-template <class S>
-struct contiguous {
-    S* data;
-
-    template <class P>
-    SMX_ALWAYS_INLINE P load(std::size_t i) const noexcept { return P::load(data + i); }
-    template <class P>
-    SMX_ALWAYS_INLINE P load(std::size_t i, std::size_t n) const noexcept { return P::load_partial(data + i, n); }
-    template <class P>
-    SMX_ALWAYS_INLINE void put(std::size_t i, P a) const noexcept { store(data + i, a); }
-    template <class P>
-    SMX_ALWAYS_INLINE void put(std::size_t i, P a, std::size_t n) const noexcept { store_partial(data + i, a, n); }
-    SMX_ALWAYS_INLINE S* at(std::size_t i) const noexcept { return data + i; }
-};
-
+/// One row, element by element.
 template <class S>
 struct stepped {
     S* data;
     std::ptrdiff_t step;
-
-    template <class P>
-    SMX_ALWAYS_INLINE P load(std::size_t i) const noexcept {
-        return step == 1 ? P::load(at(i)) : load_lanes<P>(at(i), P::lanes, step);
-    }
-    template <class P>
-    SMX_ALWAYS_INLINE P load(std::size_t i, std::size_t n) const noexcept { return load_lanes<P>(at(i), n, step); }
-    template <class P>
-    SMX_ALWAYS_INLINE void put(std::size_t i, P a) const noexcept {
-        step == 1 ? store(at(i), a) : store_lanes(at(i), a, P::lanes, step);
-    }
-    template <class P>
-    SMX_ALWAYS_INLINE void put(std::size_t i, P a, std::size_t n) const noexcept { store_lanes(at(i), a, n, step); }
     SMX_ALWAYS_INLINE S* at(std::size_t i) const noexcept { return data + static_cast<std::ptrdiff_t>(i) * step; }
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/detail/rows.hpp>
+#include <safe_softmax/detail/passes.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -9,6 +9,10 @@ namespace detail {
 
 // Rows that lie next to each other in memory (an axis that is not the last): a lane for each row, K packs of rows at a
 // time, each with its own maximum, constants and sum, added up in the order of sum.hpp.
+
+/// Packs of rows in a full tile: four registers.
+template <class P>
+inline constexpr std::size_t packs_per_tile = P::registers >= 4 ? 1 : 4 / P::registers;
 
 /// The sums of K packs of rows: an accumulator for each of the lanes that one row would have.
 template <class B, class T, std::size_t K>
@@ -101,21 +105,21 @@ public:
         : in_(in), out_(out), length_(length), count_(count), recipe_(r) {}
 
     /// False if a row needs the special path; then nothing has been written.
-    SMX_ALWAYS_INLINE bool softmax() noexcept {
+    SMX_NOINLINE bool softmax() noexcept {
         constants c;
         find_constants(c);
         if (c.special) return false;
         c.general ? softmax_finite<true>(c) : softmax_finite<false>(c);
         return true;
     }
-    SMX_ALWAYS_INLINE bool log_softmax() noexcept {
+    SMX_NOINLINE bool log_softmax() noexcept {
         constants c;
         find_constants(c);
         if (c.special) return false;
         c.general ? log_softmax_finite<true>(c) : log_softmax_finite<false>(c);
         return true;
     }
-    SMX_ALWAYS_INLINE bool logsumexp() noexcept {
+    SMX_NOINLINE bool logsumexp() noexcept {
         constants c;
         find_constants(c);
         if (c.special) return false;
@@ -144,7 +148,7 @@ private:
         else store(p, a);
     }
 
-    SMX_ALWAYS_INLINE void find_constants(constants& c) const noexcept {
+    SMX_NOINLINE void find_constants(constants& c) const noexcept {
         const scaling<T>& s = recipe_.scale;
         const P first = P::broadcast(s.plain ? T(1) : s.first);
         P m[K];
@@ -173,25 +177,30 @@ private:
     /// Adds up term(i, k) for every row.
     template <class F>
     SMX_ALWAYS_INLINE void sum(double (&total)[rows], F term) const noexcept {
+        constexpr std::size_t group = packs_per_group * lanes;
         column_sums<B, T, K> sums;
-        for (std::size_t group = 0; group < length_; group += packs_per_group * lanes) {
-            for (std::size_t lane = 0; lane < lanes && group + lane < length_; ++lane) {
-                const std::size_t i = group + lane;
-                const std::size_t here = (length_ - i + lanes - 1) / lanes;
+        std::size_t start = 0;
+        for (; start + group <= length_; start += group) {
+            for (std::size_t lane = 0; lane < lanes; ++lane) {
+                const std::size_t i = start + lane;
                 for (std::size_t k = 0; k < K; ++k) {
-                    P s = term(i, k);
-                    if (here >= 2) s = add(s, term(i + lanes, k));
-                    if (here == 3) s = add(s, term(i + 2 * lanes, k));
-                    if (here >= 4) s = add(s, add(term(i + 2 * lanes, k), term(i + 3 * lanes, k)));
-                    sums.add_group(lane, k, s);
+                    const P a0 = term(i, k), a1 = term(i + lanes, k), a2 = term(i + 2 * lanes, k), a3 = term(i + 3 * lanes, k);
+                    sums.add_group(lane, k, add(add(a0, a1), add(a2, a3)));
                 }
+            }
+        }
+        for (std::size_t lane = 0; lane < lanes && start + lane < length_; ++lane) {
+            for (std::size_t k = 0; k < K; ++k) {
+                P a[packs_per_group] = {P::broadcast(0), P::broadcast(0), P::broadcast(0), P::broadcast(0)};
+                for (std::size_t i = start + lane, q = 0; i < length_; i += lanes, ++q) a[q] = term(i, k);
+                sums.add_group(lane, k, add(add(a[0], a[1]), add(a[2], a[3])));
             }
         }
         sums.result(total);
     }
 
     template <bool General>
-    SMX_ALWAYS_INLINE void softmax_finite(const constants& c) noexcept {
+    SMX_NOINLINE void softmax_finite(const constants& c) noexcept {
         double total[rows];
         T share[rows];
         sum(total, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
@@ -216,7 +225,7 @@ private:
     }
 
     template <bool General>
-    SMX_ALWAYS_INLINE void log_sums(const constants& c, double (&log_sum)[rows], bool (&nan)[rows]) const noexcept {
+    SMX_NOINLINE void log_sums(const constants& c, double (&log_sum)[rows], bool (&nan)[rows]) const noexcept {
         double rest[rows];
         double ties[rows] = {};
         P equal[K];
@@ -248,7 +257,7 @@ private:
     }
 
     template <bool General>
-    SMX_ALWAYS_INLINE void log_softmax_finite(const constants& c) noexcept {
+    SMX_NOINLINE void log_softmax_finite(const constants& c) noexcept {
         double log_sum[rows];
         bool nan[rows];
         log_sums<General>(c, log_sum, nan);

@@ -2,79 +2,119 @@
 #pragma once
 
 #include <safe_softmax/detail/columns.hpp>
+#include <safe_softmax/detail/rows.hpp>
+#include <safe_softmax/detail/short_rows.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// softmax, log_softmax, logsumexp of a batch with backend B: chooses the path by the steps and strides alone, and every
-/// path gives the same bits. Many: there may be more than one row (saves compiling the columns for 1-D views).
+/// A function of the rows of a batch with backend B. The path depends on steps, strides and length alone, and every path
+/// gives the same bits:
+///
+///     columns      rows are neighbours in memory: a lane for each row             columns.hpp
+///     short rows   contiguous, one or two packs: they stay in registers           short_rows.hpp
+///     rows         contiguous ones pass by pass, stepped ones by way of a copy    rows.hpp, passes.hpp
+///     special      rows with a NaN or without a finite maximum                    special.hpp
+///
+/// Many: there may be more than one row (saves compiling the columns for 1-D views).
 template <class B, class In, class Out, bool Many>
 class kernels {
     using T = compute_t<In, Out>;
-    static constexpr std::size_t lanes = pack_t<B, T>::lanes;
-    static constexpr std::size_t packs_per_tile = 4;
+    using P = pack_t<B, T>;
+    using kernel = row_kernel<B, T>;
+    static constexpr std::size_t lanes = P::lanes;
+    static constexpr precision Q = sizeof(Out) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
 
 public:
-    static SMX_NOINLINE void softmax(const batch<In, Out>& b, const recipe<T>& r) noexcept {
-        const auto row = [&](auto in, auto out) SMX_INLINE_LAMBDA {
-            row_kernel<B, T, decltype(in), decltype(out)>::template softmax<Out>(in, out, b.length, r);
-        };
-        if (neighbours(b)) return columns(b, r, [](auto& tile) SMX_INLINE_LAMBDA { return tile.softmax(); }, row);
-        rows(b, row);
-    }
-    static SMX_NOINLINE void log_softmax(const batch<In, Out>& b, const recipe<T>& r) noexcept {
-        const auto row = [&](auto in, auto out) SMX_INLINE_LAMBDA {
-            row_kernel<B, T, decltype(in), decltype(out)>::log_softmax(in, out, b.length, r);
-        };
-        if (neighbours(b)) return columns(b, r, [](auto& tile) SMX_INLINE_LAMBDA { return tile.log_softmax(); }, row);
-        rows(b, row);
-    }
-    static SMX_NOINLINE void logsumexp(const batch<In, Out>& b, const recipe<T>& r) noexcept {
-        const auto row = [&](auto in, auto out) SMX_INLINE_LAMBDA {
-            row_kernel<B, T, decltype(in), decltype(out)>::logsumexp(in, out.data, b.length, r);
-        };
-        if (neighbours(b)) return columns(b, r, [](auto& tile) SMX_INLINE_LAMBDA { return tile.logsumexp(); }, row);
-        rows(b, row);
-    }
-
-private:
-    /// Rows next to each other in memory, and enough of them to fill a quarter of a pack.
-    static SMX_ALWAYS_INLINE bool neighbours(const batch<In, Out>& b) noexcept {
-        return Many && b.in.stride == 1 && b.out.stride == 1 && b.in.step != 1 && b.rows >= lanes / 4;
-    }
-
-    template <class F>
-    static SMX_ALWAYS_INLINE void rows(const batch<In, Out>& b, F row) noexcept {
-        const bool unit = b.in.step == 1 && (b.out.step == 1 || b.out.step == 0);
+    template <function F>
+    static SMX_NOINLINE void run(const batch<In, Out>& b, const recipe<T>& r) noexcept {
+        if constexpr (Many) {
+            // Next to each other, and enough of them to fill a quarter of a pack.
+            if (b.in.stride == 1 && b.out.stride == 1 && b.in.step != 1 && b.rows >= lanes / 4) return columns<F>(b, r);
+        }
+        const bool contiguous = b.in.step == 1 && (b.out.step == 1 || F == function::logsumexp);
+        const bool brief = contiguous && r.scale.plain && b.length <= longest_short_row<P>;
         for (std::size_t j = 0; j < b.rows; ++j) {
             const In* in = b.in.data + static_cast<std::ptrdiff_t>(j) * b.in.stride;
             Out* out = b.out.data + static_cast<std::ptrdiff_t>(j) * b.out.stride;
-            if (unit) row(contiguous<const In>{in}, contiguous<Out>{out});
-            else row(stepped<const In>{in, b.in.step}, stepped<Out>{out, b.out.step});
+            if (brief && short_row_done<B, T, F>(in, out, b.length, r)) continue;
+            if (contiguous) contiguous_row<F>(in, out, b.length, r);
+            else stepped_row<F>({in, b.in.step}, {out, b.out.step}, b.length, r);
         }
     }
 
-    template <class F, class G>
-    static SMX_ALWAYS_INLINE void columns(const batch<In, Out>& b, const recipe<T>& r, F whole, G row) noexcept {
-        if constexpr (!Many) return;
-        else columns_of_many(b, r, whole, row);
+private:
+    template <function F>
+    static SMX_NOINLINE void contiguous_row(const In* in, Out* out, std::size_t length, const recipe<T>& r) noexcept {
+        const pieces_in_place<const In> from{in};
+        const pieces_in_place<Out> to{out};
+        row_constants<T> row;
+        if (!kernel::find_constants(from, length, r.scale, row)) return special<F>({in, 1}, {out, 1}, length, r);
+        if constexpr (F == function::softmax) {
+            bool done;
+            if constexpr (std::is_same_v<Out, T>) {
+                done = kernel::template softmax_through_output<Q>(in, out, length, row, r.scale);
+            } else {
+                alignas(64) T buffer[piece_elements<T>];
+                done = kernel::template softmax_through_buffer<Q>(from, to, length, buffer, row, r.scale);
+            }
+            if (!done) fill_nan(stepped<Out>{out, 1}, length);
+        } else {
+            with_logarithm<F>(from, to, {out, 1}, length, row, r);
+        }
     }
-    template <class F, class G>
-    static SMX_ALWAYS_INLINE void columns_of_many(const batch<In, Out>& b, const recipe<T>& r, F whole, G row) noexcept {
-        const auto tile = [&]<std::size_t K>(std::integral_constant<std::size_t, K>, std::size_t j, std::size_t count) SMX_INLINE_LAMBDA {
-            const side<const In> in{b.in.data + j, b.in.step, 1};
-            const side<Out> out{b.out.data + j, b.out.step, 1};
-            column_tile<B, T, In, Out, K> t(in, out, b.length, count, r);
-            if (whole(t)) return;
-            for (std::size_t l = 0; l < count; ++l)
-                row(stepped<const In>{in.data + l, in.step}, stepped<Out>{out.data + l, out.step});
-        };
+
+    template <function F>
+    static SMX_NOINLINE void stepped_row(stepped<const In> in, stepped<Out> out, std::size_t length, const recipe<T>& r) noexcept {
+        alignas(64) T copy[piece_elements<T>];
+        alignas(64) T buffer[piece_elements<T>];
+        const pieces_copied<T, const In> from{in.data, in.step, copy};
+        const pieces_copied<T, Out> to{out.data, out.step, buffer};
+        row_constants<T> row;
+        if (!kernel::find_constants(from, length, r.scale, row)) return special<F>(in, out, length, r);
+        if constexpr (F == function::softmax) {
+            if (!kernel::template softmax_through_buffer<Q>(from, to, length, buffer, row, r.scale)) fill_nan(out, length);
+        } else {
+            with_logarithm<F>(from, to, out, length, row, r);
+        }
+    }
+
+    template <function F, class From, class To>
+    static SMX_ALWAYS_INLINE void with_logarithm(const From& from, const To& to, stepped<Out> out, std::size_t length,
+                                                 const row_constants<T>& row, const recipe<T>& r) noexcept {
+        double log_sum;
+        const bool number = kernel::log_of_sum(from, length, row, r.scale, log_sum);
+        if constexpr (F == function::logsumexp) {
+            if (number) store_exact(out.data, log_total(log_sum, row, r.scale));
+            else store_nan(out.data);
+        } else {
+            if (number) kernel::subtract(from, to, length, row, log_sum, r.scale);
+            else fill_nan(out, length);
+        }
+    }
+
+    template <function F>
+    static SMX_ALWAYS_INLINE void special(stepped<const In> in, stepped<Out> out, std::size_t length, const recipe<T>& r) noexcept {
+        if constexpr (F == function::logsumexp) write_special_total<T>(in, out.data, length, r);
+        else write_special_row<T, F == function::log_softmax>(in, out, length, r);
+    }
+
+    template <function F>
+    static SMX_ALWAYS_INLINE void columns(const batch<In, Out>& b, const recipe<T>& r) noexcept {
+        constexpr std::size_t wide = packs_per_tile<P>;
         std::size_t j = 0;
-        for (; j + packs_per_tile * lanes <= b.rows; j += packs_per_tile * lanes)
-            tile(std::integral_constant<std::size_t, packs_per_tile>{}, j, packs_per_tile * lanes);
-        for (; j < b.rows; j += lanes)
-            tile(std::integral_constant<std::size_t, 1>{}, j, b.rows - j < lanes ? b.rows - j : lanes);
+        for (; j + wide * lanes <= b.rows; j += wide * lanes) tile<F, wide>(b, r, j, wide * lanes);
+        for (; j < b.rows; j += lanes) tile<F, 1>(b, r, j, b.rows - j < lanes ? b.rows - j : lanes);
+    }
+
+    template <function F, std::size_t K>
+    static SMX_ALWAYS_INLINE void tile(const batch<In, Out>& b, const recipe<T>& r, std::size_t j, std::size_t count) noexcept {
+        const In* in = b.in.data + j;
+        Out* out = b.out.data + j;
+        column_tile<B, T, In, Out, K> t({in, b.in.step, 1}, {out, b.out.step, 1}, b.length, count, r);
+        const bool done = F == function::softmax ? t.softmax() : F == function::log_softmax ? t.log_softmax() : t.logsumexp();
+        for (std::size_t l = 0; l < count && !done; ++l) stepped_row<F>({in + l, b.in.step}, {out + l, b.out.step}, b.length, r);
     }
 };
 

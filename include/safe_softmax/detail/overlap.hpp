@@ -52,7 +52,7 @@ private:
 
     /// Whether 0 < value + … < width.
     bool search(std::size_t i, std::ptrdiff_t value, std::ptrdiff_t width) noexcept {
-        if (i == size_) return 0 < value && value < width;
+        if (i == size_ || i >= Unknowns) return 0 < value && value < width;
         const std::ptrdiff_t step = term_[i].step;
         // value + index*step + (0 to reach of the others) must meet 1 to width-1
         std::ptrdiff_t first = value + reach_[i + 1] >= 1 ? 0 : (-(value + reach_[i + 1]) + step) / step;

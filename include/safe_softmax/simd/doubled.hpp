@@ -12,6 +12,7 @@ template <class H>
 struct doubled {
     using value_type = typename H::value_type;
     static constexpr std::size_t lanes = 2 * H::lanes;
+    static constexpr std::size_t registers = 2 * H::registers;
     static constexpr bool fused = H::fused;
 
     H lo, hi;

@@ -23,6 +23,7 @@
 // the machine, so the order of every sum is the same everywhere. A pack P of T has
 //
 //   P::lanes, P::value_type          number of lanes and T
+//   P::registers                     number of native packs it is made of
 //   P::fused                         fma rounds once
 //   P::broadcast(x)                  x in every lane
 //   P::load(p)                       P::lanes elements of any storage type from p, unaligned, converted exactly;

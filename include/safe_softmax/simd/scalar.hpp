@@ -23,6 +23,7 @@ struct scalar_pack {
     using value_type = T;
     using bits_type = typename float_bits<T>::type;
     static constexpr std::size_t lanes = scalar_pack_bytes / sizeof(T);
+    static constexpr std::size_t registers = 1;
     static constexpr bool fused = SMX_FUSED != 0;
 
 #if defined(__GNUC__)

@@ -45,6 +45,7 @@ struct xsimd_pack {
     using batch = xsimd::batch<T>;
     using register_type = typename batch::register_type;
     static constexpr std::size_t lanes = batch::size;
+    static constexpr std::size_t registers = 1;
     static constexpr bool fused = SMX_FUSED != 0;
 
     register_type v;

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/special.hpp>
+#include <safe_softmax/detail/sum.hpp>
+#include <safe_softmax/detail/terms.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+// The passes over a row, each over contiguous elements. A row may be passed over in pieces, as long as every piece but
+// the last is a multiple of `piece_elements` long: what a pass finds out is carried from piece to piece. None is inlined,
+// so that rows of all kinds share one copy.
+
+/// Length of a piece, and of the buffers on the stack: 16 KiB, which the first cache has room for.
+template <class T>
+inline constexpr std::size_t piece_elements = 16384 / sizeof(T);
+
+template <class B, class T>
+struct passes {
+    using P = pack_t<B, T>;
+    static constexpr std::size_t lanes = P::lanes;
+
+    /// The largest x*first (with first = 1 in plain scaling); with a NaN in the piece, that or NaN. n >= 1.
+    template <class S>
+    static SMX_NOINLINE T largest(const S* in, std::size_t n, const scaling<T>& s) noexcept {
+        const P first = P::broadcast(s.plain ? T(1) : s.first);
+        if (n < lanes) {
+            const P filler = P::broadcast(load_element<T>(in));
+            return reduce_max(mul(blend_first(P::load_partial(in, n), filler, n), first));
+        }
+        P m0 = mul(P::load(in), first);
+        P m1 = m0, m2 = m0, m3 = m0;
+        std::size_t i = lanes;
+        for (; i + 4 * lanes <= n; i += 4 * lanes) {
+            m0 = max(m0, mul(P::load(in + i), first));
+            m1 = max(m1, mul(P::load(in + i + lanes), first));
+            m2 = max(m2, mul(P::load(in + i + 2 * lanes), first));
+            m3 = max(m3, mul(P::load(in + i + 3 * lanes), first));
+        }
+        for (; i + lanes <= n; i += lanes) m0 = max(m0, mul(P::load(in + i), first));
+        if (i < n) m1 = max(m1, mul(P::load(in + n - lanes), first));  // some a second time: no harm to a maximum
+        return reduce_max(max(max(m0, m1), max(m2, m3)));
+    }
+
+    /// Adds the terms of a piece to the sum of its row and writes them to `terms`.
+    template <precision Q, bool General, class S>
+    static SMX_NOINLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
+                                       const scaling<T>& s) noexcept {
+        const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
+        total = in_groups(
+            total, n,
+            [&](std::size_t i) SMX_INLINE_LAMBDA {
+                const P t = term.template operator()<Q>(P::load(in + i));
+                store(terms + i, t);
+                return t;
+            },
+            [&](std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
+                const P t = blend_first(term.template operator()<Q>(P::load_partial(in + i, left)), P::broadcast(0), left);
+                store_partial(terms + i, t, left);
+                return t;
+            });
+    }
+
+    /// Adds the terms below the row's largest to the sum of the row, and counts the largest ones.
+    template <bool General, class S>
+    static SMX_NOINLINE void add_terms_below_max(row_sum<B, T>& total, std::size_t& ties, const S* in, std::size_t n,
+                                                 const row_constants<T>& row, const scaling<T>& s) noexcept {
+        const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
+        const P max = term.logit_of_max(P::broadcast(row.max));
+        std::size_t equal = 0;
+        total = in_groups(
+            total, n,
+            [&](std::size_t i) SMX_INLINE_LAMBDA {
+                const P z = term.logit(P::load(in + i));
+                equal += count_equal(z, max);
+                return zero_where_equal(term.template of_logit<precision::full>(z), z, max);
+            },
+            [&](std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
+                // Lanes past the end are not counted.
+                const P zero = P::broadcast(0), one = P::broadcast(1);
+                const P z = term.logit(P::load_partial(in + i, left));
+                equal += count_equal(blend_first(zero_where_equal(one, z, max), one, left), zero);
+                return blend_first(zero_where_equal(term.template of_logit<precision::full>(z), z, max), zero, left);
+            });
+        ties += equal;
+    }
+
+    /// Terms times the reciprocal of their sum.
+    template <class O>
+    static SMX_NOINLINE void scale(const T* terms, O* out, std::size_t n, T by) noexcept {
+        const P share = P::broadcast(by);
+        std::size_t i = 0;
+        for (; i + lanes <= n; i += lanes) store(out + i, mul(P::load(terms + i), share));
+        if (i < n) store_partial(out + i, mul(P::load_partial(terms + i, n - i), share), n - i);
+    }
+
+    /// z - max z - log_sum.
+    template <bool General, class S, class O>
+    static SMX_NOINLINE void subtract(const S* in, O* out, std::size_t n, const row_constants<T>& row, T log_sum,
+                                      const scaling<T>& s) noexcept {
+        const log_of_terms<P, General> result(s, P::broadcast(row.max), P::broadcast(log_sum));
+        const auto map = [&](auto f) SMX_INLINE_LAMBDA {
+            std::size_t i = 0;
+            for (; i + lanes <= n; i += lanes) store(out + i, f(P::load(in + i)));
+            if (i < n) store_partial(out + i, f(P::load_partial(in + i, n - i)), n - i);
+        };
+        if (!General && s.direct.value == 1) map([&](P x) SMX_INLINE_LAMBDA { return result.unscaled(x); });
+        else map(result);
+    }
+
+private:
+    /// Adds whole(i) for every whole pack and part(i, left) for what is left, group by group, in the order of sum.hpp.
+    template <class F, class G>
+    static SMX_ALWAYS_INLINE row_sum<B, T> in_groups(row_sum<B, T> sum, std::size_t n, F whole, G part) noexcept {
+        constexpr std::size_t group = packs_per_group * lanes;
+        std::size_t i = 0;
+        for (; i + group <= n; i += group) {
+            const P a0 = whole(i), a1 = whole(i + lanes), a2 = whole(i + 2 * lanes), a3 = whole(i + 3 * lanes);
+            sum.add_group(add(add(a0, a1), add(a2, a3)));
+        }
+        if (i < n) {
+            P a[packs_per_group] = {P::broadcast(0), P::broadcast(0), P::broadcast(0), P::broadcast(0)};
+            for (std::size_t k = 0; i < n; ++k, i += lanes) a[k] = part(i, n - i < lanes ? n - i : lanes);
+            sum.add_group(add(add(a[0], a[1]), add(a[2], a[3])));
+        }
+        return sum;
+    }
+};
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

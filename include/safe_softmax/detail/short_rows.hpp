@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/passes.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+/// A contiguous row of K packs that stays in registers from the load to the store. The bits are those of rows.hpp; rows
+/// that need the general or the special path are left to it.
+template <class B, class T, class S, class O, std::size_t K>
+class short_row {
+    using P = pack_t<B, T>;
+    static constexpr std::size_t lanes = P::lanes;
+    static constexpr precision Q = sizeof(O) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
+
+public:
+    /// length is in ((K - 1) * lanes, K * lanes].
+    SMX_ALWAYS_INLINE short_row(const S* in, std::size_t length, const recipe<T>& r) noexcept : length_(length), recipe_(r) {
+        const P first = P::broadcast(load_element<T>(in));
+        for (std::size_t k = 0; k < K; ++k)
+            x_[k] = full(k) ? P::load(in + k * lanes) : blend_first(P::load_partial(in + k * lanes, left(k)), first, left(k));
+        P m = x_[0];
+        for (std::size_t k = 1; k < K; ++k) m = max(m, x_[k]);
+        const T max_of_row = reduce_max(m);
+        finite_ = is_finite(max_of_row);
+        row_ = constants_of_row(max_of_row, r.scale);
+    }
+
+    SMX_ALWAYS_INLINE bool plain() const noexcept { return finite_ && !row_.general; }
+
+    SMX_ALWAYS_INLINE void softmax(O* out) const noexcept {
+        const row_terms<P, false> terms(recipe_.scale, P::broadcast(row_.magic), P::broadcast(0));
+        P term[packs_per_group];
+        for (std::size_t k = 0; k < packs_per_group; ++k)
+            term[k] = k < K ? cut(terms.template of_logit<Q>(x_[k]), k) : P::broadcast(0);
+        const double sum = sum_of(term);
+        if (sum_is_nan(sum)) return fill_nan(stepped<O>{out, 1}, length_);
+        const P share = P::broadcast(static_cast<T>(1.0 / sum));
+        for (std::size_t k = 0; k < K; ++k) put(out, k, mul(term[k], share));
+    }
+
+    SMX_ALWAYS_INLINE void log_softmax(O* out) const noexcept {
+        double log_sum;
+        if (!log_of_sum(log_sum)) return fill_nan(stepped<O>{out, 1}, length_);
+        const log_of_terms<P, false> result(recipe_.scale, P::broadcast(row_.max), P::broadcast(static_cast<T>(log_sum)));
+        if (recipe_.scale.direct.value == 1) {
+            for (std::size_t k = 0; k < K; ++k) put(out, k, result.unscaled(x_[k]));
+        } else {
+            for (std::size_t k = 0; k < K; ++k) put(out, k, result(x_[k]));
+        }
+    }
+
+    SMX_ALWAYS_INLINE void logsumexp(O* out) const noexcept {
+        double log_sum;
+        if (log_of_sum(log_sum)) store_exact(out, log_total(log_sum, row_, recipe_.scale));
+        else store_nan(out);
+    }
+
+private:
+    SMX_ALWAYS_INLINE bool full(std::size_t k) const noexcept { return length_ >= (k + 1) * lanes; }
+    SMX_ALWAYS_INLINE std::size_t left(std::size_t k) const noexcept { return length_ > k * lanes ? length_ - k * lanes : 0; }
+    SMX_ALWAYS_INLINE P cut(P a, std::size_t k) const noexcept {
+        return full(k) ? a : blend_first(a, P::broadcast(0), left(k));
+    }
+    SMX_ALWAYS_INLINE void put(O* out, std::size_t k, P a) const noexcept {
+        if (full(k)) store(out + k * lanes, a);
+        else store_partial(out + k * lanes, a, left(k));
+    }
+    static SMX_ALWAYS_INLINE double sum_of(const P (&term)[packs_per_group]) noexcept {
+        row_sum<B, T> sum;
+        sum.add_group(add(add(term[0], term[1]), add(term[2], term[3])));
+        return sum.result();
+    }
+
+    SMX_ALWAYS_INLINE bool log_of_sum(double& log_sum) const noexcept {
+        const row_terms<P, false> terms(recipe_.scale, P::broadcast(row_.magic), P::broadcast(0));
+        const P max = P::broadcast(row_.max);
+        P term[packs_per_group];
+        std::size_t ties = 0;
+        for (std::size_t k = 0; k < packs_per_group; ++k) {
+            if (k < K) {
+                ties += count_equal(x_[k], max);
+                term[k] = cut(zero_where_equal(terms.template of_logit<precision::full>(x_[k]), x_[k], max), k);
+            } else {
+                term[k] = P::broadcast(0);
+            }
+        }
+        // Past its end the row continues with its first element.
+        if (first_lane_equal(max)) ties -= K * lanes - length_;
+        const double rest = sum_of(term);
+        if (sum_is_nan(rest)) return false;
+        log_sum = log_sum_exp_of(rest, static_cast<double>(ties), row_, recipe_.scale);
+        return true;
+    }
+    SMX_ALWAYS_INLINE bool first_lane_equal(P max) const noexcept {
+        return count_equal(blend_first(x_[0], max, 1), max) == lanes;
+    }
+
+    P x_[K];
+    std::size_t length_;
+    const recipe<T>& recipe_;
+    row_constants<T> row_;
+    bool finite_;
+};
+
+/// Elements of the longest row that goes this way. Where a pack is four registers, none does: there are too few of them.
+template <class P>
+inline constexpr std::size_t longest_short_row = P::registers > 2 ? 0 : 2 * P::lanes;
+
+/// False if the row has to take another way, and nothing has been written.
+template <class B, class T, function F, std::size_t K, class S, class O>
+SMX_NOINLINE bool short_row_of(const S* in, O* out, std::size_t length, const recipe<T>& r) noexcept {
+    const short_row<B, T, S, O, K> row(in, length, r);
+    if (!row.plain()) return false;
+    if constexpr (F == function::softmax) row.softmax(out);
+    else if constexpr (F == function::log_softmax) row.log_softmax(out);
+    else row.logsumexp(out);
+    return true;
+}
+
+/// The scaling is plain.
+template <class B, class T, function F, class S, class O>
+SMX_ALWAYS_INLINE bool short_row_done(const S* in, O* out, std::size_t length, const recipe<T>& r) noexcept {
+    if constexpr (longest_short_row<pack_t<B, T>> == 0) return false;
+    else if (length <= pack_t<B, T>::lanes) return short_row_of<B, T, F, 1>(in, out, length, r);
+    else return short_row_of<B, T, F, 2>(in, out, length, r);
+}
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx
