@@ -21,7 +21,7 @@ namespace detail {
 // dominates round by 0.55 instead of 1 times 2^-24 (3.8 instead of 4.4 ulp at worst in softmax).
 //
 // Error of a term against the common factor: float 1.7 * 2^-24 (polynomial 0.32, table 0.6, last fma 1; they do not
-// meet), with 16-bit results 3.4e-6; double 1.6 * 2^-53. Coefficients: cmake/coefficients.sollya.
+// meet), with 16-bit results 3.4e-6; double 1.6 * 2^-53. Coefficients: coefficients.sollya.
 
 /// What the result is rounded to decides the polynomial: `full` for T itself, `half` for 16-bit results.
 enum class precision { full, half };

@@ -11,7 +11,7 @@ namespace detail {
 /// float 2.5e-11 of the result.
 ///
 /// 1 + x = 2^k * (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), s = f/(2 + f), log(1 + f) = 2 atanh(s) as a polynomial in s^2
-/// (coefficients: cmake/coefficients.sollya), rearranged so that f itself is added last. For double, what 1 + x rounds
+/// (coefficients: coefficients.sollya), rearranged so that f itself is added last. For double, what 1 + x rounds
 /// away comes back to first order.
 template <class T>
 SMX_ALWAYS_INLINE double log_1_plus(double x) noexcept {

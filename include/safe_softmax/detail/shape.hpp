@@ -23,11 +23,24 @@ struct argument {
     const char* name;
 };
 
+/// Row-major without gaps, the case that needs no further questions; axes with one element may have any stride. False if
+/// there are 2^59 elements or more.
+template <class T, std::size_t R>
+SMX_ALWAYS_INLINE bool is_row_major(const layout<T, R>& v, std::size_t& elements) noexcept {
+    elements = 1;
+    for (std::size_t d = R; d-- > 0;) {
+        if (v.extent[d] != 1 && v.stride[d] != static_cast<std::ptrdiff_t>(elements)) return false;
+        if (v.extent[d] >> 29 != 0 || elements >> 30 != 0) return false;
+        elements *= v.extent[d];
+    }
+    return true;
+}
+
 /// Bytes from the lowest to the highest element of a view, which has elements.
 struct byte_range { std::ptrdiff_t below, above; };
 
 template <class T, std::size_t R>
-inline byte_range range_of(const layout<T, R>& v, argument a) {
+SMX_NOINLINE byte_range range_of_strided(const layout<T, R>& v, argument a) {
     constexpr std::size_t limit = static_cast<std::size_t>((std::numeric_limits<std::ptrdiff_t>::max)());
     std::size_t elements = 1, below = 0, above = 0;
     for (std::size_t d = 0; d < R; ++d) {
@@ -48,9 +61,16 @@ inline byte_range range_of(const layout<T, R>& v, argument a) {
     return {static_cast<std::ptrdiff_t>(below * sizeof(T)), static_cast<std::ptrdiff_t>((above + 1) * sizeof(T))};
 }
 
+template <class T, std::size_t R>
+SMX_ALWAYS_INLINE byte_range range_of(const layout<T, R>& v, argument a) {
+    std::size_t all;
+    if (is_row_major(v, all)) return {0, static_cast<std::ptrdiff_t>(all * sizeof(T))};
+    return range_of_strided(v, a);
+}
+
 /// Two indices of the output that name the same memory.
 template <class T, std::size_t R>
-inline void check_distinct(const layout<T, R>& out, argument a) {
+SMX_NOINLINE void check_distinct_strided(const layout<T, R>& out, argument a) {
     for (std::size_t d = 0; d < R; ++d)
         if (out.stride[d] == 0 && out.extent[d] > 1)
             refuse(a.function, "%s has stride 0 in axis %zu, which has %zu elements: they would all be written to one place",
@@ -88,6 +108,12 @@ inline void check_distinct(const layout<T, R>& out, argument a) {
     }
 }
 
+template <class T, std::size_t R>
+SMX_ALWAYS_INLINE void check_distinct(const layout<T, R>& out, argument a) {
+    std::size_t all;
+    if (!is_row_major(out, all)) check_distinct_strided(out, a);
+}
+
 /// Whether both views name the very same elements, one by one.
 template <class A, class B, std::size_t R>
 SMX_ALWAYS_INLINE bool same_elements(const layout<A, R>& a, const layout<B, R>& b) noexcept {
@@ -97,19 +123,24 @@ SMX_ALWAYS_INLINE bool same_elements(const layout<A, R>& a, const layout<B, R>& 
     return true;
 }
 
+/// Neither shares a byte with the other, element by element; base is the distance from out to in.
 template <class A, class B, std::size_t R, std::size_t Q>
-inline void check_apart(const layout<A, R>& in, byte_range in_range, const layout<B, Q>& out, byte_range out_range,
-                        const char* function) {
-    const auto a = reinterpret_cast<std::uintptr_t>(in.data), b = reinterpret_cast<std::uintptr_t>(out.data);
-    const auto shift = [](std::uintptr_t address, std::ptrdiff_t by) { return address + static_cast<std::uintptr_t>(by); };
-    if (shift(a, in_range.above) <= shift(b, -out_range.below) || shift(b, out_range.above) <= shift(a, -in_range.below)) return;
+SMX_NOINLINE void check_lattices(const layout<A, R>& in, const layout<B, Q>& out, std::ptrdiff_t base, const char* function) {
     lattice<R + Q> difference;
     for (std::size_t d = 0; d < R; ++d) difference.add(in.stride[d] * static_cast<std::ptrdiff_t>(sizeof(A)), in.extent[d] - 1);
     for (std::size_t d = 0; d < Q; ++d) difference.add(-out.stride[d] * static_cast<std::ptrdiff_t>(sizeof(B)), out.extent[d] - 1);
-    const std::ptrdiff_t base = static_cast<std::ptrdiff_t>(a - b);
     if (difference.reaches(base, -static_cast<std::ptrdiff_t>(sizeof(A)), static_cast<std::ptrdiff_t>(sizeof(B))))
         refuse(function, "out (%p) overlaps in (%p) without being the same elements", static_cast<const void*>(out.data),
                static_cast<const void*>(in.data));
+}
+
+template <class A, class B, std::size_t R, std::size_t Q>
+SMX_ALWAYS_INLINE void check_apart(const layout<A, R>& in, byte_range in_range, const layout<B, Q>& out, byte_range out_range,
+                                   const char* function) {
+    const auto a = reinterpret_cast<std::uintptr_t>(in.data), b = reinterpret_cast<std::uintptr_t>(out.data);
+    const auto shift = [](std::uintptr_t address, std::ptrdiff_t by) { return address + static_cast<std::uintptr_t>(by); };
+    if (shift(a, in_range.above) <= shift(b, -out_range.below) || shift(b, out_range.above) <= shift(a, -in_range.below)) return;
+    check_lattices(in, out, static_cast<std::ptrdiff_t>(a - b), function);
 }
 
 template <std::size_t R, class T>
