@@ -23,6 +23,13 @@ struct layout {
     std::array<std::ptrdiff_t, Rank> stride;
 };
 
+/// An accessor that hands out something else than elements (a scaling or conjugating one) is no view of elements.
+template <class V>
+inline constexpr bool plain_access = true;
+template <class V>
+    requires requires { typename V::reference; }
+inline constexpr bool plain_access<V> = std::is_same_v<typename V::reference, typename V::element_type&>;
+
 /// Shaped like std::mdspan with a strided layout and plain element access; <mdspan> itself is not needed.
 template <class V>
 concept mdspan_like = requires(const V& v, std::size_t axis) {
@@ -30,9 +37,8 @@ concept mdspan_like = requires(const V& v, std::size_t axis) {
     { V::rank() } -> std::convertible_to<std::size_t>;
     { v.extent(axis) } -> std::convertible_to<std::size_t>;
     { v.stride(axis) } -> std::convertible_to<std::ptrdiff_t>;
-    { v.data_handle() } -> std::same_as<typename V::element_type*>;
-    { v.is_strided() } -> std::convertible_to<bool>;
-    requires std::same_as<typename V::reference, typename V::element_type&>;
+    { v.data_handle() } -> std::convertible_to<typename V::element_type*>;
+    requires plain_access<V>;
     requires V::rank() >= 1;
 };
 
@@ -133,7 +139,7 @@ concept reduced_rank = rank_of<B> == rank_of<const std::remove_reference_t<A>> |
 
 template <class V>
 SMX_ALWAYS_INLINE constexpr bool is_strided(const V& v) noexcept {
-    if constexpr (mdspan_like<std::remove_cv_t<V>>) return v.is_strided();
+    if constexpr (requires { { v.is_strided() } -> std::convertible_to<bool>; }) return v.is_strided();
     else return true;
 }
 
