@@ -81,17 +81,12 @@ private:
     D first_[lanes][K], second_[lanes][K];
 };
 
-/// K packs of neighbouring rows; `count` of them, K * lanes but for the last tile, which has K = 1.
-template <class B, class T, class S, class O, std::size_t K>
-class column_tile {
+/// K packs of neighbouring rows of input; `count` rows, K * lanes of them but for the last tile, which has K = 1.
+template <class B, class T, class S, std::size_t K>
+class column_input {
+public:
     using P = pack_t<B, T>;
     static constexpr std::size_t lanes = P::lanes, rows = K * lanes;
-    static constexpr precision Q = sizeof(O) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
-
-    side<const S> in_;
-    side<O> out_;
-    std::size_t length_, count_;
-    const recipe<T>& recipe_;
 
     struct constants {
         T max[rows], magic[rows], offset[rows];
@@ -99,81 +94,86 @@ class column_tile {
         bool general = false, special = false;
     };
 
-public:
-    SMX_ALWAYS_INLINE column_tile(side<const S> in, side<O> out, std::size_t length, std::size_t count,
-                                  const recipe<T>& r) noexcept
-        : in_(in), out_(out), length_(length), count_(count), recipe_(r) {}
-
-    /// False if a row needs the special path; then nothing has been written.
-    SMX_NOINLINE bool softmax() noexcept {
-        constants c;
-        find_constants(c);
-        if (c.special) return false;
-        c.general ? softmax_finite<true>(c) : softmax_finite<false>(c);
-        return true;
-    }
-    SMX_NOINLINE bool log_softmax() noexcept {
-        constants c;
-        find_constants(c);
-        if (c.special) return false;
-        c.general ? log_softmax_finite<true>(c) : log_softmax_finite<false>(c);
-        return true;
-    }
-    SMX_NOINLINE bool logsumexp() noexcept {
-        constants c;
-        find_constants(c);
-        if (c.special) return false;
-        double log_sum[rows];
-        bool nan[rows];
-        c.general ? log_sums<true>(c, log_sum, nan) : log_sums<false>(c, log_sum, nan);
-        for (std::size_t j = 0; j < count_; ++j) {
-            if (nan[j]) store_nan(out_.data + j);
-            else store_exact(out_.data + j, log_total(log_sum[j], c.row[j], recipe_.scale));
-        }
-        return true;
-    }
-
-private:
-    SMX_ALWAYS_INLINE P load(std::size_t i, std::size_t k) const noexcept {
-        const S* p = in_.data + static_cast<std::ptrdiff_t>(i) * in_.step + k * lanes;
-        return K == 1 && count_ < lanes ? P::load_partial(p, count_) : P::load(p);
-    }
-    SMX_ALWAYS_INLINE P load_term(std::size_t i, std::size_t k) const noexcept {
-        const O* p = out_.data + static_cast<std::ptrdiff_t>(i) * out_.step + k * lanes;
-        return K == 1 && count_ < lanes ? P::load_partial(p, count_) : P::load(p);
-    }
-    SMX_ALWAYS_INLINE void put(std::size_t i, std::size_t k, P a) const noexcept {
-        O* p = out_.data + static_cast<std::ptrdiff_t>(i) * out_.step + k * lanes;
-        if (K == 1 && count_ < lanes) store_partial(p, a, count_);
-        else store(p, a);
-    }
+    SMX_ALWAYS_INLINE column_input(const S* data, std::ptrdiff_t step, std::size_t length, std::size_t count,
+                                   const scaling<T>& s) noexcept
+        : data_(data), step_(step), length_(length), count_(count), scale_(s) {}
 
     SMX_NOINLINE void find_constants(constants& c) const noexcept {
-        const scaling<T>& s = recipe_.scale;
-        const P first = P::broadcast(s.plain ? T(1) : s.first);
+        const P first = P::broadcast(scale_.plain ? T(1) : scale_.first);
         P m[K];
         for (std::size_t k = 0; k < K; ++k) m[k] = mul(load(0, k), first);
         for (std::size_t i = 1; i < length_; ++i)
             for (std::size_t k = 0; k < K; ++k) m[k] = max(m[k], mul(load(i, k), first));
         for (std::size_t k = 0; k < K; ++k) store(c.max + k * lanes, m[k]);
         for (std::size_t j = 0; j < rows; ++j) {
-            c.row[j] = constants_of_row(c.max[j], s);
+            c.row[j] = constants_of_row(c.max[j], scale_);
             c.general |= c.row[j].general;
             c.special |= !is_finite(c.max[j]);
         }
         for (std::size_t j = 0; j < rows; ++j) {
-            if (c.general) make_general(c.row[j], s);  // the whole tile takes one path
+            if (c.general) make_general(c.row[j], scale_);  // the whole tile takes one path
             c.max[j] = c.row[j].max;
             c.magic[j] = c.row[j].magic;
             c.offset[j] = c.row[j].offset;
         }
     }
 
-    template <bool General>
-    SMX_ALWAYS_INLINE row_terms<P, General> terms_of(const constants& c, std::size_t k) const noexcept {
-        return row_terms<P, General>(recipe_.scale, P::load(c.magic + k * lanes), P::load(c.offset + k * lanes));
+    /// The sum of every row; each term goes to visit(i, k, term) as well.
+    template <precision Q, bool General, class F>
+    SMX_ALWAYS_INLINE void sum_terms(const constants& c, double (&total)[rows], F visit) const noexcept {
+        sum(total, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
+            const P term = terms<General>(c, k).template operator()<Q>(load(i, k));
+            visit(i, k, term);
+            return term;
+        });
     }
 
+    /// log(sum of exp(z - max z)) of every row; nan tells where there is a NaN.
+    template <bool General>
+    SMX_NOINLINE void log_sums(const constants& c, double (&log_sum)[rows], bool (&nan)[rows]) const noexcept {
+        double rest[rows];
+        double ties[rows] = {};
+        P equal[K];
+        for (P& e : equal) e = P::broadcast(0);
+        const P one = P::broadcast(1);
+        std::size_t counted = 0;
+        const auto flush = [&]() {  // float counts to 2^24
+            T lane[lanes];
+            for (std::size_t k = 0; k < K; ++k) {
+                store(lane, equal[k]);
+                for (std::size_t l = 0; l < lanes; ++l) ties[k * lanes + l] += static_cast<double>(lane[l]);
+                equal[k] = P::broadcast(0);
+            }
+            counted = 0;
+        };
+        sum(rest, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
+            const row_terms<P, General> term = terms<General>(c, k);
+            const P top = term.logit_of_max(P::load(c.max + k * lanes));
+            const P z = term.logit(load(i, k));
+            equal[k] = add(equal[k], sub(one, zero_where_equal(one, z, top)));
+            if (++counted == std::size_t(1) << 23) flush();
+            return zero_where_equal(term.template of_logit<precision::full>(z), z, top);
+        });
+        flush();
+        for (std::size_t j = 0; j < rows; ++j) {
+            nan[j] = sum_is_nan(rest[j]);
+            log_sum[j] = nan[j] ? 0 : log_sum_exp_of(rest[j], ties[j], c.row[j], scale_);
+        }
+    }
+
+    SMX_ALWAYS_INLINE P load(std::size_t i, std::size_t k) const noexcept {
+        const S* p = data_ + static_cast<std::ptrdiff_t>(i) * step_ + k * lanes;
+        return K == 1 && count_ < lanes ? P::load_partial(p, count_) : P::load(p);
+    }
+    template <bool General>
+    SMX_ALWAYS_INLINE row_terms<P, General> terms(const constants& c, std::size_t k) const noexcept {
+        return row_terms<P, General>(scale_, P::load(c.magic + k * lanes), P::load(c.offset + k * lanes));
+    }
+    SMX_ALWAYS_INLINE std::size_t length() const noexcept { return length_; }
+    SMX_ALWAYS_INLINE std::size_t count() const noexcept { return count_; }
+    SMX_ALWAYS_INLINE const scaling<T>& scale() const noexcept { return scale_; }
+
+private:
     /// Adds up term(i, k) for every row.
     template <class F>
     SMX_ALWAYS_INLINE void sum(double (&total)[rows], F term) const noexcept {
@@ -199,79 +199,96 @@ private:
         sums.result(total);
     }
 
+    const S* data_;
+    std::ptrdiff_t step_;
+    std::size_t length_, count_;
+    const scaling<T>& scale_;
+};
+
+/// A tile of neighbouring rows, from input to output.
+template <class B, class T, class S, class O, std::size_t K>
+class column_tile {
+    using input = column_input<B, T, S, K>;
+    using P = typename input::P;
+    using constants = typename input::constants;
+    static constexpr std::size_t lanes = input::lanes, rows = input::rows;
+    static constexpr precision Q = sizeof(O) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
+
+public:
+    SMX_ALWAYS_INLINE column_tile(const input& in, O* out, std::ptrdiff_t step) noexcept : in_(in), out_(out), step_(step) {}
+
+    /// False if a row needs the special path; then nothing has been written.
+    template <function F>
+    SMX_NOINLINE bool run() noexcept {
+        constants c;
+        in_.find_constants(c);
+        if (c.special) return false;
+        if constexpr (F == function::softmax) {
+            c.general ? softmax<true>(c) : softmax<false>(c);
+        } else {
+            double log_sum[rows];
+            bool nan[rows];
+            c.general ? in_.template log_sums<true>(c, log_sum, nan) : in_.template log_sums<false>(c, log_sum, nan);
+            if constexpr (F == function::log_softmax) {
+                c.general ? log_softmax<true>(c, log_sum) : log_softmax<false>(c, log_sum);
+                for (std::size_t j = 0; j < in_.count(); ++j)
+                    if (nan[j]) fill_nan(stepped<O>{out_ + j, step_}, in_.length());
+            } else {
+                for (std::size_t j = 0; j < in_.count(); ++j) {
+                    if (nan[j]) store_nan(out_ + j);
+                    else store_exact(out_ + j, log_total(log_sum[j], c.row[j], in_.scale()));
+                }
+            }
+        }
+        return true;
+    }
+
+private:
+    SMX_ALWAYS_INLINE O* at(std::size_t i, std::size_t k) const noexcept {
+        return out_ + static_cast<std::ptrdiff_t>(i) * step_ + k * lanes;
+    }
+    SMX_ALWAYS_INLINE void put(std::size_t i, std::size_t k, P a) const noexcept {
+        if (K == 1 && in_.count() < lanes) store_partial(at(i, k), a, in_.count());
+        else store(at(i, k), a);
+    }
+    SMX_ALWAYS_INLINE P term_at(std::size_t i, std::size_t k) const noexcept {
+        return K == 1 && in_.count() < lanes ? P::load_partial(at(i, k), in_.count()) : P::load(at(i, k));
+    }
+
+    /// Terms in the output where it can hold them, else computed a second time.
     template <bool General>
-    SMX_NOINLINE void softmax_finite(const constants& c) noexcept {
+    SMX_NOINLINE void softmax(const constants& c) noexcept {
+        constexpr bool through_output = std::is_same_v<O, T>;
         double total[rows];
         T share[rows];
-        sum(total, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
-            const P term = terms_of<General>(c, k).template operator()<Q>(load(i, k));
-            if constexpr (std::is_same_v<O, T>) put(i, k, term);
-            return term;
+        in_.template sum_terms<Q, General>(c, total, [&](std::size_t i, std::size_t k, P term) SMX_INLINE_LAMBDA {
+            if constexpr (through_output) put(i, k, term);
         });
-        bool any_nan = false;
-        for (std::size_t j = 0; j < rows; ++j) {
-            share[j] = static_cast<T>(1.0 / total[j]);
-            any_nan |= sum_is_nan(total[j]);
-        }
-        for (std::size_t i = 0; i < length_; ++i) {
+        for (std::size_t j = 0; j < rows; ++j) share[j] = static_cast<T>(1.0 / total[j]);
+        for (std::size_t i = 0; i < in_.length(); ++i) {
             for (std::size_t k = 0; k < K; ++k) {
                 const P r = P::load(share + k * lanes);
-                if constexpr (std::is_same_v<O, T>) put(i, k, mul(load_term(i, k), r));
-                else put(i, k, mul(terms_of<General>(c, k).template operator()<Q>(load(i, k)), r));
+                if constexpr (through_output) put(i, k, mul(term_at(i, k), r));
+                else put(i, k, mul(in_.template terms<General>(c, k).template operator()<Q>(in_.load(i, k)), r));
             }
         }
-        for (std::size_t j = 0; any_nan && j < count_; ++j)
-            if (sum_is_nan(total[j])) fill_nan(stepped<O>{out_.data + j, out_.step}, length_);
+        for (std::size_t j = 0; j < in_.count(); ++j)
+            if (sum_is_nan(total[j])) fill_nan(stepped<O>{out_ + j, step_}, in_.length());
     }
 
     template <bool General>
-    SMX_NOINLINE void log_sums(const constants& c, double (&log_sum)[rows], bool (&nan)[rows]) const noexcept {
-        double rest[rows];
-        double ties[rows] = {};
-        P equal[K];
-        for (P& e : equal) e = P::broadcast(0);
-        const P one = P::broadcast(1);
-        std::size_t counted = 0;
-        const auto flush = [&]() SMX_INLINE_LAMBDA {  // float counts to 2^24
-            T lane[lanes];
-            for (std::size_t k = 0; k < K; ++k) {
-                store(lane, equal[k]);
-                for (std::size_t l = 0; l < lanes; ++l) ties[k * lanes + l] += static_cast<double>(lane[l]);
-                equal[k] = P::broadcast(0);
-            }
-            counted = 0;
-        };
-        sum(rest, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
-            const row_terms<P, General> terms = terms_of<General>(c, k);
-            const P top = terms.logit_of_max(P::load(c.max + k * lanes));
-            const P z = terms.logit(load(i, k));
-            equal[k] = add(equal[k], sub(one, zero_where_equal(one, z, top)));
-            if (++counted == std::size_t(1) << 23) flush();
-            return zero_where_equal(terms.template of_logit<precision::full>(z), z, top);
-        });
-        flush();
-        for (std::size_t j = 0; j < rows; ++j) {
-            nan[j] = sum_is_nan(rest[j]);
-            log_sum[j] = nan[j] ? 0 : log_sum_exp_of(rest[j], ties[j], c.row[j], recipe_.scale);
+    SMX_NOINLINE void log_softmax(const constants& c, const double (&log_sum)[rows]) noexcept {
+        T rounded[rows];
+        for (std::size_t j = 0; j < rows; ++j) rounded[j] = static_cast<T>(log_sum[j]);
+        for (std::size_t k = 0; k < K; ++k) {
+            const log_of_terms<P, General> result(in_.scale(), P::load(c.max + k * lanes), P::load(rounded + k * lanes));
+            for (std::size_t i = 0; i < in_.length(); ++i) put(i, k, result(in_.load(i, k)));
         }
     }
 
-    template <bool General>
-    SMX_NOINLINE void log_softmax_finite(const constants& c) noexcept {
-        double log_sum[rows];
-        bool nan[rows];
-        log_sums<General>(c, log_sum, nan);
-        T narrow_log_sum[rows];
-        for (std::size_t j = 0; j < rows; ++j) narrow_log_sum[j] = static_cast<T>(log_sum[j]);
-        for (std::size_t i = 0; i < length_; ++i) {
-            for (std::size_t k = 0; k < K; ++k) {
-                const log_of_terms<P, General> result(recipe_.scale, P::load(c.max + k * lanes), P::load(narrow_log_sum + k * lanes));
-                put(i, k, result(load(i, k)));
-            }
-        }
-        for (std::size_t j = 0; j < count_; ++j)
-            if (nan[j]) fill_nan(stepped<O>{out_.data + j, out_.step}, length_);
-    }
+    input in_;
+    O* out_;
+    std::ptrdiff_t step_;
 };
 
 }  // namespace detail

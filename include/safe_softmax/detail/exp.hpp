@@ -84,15 +84,26 @@ SMX_ALWAYS_INLINE P reduced(P x, P minus_k, P head, P tail) noexcept {
     }
 }
 
-/// The term of logit x: exp(x*scale) times the row's common factor; +0 below 2^-126 (2^-1022). x is NaN: NaN.
 template <precision Q, class P>
-SMX_ALWAYS_INLINE P exp_term(P x, P magic, P head, P tail, P whole) noexcept {
+SMX_ALWAYS_INLINE P exp_term_inline(P x, P magic, P head, P tail, P whole) noexcept {
     using constants = exp_constants<typename P::value_type>;
     const P t = fma(x, P::fused ? head : whole, magic);
     const P r = reduced<Q>(x, sub(magic, t), head, tail);
     const P power = exp2_eighths(t);
     const P term = fma(power, exp2_eighths_minus_1<Q>(r), power);
     return zero_where_less(term, t, P::broadcast(constants::round + 8));
+}
+template <precision Q, class P>
+SMX_NOINLINE P exp_term_shared(const P& x, const P& magic, const P& head, const P& tail, const P& whole) noexcept {
+    return exp_term_inline<Q>(x, magic, head, tail, whole);
+}
+
+/// The term of logit x: exp(x*scale) times the row's common factor; +0 below 2^-126 (2^-1022). x is NaN: NaN. Without fma
+/// it is so long that one copy is shared by all kernels.
+template <precision Q, class P>
+SMX_ALWAYS_INLINE P exp_term(P x, P magic, P head, P tail, P whole) noexcept {
+    if constexpr (P::fused) return exp_term_inline<Q>(x, magic, head, tail, whole);
+    else return exp_term_shared<Q>(x, magic, head, tail, whole);
 }
 
 }  // namespace detail

@@ -16,9 +16,7 @@ namespace detail {
 ///     short rows   contiguous, one or two packs: they stay in registers           short_rows.hpp
 ///     rows         contiguous ones pass by pass, stepped ones by way of a copy    rows.hpp, passes.hpp
 ///     special      rows with a NaN or without a finite maximum                    special.hpp
-///
-/// Many: there may be more than one row (saves compiling the columns for 1-D views).
-template <class B, class In, class Out, bool Many>
+template <class B, class In, class Out>
 class kernels {
     using T = compute_t<In, Out>;
     using P = pack_t<B, T>;
@@ -27,7 +25,8 @@ class kernels {
     static constexpr precision Q = sizeof(Out) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
 
 public:
-    template <function F>
+    /// Many: there may be more than one row (saves compiling the columns for 1-D views).
+    template <function F, bool Many>
     static SMX_NOINLINE void run(const batch<In, Out>& b, const recipe<T>& r) noexcept {
         if constexpr (Many) {
             // Next to each other, and enough of them to fill a quarter of a pack.
@@ -112,8 +111,8 @@ private:
     static SMX_ALWAYS_INLINE void tile(const batch<In, Out>& b, const recipe<T>& r, std::size_t j, std::size_t count) noexcept {
         const In* in = b.in.data + j;
         Out* out = b.out.data + j;
-        column_tile<B, T, In, Out, K> t({in, b.in.step, 1}, {out, b.out.step, 1}, b.length, count, r);
-        const bool done = F == function::softmax ? t.softmax() : F == function::log_softmax ? t.log_softmax() : t.logsumexp();
+        column_tile<B, T, In, Out, K> t({in, b.in.step, b.length, count, r.scale}, out, b.out.step);
+        const bool done = t.template run<F>();
         for (std::size_t l = 0; l < count && !done; ++l) stepped_row<F>({in + l, b.in.step}, {out + l, b.out.step}, b.length, r);
     }
 };

@@ -65,7 +65,7 @@ inline void run_logsumexp(const char* function, const layout<const In, R>& in, c
     }
     with_recipe<compute_t<In, Out>>(options, [&](const auto& r) {
         row_loops<In, Out, R>(in, out, axis, true).run([&](const batch<In, Out>& b) {
-            if (b.length != 0) return kernels<default_backend, In, Out, (R > 1)>::template run<function::logsumexp>(b, r);
+            if (b.length != 0) return kernels<default_backend, In, Out>::template run<function::logsumexp, (R > 1)>(b, r);
             for (std::size_t j = 0; j < b.rows; ++j)
                 store_infinity(b.out.data + static_cast<std::ptrdiff_t>(j) * b.out.stride, true);
         });
@@ -76,14 +76,14 @@ template <bool Many>
 struct softmax_kernel {
     template <class In, class Out>
     SMX_ALWAYS_INLINE void operator()(const batch<In, Out>& b, const recipe<compute_t<In, Out>>& r) const noexcept {
-        kernels<default_backend, In, Out, Many>::template run<function::softmax>(b, r);
+        kernels<default_backend, In, Out>::template run<function::softmax, Many>(b, r);
     }
 };
 template <bool Many>
 struct log_softmax_kernel {
     template <class In, class Out>
     SMX_ALWAYS_INLINE void operator()(const batch<In, Out>& b, const recipe<compute_t<In, Out>>& r) const noexcept {
-        kernels<default_backend, In, Out, Many>::template run<function::log_softmax>(b, r);
+        kernels<default_backend, In, Out>::template run<function::log_softmax, Many>(b, r);
     }
 };
 
