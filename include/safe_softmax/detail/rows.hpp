@@ -55,7 +55,7 @@ public:
         T top = 0;
         for_pieces<T>(length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T m = pass::largest(in.read(i, n), n, s);
-            if (i == 0 || is_nan(m) || top < m) top = m;  // a NaN is replaced by what follows, and found again in the sum
+            if (i == 0 || is_nan(m) || top < m) top = m;  // a NaN stays
         });
         if (!is_finite(top)) return false;
         row = constants_of_row(top, s);
