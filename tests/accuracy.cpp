@@ -45,7 +45,7 @@ void keep_distinct(std::vector<distinct_output>& outputs, const subject& from, t
 std::vector<distinct_output> run_everywhere(function f, const row_case& row, const typed_row& in, dtype out) {
     std::vector<distinct_output> outputs;
     const smx::softmax_options options{.scale = row.scale};
-    for (const subject* s : runnable_subjects()) {
+    for (const subject* s : runnable_subjects(row.type, out)) {
         typed_row result(out, row.n);
         s->out_of_place(f, in.elements, result.elements, options);
         keep_distinct(outputs, *s, std::move(result), false);
@@ -107,7 +107,7 @@ void accuracy_report::measure_logsumexp(const row_case& row, const view& in, con
         update(worst_[{function::logsumexp, row.type, out, s}],
                {error, row, 0, load(row.type, in.data, 0), actual, exact.logsumexp(), false});
     };
-    for (const subject* s : runnable_subjects()) {
+    for (const subject* s : runnable_subjects(row.type, out)) {
         typed_row result(out, 1);
         view as_tensor = in;
         as_tensor.kind = view_kind::tensor;

@@ -151,9 +151,9 @@ TYPED_TEST(Conversion, EveryBitPatternThroughTheKernels) {
     const guarded_memory patterns(tensor_view(type, {1, 0x10000}));
     auto* const data = static_cast<std::uint16_t*>(patterns.elements().data);
     for (std::uint32_t b = 0; b <= 0xffff; ++b) data[b] = static_cast<std::uint16_t>(b);
-    for (const subject* s : runnable_subjects()) {
-        for (const std::ptrdiff_t axis : {0, 1}) {
-            for (const dtype out : all_dtypes) {
+    for (const std::ptrdiff_t axis : {0, 1}) {
+        for (const dtype out : all_dtypes) {
+            for (const subject* s : runnable_subjects(type, out)) {
                 view in = patterns.elements();
                 if (axis == 1) in.extents[0] = 0x10000, in.extents[1] = 1, in.strides[0] = 1;
                 const guarded_memory to(tensor_view(out, {0x10000}));
@@ -176,7 +176,7 @@ TYPED_TEST(Conversion, EveryBitPatternThroughTheKernels) {
 TYPED_TEST(Conversion, FloatsAtEveryBoundaryThroughTheKernels) {
     std::vector<double> values;
     for (const float value : this->template boundaries<float>()) values.push_back(static_cast<double>(value));
-    for (const subject* s : runnable_subjects()) {
+    for (const subject* s : runnable_subjects(dtype::f32, dtype_of<TypeParam>)) {
         for (const bool columns : {false, true}) {
             const std::vector<std::uint64_t> result =
                 through_kernel(*s, dtype::f32, dtype_of<TypeParam>, values, columns);

@@ -60,6 +60,7 @@ view flat(const view& out, std::size_t axis, std::size_t in_rank) {  // with the
 
 void check(const subject& s, function f, const view& in, const view& out_layout, std::ptrdiff_t axis,
            double scale = 1) {
+    if (!s.takes(in.type, out_layout.type)) return;  // another build does
     const guarded_memory from(in, 3), to(out_layout, 1);
     store_all(from.elements(), make_row(family::normal_3, in.type, size_of(in), base_seed()));
     const smx::softmax_options options{.axis = axis, .scale = scale};

@@ -40,6 +40,7 @@ struct subject {
     const char* name;
     bool fused;  ///< fused multiply-add: results are the same bits as in every other fused subject
     unsigned needs;
+    bool (*takes)(dtype in, dtype out);  ///< whether this pair of types was compiled
 
     /// Both views are of the same kind. For logsumexp the axis is absent from `out` (rank one less) or has extent 1.
     void (*out_of_place)(function f, const view& in, const view& out, const smx::softmax_options& options);

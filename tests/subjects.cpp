@@ -51,6 +51,15 @@ std::span<const subject* const> runnable_subjects() {
     return runnable;
 }
 
+std::vector<const subject*> runnable_subjects(dtype in, dtype out) {
+    std::vector<const subject*> taking;
+    for (const subject* s : runnable_subjects()) {
+        if (s->takes(in, out)) taking.push_back(s);
+    }
+    if (taking.empty()) throw std::runtime_error("softmax_test: no build of the library takes this pair of types");
+    return taking;
+}
+
 const subject& any_subject() { return *runnable_subjects().front(); }
 
 }  // namespace softmax_test
