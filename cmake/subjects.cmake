@@ -8,17 +8,20 @@ include(CheckCXXSourceCompiles)
 # hence static libraries, which come after the program's own objects, and the smallest instruction set first.
 function(smx_add_subjects target source)
   set(names "")
-  smx_add_subject(scalar_base -DSMX_NO_XSIMD)
-  smx_add_subject(xsimd_base)
+  # Every pair of element types on the most usual build; elsewhere those that together read, write and compute in every
+  # type, since each pair takes seconds to compile.
+  set(few -DSMX_SUBJECT_FEW_PAIRS)
+  smx_add_subject(scalar_base ${few} -DSMX_NO_XSIMD)
+  smx_add_subject(xsimd_base ${few})
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64|i[3-6]86|x86)$")
     # Contraction differs between the two backends on purpose: it must not change a bit.
     set(avx2 -mavx2 -mfma -mf16c)
     set(avx512 -march=x86-64-v4)
-    smx_add_subject(scalar_avx2 ${avx2} -ffp-contract=off -DSMX_NO_XSIMD)
+    smx_add_subject(scalar_avx2 ${avx2} ${few} -ffp-contract=off -DSMX_NO_XSIMD)
     smx_add_subject(xsimd_avx2 ${avx2} -ffp-contract=fast)
-    smx_add_subject(scalar_avx512 ${avx512} -ffp-contract=off -DSMX_NO_XSIMD)
-    smx_add_subject(xsimd_avx512 ${avx512} -ffp-contract=fast)
-    smx_add_subject(xsimd_avx512bf16 ${avx512} -mavx512bf16 -ffp-contract=fast)
+    smx_add_subject(scalar_avx512 ${avx512} ${few} -ffp-contract=off -DSMX_NO_XSIMD)
+    smx_add_subject(xsimd_avx512 ${avx512} ${few} -ffp-contract=fast)
+    smx_add_subject(xsimd_avx512bf16 ${avx512} -mavx512bf16 ${few} -ffp-contract=fast)
   endif()
 
   list(TRANSFORM names REPLACE "(.+)" "X(\\1)")
