@@ -82,10 +82,9 @@ public:
 private:
     double error_in_float_ulp(float actual, double exact) const {
         if (f_ == function::softmax && std::bit_cast<std::uint32_t>(actual) == 0 && exact < 0x1p-126) return 0;
-        const double error = std::abs(static_cast<double>(actual) - exact);
-        if (error == 0) return 0;
-        const int exponent = exact == 0 ? -126 : std::max(std::ilogb(exact), -126);
-        return is_nan(error) ? HUGE_VAL : std::ldexp(error, 23 - exponent);
+        if (is_nan(static_cast<double>(actual))) return HUGE_VAL;
+        const double power = std::bit_cast<double>(std::bit_cast<std::uint64_t>(exact) & 0x7ff0000000000000u);
+        return std::abs(static_cast<double>(actual) - exact) * 0x1p23 / std::max(power, 0x1p-126);
     }
 
     function f_;
@@ -96,11 +95,15 @@ private:
     std::vector<worst> worst_;
 };
 
-/// Every float from `first` to `last`, both of one sign, by ascending magnitude.
+/// Every float from `first` to `last`, both of one sign, by ascending magnitude; below 2^-32, where e^x is 1 to float's
+/// last bit and beyond, every 1009th.
 template <class Visit>
 void every_float(float first, float last, const Visit& visit) {
-    for (std::uint32_t bits = std::bit_cast<std::uint32_t>(first); bits <= std::bit_cast<std::uint32_t>(last); ++bits) {
+    const std::uint32_t end = std::bit_cast<std::uint32_t>(last);
+    std::uint32_t bits = std::bit_cast<std::uint32_t>(first);
+    while (bits <= end) {
         visit(std::bit_cast<float>(bits));
+        bits += std::abs(std::bit_cast<float>(bits)) < 0x1p-32f ? 1009 : 1;
     }
 }
 
