@@ -8,12 +8,12 @@ include(CheckCXXSourceCompiles)
 # hence static libraries, which come after the program's own objects, and the smallest instruction set first.
 function(smx_add_subjects target source)
   set(names "")
-  # Every pair of element types on one build that runs everywhere and on the most usual one; elsewhere those that together
+  # Every pair of element types on the most usual build; elsewhere those that together
   # read, write and compute in every type, since each pair takes seconds to compile.
   set(few -DSMX_SUBJECT_FEW_PAIRS)
   # Least optimised where fma is missing: it must not change a bit either, and it halves the longest compilations.
   set(less -O1)
-  smx_add_subject(scalar_base ${less} -DSMX_NO_XSIMD)
+  smx_add_subject(scalar_base ${less} ${few} -DSMX_NO_XSIMD)
   smx_add_subject(xsimd_base ${less} ${few})
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64|i[3-6]86|x86)$")
     # Contraction differs between the two backends on purpose: it must not change a bit.
