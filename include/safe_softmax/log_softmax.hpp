@@ -31,7 +31,7 @@ inline namespace SMX_ABI {
 /// | length 0             | nothing is written          | same    |
 ///
 /// Error, for every length up to 2^28, every finite logit and every scale: at most 3 ulp in float and double, 0.52 ulp in
-/// float16 and bfloat16. Largest seen and its witness: README.md, "Accuracy". A subnormal bfloat16 result is a zero.
+/// float16 and bfloat16. Largest seen and its witness: README.md, "Accuracy".
 ///
 /// Bits, errors and threads: as safe_softmax.
 ///

@@ -226,7 +226,7 @@ private:
         batch_.in.stride = loop_[inner].in;
         batch_.out.stride = loop_[inner].out;
         --count_;
-        for (std::size_t l = inner; l < count_; ++l) loop_[l] = loop_[l + 1];
+        for (std::size_t l = inner; l < count_ && l + 1 < R; ++l) loop_[l] = loop_[l + 1];
     }
 
     batch<In, Out> batch_;

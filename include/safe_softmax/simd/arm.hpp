@@ -81,17 +81,15 @@ SMX_ALWAYS_INLINE float32x4_t load_as(tag<float, 4>, const float16* p) noexcept 
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(reinterpret_cast<const std::uint16_t*>(p))));
 }
 SMX_ALWAYS_INLINE float64x2_t load_as(tag<double, 2>, const float* p) noexcept { return vcvt_f64_f32(vld1_f32(p)); }
-SMX_ALWAYS_INLINE void store_as(float* p, float64x2_t a) noexcept { vst1_f32(p, vcvt_f32_f64(a)); }
-SMX_ALWAYS_INLINE void store_as(float16* p, float32x4_t a) noexcept {
+SMX_ALWAYS_INLINE void store_as(tag<double, 2>, float* p, float64x2_t a) noexcept { vst1_f32(p, vcvt_f32_f64(a)); }
+SMX_ALWAYS_INLINE void store_as(tag<float, 4>, float16* p, float32x4_t a) noexcept {
     vst1_u16(reinterpret_cast<std::uint16_t*>(p), vreinterpret_u16_f16(vcvt_f16_f32(a)));
 }
-SMX_ALWAYS_INLINE void store_as(bfloat16* p, float32x4_t a) noexcept {
+SMX_ALWAYS_INLINE void store_as(tag<float, 4>, bfloat16* p, float32x4_t a) noexcept {
     const uint32x4_t bits = vreinterpretq_u32_f32(a);
-    const uint32x4_t sign = vandq_u32(bits, vdupq_n_u32(0x80000000u));
     const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
     const uint32x4_t rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
-    const uint32x4_t normal = vtstq_u32(bits, vdupq_n_u32(0x7f800000u));
-    vst1_u16(reinterpret_cast<std::uint16_t*>(p), vshrn_n_u32(vbslq_u32(normal, rounded, sign), 16));
+    vst1_u16(reinterpret_cast<std::uint16_t*>(p), vshrn_n_u32(rounded, 16));
 }
 
 }  // namespace native

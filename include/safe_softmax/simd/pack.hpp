@@ -30,8 +30,7 @@
 //                                    double to float is not offered
 //   P::load_partial(p, n)            the first n lanes from p, the others +0; reads n elements only
 //   store(p, a)                      to any storage type, rounded once to nearest even; double to 16 bits rounds to
-//                                    float first. bfloat16: a subnormal float is stored as a zero of its sign, a is
-//                                    not NaN
+//                                    float first. To bfloat16 a is not NaN
 //   store_partial(p, a, n)           the first n lanes; writes n elements only
 //   add, sub, mul                    IEEE; never reassociated
 //   fma(a, b, c)                     a*b+c; rounded once if P::fused, else after each step
@@ -153,12 +152,7 @@ template <class T, class S>
 SMX_ALWAYS_INLINE void store_element(S* p, T value) noexcept {
     S element;
     if constexpr (sizeof(S) == 2) {
-        float narrow = static_cast<float>(value);
-        if constexpr (std::is_same_v<S, bfloat16>) {
-            const std::uint32_t bits = std::bit_cast<std::uint32_t>(narrow);
-            if ((bits & 0x7f800000u) == 0) narrow = std::bit_cast<float>(bits & 0x80000000u);
-        }
-        element = S(narrow);
+        element = S(static_cast<float>(value));
     } else {
         element = static_cast<S>(value);
     }
@@ -240,7 +234,7 @@ SMX_ALWAYS_INLINE P map_lanes(F f, A... a) noexcept {
 
 namespace native {
 template <class T, std::size_t Lanes>
-struct tag {};  // selects an overload by what it returns
+struct tag {};  // selects an overload by the pack
 }  // namespace native
 
 }  // namespace detail

@@ -102,7 +102,7 @@ SMX_ALWAYS_INLINE __m128 load_as(tag<float, 4>, const bfloat16* p) noexcept {
 SMX_ALWAYS_INLINE __m128d load_as(tag<double, 2>, const float* p) noexcept {
     return _mm_cvtps_pd(_mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
-SMX_ALWAYS_INLINE void store_as(float* p, __m128d a) noexcept {
+SMX_ALWAYS_INLINE void store_as(tag<double, 2>, float* p, __m128d a) noexcept {
     _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_castps_si128(_mm_cvtpd_ps(a)));
 }
 #if defined(__FMA__)
@@ -176,10 +176,10 @@ SMX_ALWAYS_INLINE __m256 load_partial_as(tag<float, 8> t, const float* p, std::s
 SMX_ALWAYS_INLINE __m256d load_partial_as(tag<double, 4> t, const double* p, std::size_t n) noexcept {
     return _mm256_maskload_pd(p, first_lanes(t, n));
 }
-SMX_ALWAYS_INLINE void store_partial_as(float* p, __m256 a, std::size_t n) noexcept {
+SMX_ALWAYS_INLINE void store_partial_as(tag<float, 8>, float* p, __m256 a, std::size_t n) noexcept {
     _mm256_maskstore_ps(p, first_lanes(tag<float, 8>{}, n), a);
 }
-SMX_ALWAYS_INLINE void store_partial_as(double* p, __m256d a, std::size_t n) noexcept {
+SMX_ALWAYS_INLINE void store_partial_as(tag<double, 4>, double* p, __m256d a, std::size_t n) noexcept {
     _mm256_maskstore_pd(p, first_lanes(tag<double, 4>{}, n), a);
 }
 SMX_ALWAYS_INLINE __m256d even_as_double(__m256 a) noexcept {
@@ -204,14 +204,12 @@ SMX_ALWAYS_INLINE __m256 load_as(tag<float, 8>, const bfloat16* p) noexcept {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
 SMX_ALWAYS_INLINE __m256d load_as(tag<double, 4>, const float* p) noexcept { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
-SMX_ALWAYS_INLINE void store_as(float* p, __m256d a) noexcept { _mm_storeu_ps(p, _mm256_cvtpd_ps(a)); }
-SMX_ALWAYS_INLINE void store_as(bfloat16* p, __m256 a) noexcept {
+SMX_ALWAYS_INLINE void store_as(tag<double, 4>, float* p, __m256d a) noexcept { _mm_storeu_ps(p, _mm256_cvtpd_ps(a)); }
+SMX_ALWAYS_INLINE void store_as(tag<float, 8>, bfloat16* p, __m256 a) noexcept {
     const __m256i bits = _mm256_castps_si256(a);
-    const __m256i sign = _mm256_and_si256(bits, _mm256_set1_epi32(static_cast<int>(0x80000000u)));
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
-    const __m256i normal = _mm256_cmpgt_epi32(_mm256_xor_si256(bits, sign), _mm256_set1_epi32(0x007fffff));
-    const __m256i upper = _mm256_srli_epi32(_mm256_blendv_epi8(sign, rounded, normal), 16);
+    const __m256i upper = _mm256_srli_epi32(rounded, 16);
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(upper, upper), 0xd8);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
 }
@@ -220,7 +218,7 @@ SMX_ALWAYS_INLINE void store_as(bfloat16* p, __m256 a) noexcept {
 SMX_ALWAYS_INLINE __m256 load_as(tag<float, 8>, const float16* p) noexcept {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
-SMX_ALWAYS_INLINE void store_as(float16* p, __m256 a) noexcept {
+SMX_ALWAYS_INLINE void store_as(tag<float, 8>, float16* p, __m256 a) noexcept {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
 }
 #endif
@@ -292,27 +290,27 @@ SMX_ALWAYS_INLINE __m512 load_as(tag<float, 16>, const bfloat16* p) noexcept {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
 SMX_ALWAYS_INLINE __m512d load_as(tag<double, 8>, const float* p) noexcept { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
-SMX_ALWAYS_INLINE void store_as(float* p, __m512d a) noexcept { _mm256_storeu_ps(p, _mm512_cvtpd_ps(a)); }
+SMX_ALWAYS_INLINE void store_as(tag<double, 8>, float* p, __m512d a) noexcept { _mm256_storeu_ps(p, _mm512_cvtpd_ps(a)); }
 SMX_ALWAYS_INLINE __m256i float16_bits(__m512 a) noexcept { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT); }
 SMX_ALWAYS_INLINE __m256i bfloat16_bits(__m512 a) noexcept {
-#if defined(__AVX512BF16__)
-    const __m256bh rounded = _mm512_cvtneps_pbh(a);  // takes subnormals as zero
-    __m256i bits;
-    std::memcpy(&bits, &rounded, sizeof bits);
-    return bits;
-#else
     const __m512i bits = _mm512_castps_si512(a);
+#if defined(__AVX512BF16__)
+    // The instruction takes subnormals as zero: only where there are none.
+    if (_mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7f800000)) == 0) {
+        const __m256bh rounded = _mm512_cvtneps_pbh(a);
+        __m256i result;
+        std::memcpy(&result, &rounded, sizeof result);
+        return result;
+    }
+#endif
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-    const __mmask16 subnormal = _mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7f800000));
-    const __m512i sign = _mm512_set1_epi32(static_cast<int>(0x80000000u));
-    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_and_epi32(rounded, subnormal, bits, sign), 16));
-#endif
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
 }
-SMX_ALWAYS_INLINE void store_as(float16* p, __m512 a) noexcept {
+SMX_ALWAYS_INLINE void store_as(tag<float, 16>, float16* p, __m512 a) noexcept {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), float16_bits(a));
 }
-SMX_ALWAYS_INLINE void store_as(bfloat16* p, __m512 a) noexcept {
+SMX_ALWAYS_INLINE void store_as(tag<float, 16>, bfloat16* p, __m512 a) noexcept {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), bfloat16_bits(a));
 }
 SMX_ALWAYS_INLINE __m512 load_partial_as(tag<float, 16>, const float* p, std::size_t n) noexcept {
@@ -327,16 +325,16 @@ SMX_ALWAYS_INLINE __m512 load_partial_as(tag<float, 16>, const bfloat16* p, std:
 SMX_ALWAYS_INLINE __m512d load_partial_as(tag<double, 8>, const double* p, std::size_t n) noexcept {
     return _mm512_maskz_loadu_pd(static_cast<__mmask8>(first_lanes(n)), p);
 }
-SMX_ALWAYS_INLINE void store_partial_as(float* p, __m512 a, std::size_t n) noexcept {
+SMX_ALWAYS_INLINE void store_partial_as(tag<float, 16>, float* p, __m512 a, std::size_t n) noexcept {
     _mm512_mask_storeu_ps(p, first_lanes(n), a);
 }
-SMX_ALWAYS_INLINE void store_partial_as(float16* p, __m512 a, std::size_t n) noexcept {
+SMX_ALWAYS_INLINE void store_partial_as(tag<float, 16>, float16* p, __m512 a, std::size_t n) noexcept {
     _mm256_mask_storeu_epi16(p, first_lanes(n), float16_bits(a));
 }
-SMX_ALWAYS_INLINE void store_partial_as(bfloat16* p, __m512 a, std::size_t n) noexcept {
+SMX_ALWAYS_INLINE void store_partial_as(tag<float, 16>, bfloat16* p, __m512 a, std::size_t n) noexcept {
     _mm256_mask_storeu_epi16(p, first_lanes(n), bfloat16_bits(a));
 }
-SMX_ALWAYS_INLINE void store_partial_as(double* p, __m512d a, std::size_t n) noexcept {
+SMX_ALWAYS_INLINE void store_partial_as(tag<double, 8>, double* p, __m512d a, std::size_t n) noexcept {
     _mm512_mask_storeu_pd(p, static_cast<__mmask8>(first_lanes(n)), a);
 }
 #endif

@@ -38,6 +38,9 @@ void load_partial_as(nothing);
 void store_partial_as(nothing);
 }  // namespace native
 
+// Loads and stores are asked for with a tag: clang converts registers of one size into each other, so that a register
+// alone does not select an overload.
+
 /// One xsimd batch of the instruction set that the compiler targets.
 template <class T>
 struct xsimd_pack {
@@ -78,16 +81,16 @@ template <class T, class S>
 SMX_ALWAYS_INLINE void store(S* p, xsimd_pack<T> a) noexcept {
     if constexpr (std::is_same_v<S, T>) {
         xsimd::batch<T>(a.v).store_unaligned(p);
-    } else if constexpr (requires { native::store_as(p, a.v); }) {
-        native::store_as(p, a.v);
+    } else if constexpr (requires { native::store_as(native::tag<T, xsimd_pack<T>::lanes>{}, p, a.v); }) {
+        native::store_as(native::tag<T, xsimd_pack<T>::lanes>{}, p, a.v);
     } else {
         store_lanes(p, a, a.lanes);
     }
 }
 template <class T, class S>
 SMX_ALWAYS_INLINE void store_partial(S* p, xsimd_pack<T> a, std::size_t n) noexcept {
-    if constexpr (requires { native::store_partial_as(p, a.v, n); }) {
-        native::store_partial_as(p, a.v, n);
+    if constexpr (requires { native::store_partial_as(native::tag<T, xsimd_pack<T>::lanes>{}, p, a.v, n); }) {
+        native::store_partial_as(native::tag<T, xsimd_pack<T>::lanes>{}, p, a.v, n);
     } else {
         store_lanes(p, a, n);
     }
