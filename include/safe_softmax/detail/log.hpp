@@ -39,9 +39,8 @@ SMX_ALWAYS_INLINE double log_1_plus(double x) noexcept {
         p = c[6];
         for (int i = 6; i-- > 0;) p = fma(p, z, c[i]);
     }
-    const double half_square = fence(0.5 * f * f);
-    const double tail = fma(s, fma(p, z, half_square), fma(k, ln2_tail, lost));
-    return fma(k, ln2_head, fence(f - fence(half_square - tail)));
+    const double tail = fma(s, fma(p, z, rounded(0.5 * f * f)), fma(k, ln2_tail, lost));
+    return fma(k, ln2_head, fence(f - fma(0.5 * f, f, -tail)));
 }
 
 }  // namespace detail

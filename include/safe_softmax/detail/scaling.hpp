@@ -32,7 +32,7 @@ SMX_ALWAYS_INLINE constexpr split_double split(double x) noexcept {
 
 /// a*b as a sum of two doubles, exactly (barring underflow); without fma, so that every machine has the same bits.
 SMX_ALWAYS_INLINE constexpr split_double two_product(double a, double b) noexcept {
-    const double p = fence(a * b);
+    const double p = rounded(a * b);
     const split_double x = split(a), y = split(b);
     const double e = fence(fence(x.head * y.head) - p);  // the partial products are exact, so contraction changes nothing
     return {p, fence(fence(fence(e + x.head * y.tail) + x.tail * y.head) + x.tail * y.tail)};
@@ -63,7 +63,7 @@ constexpr typename scaling<T>::factor scale_factor(double value) noexcept {
     f.value = value;
     const split_double product = two_product(value, c_head);
     f.c_whole = product.head;
-    f.c_rest = fence(product.tail + fence(value * c_tail));
+    f.c_rest = product.tail + rounded(value * c_tail);
     f.c.whole = static_cast<T>(f.c_whole);
     f.head = static_cast<T>(value);
     f.tail = static_cast<T>(value - static_cast<double>(f.head));

@@ -93,7 +93,7 @@ SMX_ALWAYS_INLINE double exact_max_term(const row_constants<T>& row, const scali
                 -0x1.942cp-39);
     } else {
         const split_double product = two_product(z, factor.c_whole);
-        const double r = fence(product.head - k) + fence(product.tail + fence(z * factor.c_rest));
+        const double r = fence(product.head - k) + fence(product.tail + rounded(z * factor.c_rest));
         constexpr const auto& c = exp_constants<double>::full;
         p = c[7];
         for (int i = 7; i-- > 0;) p = fma(p, r, c[i]);

@@ -52,13 +52,13 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-#if defined(__ASSOCIATIVE_MATH__)
+#if defined(__GNUC__)
 /// Opaque to the optimiser. Not __builtin_assoc_barrier: g++ takes vectors apart for it.
 template <class V>
 SMX_ALWAYS_INLINE V held(V value) noexcept {
 #if defined(__AVX512F__)
     __asm__("" : "+v"(value));
-#elif defined(__x86_64__) || defined(__i386__)
+#elif defined(__x86_64__) || defined(__SSE2__)
     __asm__("" : "+x"(value));
 #elif defined(__aarch64__)
     __asm__("" : "+w"(value));
@@ -68,6 +68,18 @@ SMX_ALWAYS_INLINE V held(V value) noexcept {
     return value;
 }
 #endif
+
+/// A product that stays rounded: -ffp-contract=fast would take a*b, used in a sum, for a part of an fma.
+template <class T>
+SMX_ALWAYS_INLINE constexpr T rounded(T product) noexcept {
+    if (std::is_constant_evaluated()) return product;
+#if defined(__GNUC__)
+    return held(product);
+#else
+    volatile T memory = product;
+    return memory;
+#endif
+}
 
 /// Keeps -fassociative-math from moving terms across this value; nothing without that flag.
 template <class V>
