@@ -57,8 +57,7 @@ void measure(benchmark::State& state, function f, shape s, bench::loops<T>* run)
     }
     const auto elements = static_cast<std::int64_t>(size);
     state.SetBytesProcessed(state.iterations() * elements * static_cast<std::int64_t>(2 * sizeof(T)));
-    constexpr auto time_per = static_cast<benchmark::Counter::Flags>(benchmark::Counter::kIsIterationInvariantRate |
-                                                                     benchmark::Counter::kInvert);
+    const auto time_per = benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert;
     state.counters["per_element"] = benchmark::Counter(static_cast<double>(size), time_per);
 }
 

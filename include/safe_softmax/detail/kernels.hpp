@@ -33,17 +33,40 @@ public:
             if (b.in.stride == 1 && b.out.stride == 1 && b.in.step != 1 && b.rows >= lanes / 4) return columns<F>(b, r);
         }
         const bool contiguous = b.in.step == 1 && (b.out.step == 1 || F == function::logsumexp);
-        const bool brief = contiguous && r.scale.plain && b.length <= longest_short_row<P>;
+        if constexpr (longest_short_row<P> != 0) {
+            if (contiguous && r.scale.plain && b.length <= longest_short_row<P>) return short_rows<F>(b, r);
+        }
         for (std::size_t j = 0; j < b.rows; ++j) {
-            const In* in = b.in.data + static_cast<std::ptrdiff_t>(j) * b.in.stride;
-            Out* out = b.out.data + static_cast<std::ptrdiff_t>(j) * b.out.stride;
-            if (brief && short_row_done<B, T, F>(in, out, b.length, r)) continue;
-            if (contiguous) contiguous_row<F>(in, out, b.length, r);
-            else stepped_row<F>({in, b.in.step}, {out, b.out.step}, b.length, r);
+            if (contiguous) contiguous_row<F>(in_row(b, j), out_row(b, j), b.length, r);
+            else stepped_row<F>({in_row(b, j), b.in.step}, {out_row(b, j), b.out.step}, b.length, r);
         }
     }
 
 private:
+    static SMX_ALWAYS_INLINE const In* in_row(const batch<In, Out>& b, std::size_t j) noexcept {
+        return b.in.data + static_cast<std::ptrdiff_t>(j) * b.in.stride;
+    }
+    static SMX_ALWAYS_INLINE Out* out_row(const batch<In, Out>& b, std::size_t j) noexcept {
+        return b.out.data + static_cast<std::ptrdiff_t>(j) * b.out.stride;
+    }
+
+    template <function F>
+    static SMX_ALWAYS_INLINE void short_rows(const batch<In, Out>& b, const recipe<T>& r) noexcept {
+        if (b.rows == 1) return short_rows_by<F, 1>(b, r);
+        short_rows_by<F, short_rows_together>(b, r);
+    }
+    template <function F, std::size_t N>
+    static SMX_ALWAYS_INLINE void short_rows_by(const batch<In, Out>& b, const recipe<T>& r) noexcept {
+        for (std::size_t j = 0; j < b.rows; j += N) {
+            const std::size_t count = b.rows - j < N ? b.rows - j : N;
+            bool done[N];
+            if (b.length <= lanes) short_rows_of<T, F, 1, B, N>(b, r, j, count, done);
+            else short_rows_of<T, F, 2, B, N>(b, r, j, count, done);
+            for (std::size_t i = 0; i < count; ++i)
+                if (!done[i]) contiguous_row<F>(in_row(b, j + i), out_row(b, j + i), b.length, r);
+        }
+    }
+
     template <function F>
     static SMX_NOINLINE void contiguous_row(const In* in, Out* out, std::size_t length, const recipe<T>& r) noexcept {
         const pieces_in_place<const In> from{in};

@@ -17,7 +17,9 @@ class short_row {
 
 public:
     /// length is in ((K - 1) * lanes, K * lanes].
-    SMX_ALWAYS_INLINE short_row(const S* in, std::size_t length, const recipe<T>& r) noexcept : length_(length), recipe_(r) {
+    SMX_ALWAYS_INLINE void load(const S* in, std::size_t length, const recipe<T>& r) noexcept {
+        length_ = length;
+        recipe_ = &r;
         const P first = P::broadcast(load_element<T>(in));
         for (std::size_t k = 0; k < K; ++k)
             x_[k] = full(k) ? P::load(in + k * lanes) : blend_first(P::load_partial(in + k * lanes, left(k)), first, left(k));
@@ -30,8 +32,14 @@ public:
 
     SMX_ALWAYS_INLINE bool plain() const noexcept { return finite_ && !row_.general; }
 
+    /// For log_softmax and logsumexp: the sum of exp(z - max z), then its logarithm.
+    SMX_ALWAYS_INLINE void take_sum() noexcept { number_ = sum_below_max(); }
+    SMX_ALWAYS_INLINE void take_logarithm() noexcept {
+        if (number_) log_sum_ = log_sum_exp_of(rest_, ties_, row_, recipe_->scale);
+    }
+
     SMX_ALWAYS_INLINE void softmax(O* out) const noexcept {
-        const row_terms<P, false> terms(recipe_.scale, P::broadcast(row_.magic), P::broadcast(0));
+        const row_terms<P, false> terms(recipe_->scale, P::broadcast(row_.magic), P::broadcast(0));
         P term[packs_per_group];
         for (std::size_t k = 0; k < packs_per_group; ++k)
             term[k] = k < K ? cut(terms.template of_logit<Q>(x_[k]), k) : P::broadcast(0);
@@ -42,10 +50,9 @@ public:
     }
 
     SMX_ALWAYS_INLINE void log_softmax(O* out) const noexcept {
-        double log_sum;
-        if (!log_of_sum(log_sum)) return fill_nan(stepped<O>{out, 1}, length_);
-        const log_of_terms<P, false> result(recipe_.scale, P::broadcast(row_.max), P::broadcast(static_cast<T>(log_sum)));
-        if (recipe_.scale.direct.value == 1) {
+        if (!number_) return fill_nan(stepped<O>{out, 1}, length_);
+        const log_of_terms<P, false> result(recipe_->scale, P::broadcast(row_.max), P::broadcast(static_cast<T>(log_sum_)));
+        if (recipe_->scale.direct.value == 1) {
             for (std::size_t k = 0; k < K; ++k) put(out, k, result.unscaled(x_[k]));
         } else {
             for (std::size_t k = 0; k < K; ++k) put(out, k, result(x_[k]));
@@ -53,8 +60,7 @@ public:
     }
 
     SMX_ALWAYS_INLINE void logsumexp(O* out) const noexcept {
-        double log_sum;
-        if (log_of_sum(log_sum)) store_exact(out, log_total(log_sum, row_, recipe_.scale));
+        if (number_) store_exact(out, log_total(log_sum_, row_, recipe_->scale));
         else store_nan(out);
     }
 
@@ -74,8 +80,9 @@ private:
         return sum.result();
     }
 
-    SMX_ALWAYS_INLINE bool log_of_sum(double& log_sum) const noexcept {
-        const row_terms<P, false> terms(recipe_.scale, P::broadcast(row_.magic), P::broadcast(0));
+    /// False if there is a NaN.
+    SMX_ALWAYS_INLINE bool sum_below_max() noexcept {
+        const row_terms<P, false> terms(recipe_->scale, P::broadcast(row_.magic), P::broadcast(0));
         const P max = P::broadcast(row_.max);
         P term[packs_per_group];
         std::size_t ties = 0;
@@ -89,43 +96,55 @@ private:
         }
         // Past its end the row continues with its first element.
         if (first_lane_equal(max)) ties -= K * lanes - length_;
-        const double rest = sum_of(term);
-        if (sum_is_nan(rest)) return false;
-        log_sum = log_sum_exp_of(rest, static_cast<double>(ties), row_, recipe_.scale);
-        return true;
+        rest_ = sum_of(term);
+        ties_ = static_cast<double>(ties);
+        return !sum_is_nan(rest_);
     }
     SMX_ALWAYS_INLINE bool first_lane_equal(P max) const noexcept {
         return count_equal(blend_first(x_[0], max, 1), max) == lanes;
     }
 
     P x_[K];
-    std::size_t length_;
-    const recipe<T>& recipe_;
-    row_constants<T> row_;
-    bool finite_;
+    std::size_t length_ = 0;
+    const recipe<T>* recipe_ = nullptr;
+    row_constants<T> row_{};
+    double rest_ = 0, ties_ = 0, log_sum_ = 0;
+    bool finite_ = false, number_ = false;
 };
 
 /// Elements of the longest row that goes this way. Where a pack is four registers, none does: there are too few of them.
 template <class P>
 inline constexpr std::size_t longest_short_row = P::registers > 2 ? 0 : 2 * P::lanes;
 
-/// False if the row has to take another way, and nothing has been written.
-template <class B, class T, function F, std::size_t K, class S, class O>
-SMX_NOINLINE bool short_row_of(const S* in, O* out, std::size_t length, const recipe<T>& r) noexcept {
-    const short_row<B, T, S, O, K> row(in, length, r);
-    if (!row.plain()) return false;
-    if constexpr (F == function::softmax) row.softmax(out);
-    else if constexpr (F == function::log_softmax) row.log_softmax(out);
-    else row.logsumexp(out);
-    return true;
-}
+/// Up to this many rows go step by step together: their chains of dependent instructions overlap, and a masked store of
+/// one row does not hold up the masked load of the next (which seems to overlap it, 4 KiB apart or next to it).
+inline constexpr std::size_t short_rows_together = 8;
 
-/// The scaling is plain.
-template <class B, class T, function F, class S, class O>
-SMX_ALWAYS_INLINE bool short_row_done(const S* in, O* out, std::size_t length, const recipe<T>& r) noexcept {
-    if constexpr (longest_short_row<pack_t<B, T>> == 0) return false;
-    else if (length <= pack_t<B, T>::lanes) return short_row_of<B, T, F, 1>(in, out, length, r);
-    else return short_row_of<B, T, F, 2>(in, out, length, r);
+/// The first `count` rows of a batch from row j on; done[i] is false for those that have to take another way, of which
+/// nothing has been written. The scaling is plain.
+template <class T, function F, std::size_t K, class B, std::size_t N, class S, class O>
+SMX_NOINLINE void short_rows_of(const batch<S, O>& b, const recipe<T>& r, std::size_t j, std::size_t count,
+                                bool (&done)[N]) noexcept {
+    short_row<B, T, S, O, K> row[N];
+    const auto in = [&](std::size_t i) { return b.in.data + static_cast<std::ptrdiff_t>(j + i) * b.in.stride; };
+    const auto out = [&](std::size_t i) { return b.out.data + static_cast<std::ptrdiff_t>(j + i) * b.out.stride; };
+    if constexpr (N == 1) count = 1;
+    for (std::size_t i = 0; i < count; ++i) {
+        row[i].load(in(i), b.length, r);
+        done[i] = row[i].plain();
+    }
+    if constexpr (F != function::softmax) {
+        for (std::size_t i = 0; i < count; ++i)
+            if (done[i]) row[i].take_sum();
+        for (std::size_t i = 0; i < count; ++i)
+            if (done[i]) row[i].take_logarithm();
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+        if (!done[i]) continue;
+        if constexpr (F == function::softmax) row[i].softmax(out(i));
+        else if constexpr (F == function::log_softmax) row[i].log_softmax(out(i));
+        else row[i].logsumexp(out(i));
+    }
 }
 
 }  // namespace detail
