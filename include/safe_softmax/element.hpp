@@ -36,7 +36,7 @@ inline constexpr element_format format_of<bfloat16> = element_format::bfloat16;
 #if defined(__STDCPP_FLOAT16_T__)
 template <>
 inline constexpr element_format format_of<std::float16_t> = element_format::binary16;
-#elif defined(__FLT16_MAX__) && (defined(__SSE2__) || defined(__aarch64__) || defined(__riscv))
+#elif defined(__FLT16_MAX__) && (defined(__clang__) || __GNUC__ >= 13 || defined(__SSE2__))  // g++ 12: x86 only
 template <>
 inline constexpr element_format format_of<_Float16> = element_format::binary16;
 #endif
