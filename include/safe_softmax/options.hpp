@@ -19,7 +19,9 @@ enum class special_values { safe, ieee };
 /// How a softmax is taken; an aggregate: `{.axis = 1, .scale = 0.125}`.
 struct softmax_options {
     std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back, as in NumPy
-    double scale = 1.0;        ///< the logits are multiplied by it: 1/temperature, 1/sqrt(d_k); -1 gives softmin
+    /// The logits are multiplied by it: 1/temperature, 1/sqrt(d_k); -1 gives softmin. 0 makes finite rows uniform and
+    /// leaves infinite logits what they are.
+    double scale = 1.0;
     special_values special = special_values::safe;
 };
 
