@@ -8,8 +8,12 @@ include(CheckCXXSourceCompiles)
 # hence static libraries, which come after the program's own objects, and the smallest instruction set first.
 function(smx_add_subjects target source)
   set(names "")
-  # Every pair of element types on the most usual build; elsewhere those that together
-  # read, write and compute in every type, since each pair takes seconds to compile.
+  # Run-time dispatch has every pair of element types, on every instruction set of this processor. The builds below are
+  # what users get without it: those pairs that together read, write and compute in every type, since each pair takes
+  # seconds to compile.
+  smx_add_subject(dispatch)
+  target_link_libraries(${target}_dispatch PRIVATE safe_softmax::dispatch)
+  list(REMOVE_ITEM names dispatch) # dispatched_subjects.cpp makes one of it for each instruction set
   set(few -DSMX_SUBJECT_FEW_PAIRS)
   # Least optimised where fma is missing: it must not change a bit either, and it halves the longest compilations.
   set(less -O1)
@@ -20,10 +24,9 @@ function(smx_add_subjects target source)
     set(avx2 -mavx2 -mfma -mf16c)
     set(avx512 -march=x86-64-v4)
     smx_add_subject(scalar_avx2 ${avx2} ${few} -ffp-contract=off -DSMX_NO_XSIMD)
-    smx_add_subject(xsimd_avx2 ${avx2} -ffp-contract=fast)
+    smx_add_subject(xsimd_avx2 ${avx2} ${few} -ffp-contract=fast)
     smx_add_subject(scalar_avx512 ${avx512} ${few} -ffp-contract=off -DSMX_NO_XSIMD)
     smx_add_subject(xsimd_avx512 ${avx512} ${few} -ffp-contract=fast)
-    smx_add_subject(xsimd_avx512bf16 ${avx512} -mavx512bf16 ${few} -ffp-contract=fast)
   endif()
 
   list(TRANSFORM names REPLACE "(.+)" "X(\\1)")

@@ -139,11 +139,7 @@ constexpr unsigned needs = 0u
 #endif
     ;
 
-#if defined(__FMA__) || defined(__aarch64__)
-constexpr bool fused = true;
-#else
-constexpr bool fused = false;
-#endif
+constexpr bool fused = SMX_FUSED;
 
 }  // namespace
 

@@ -19,4 +19,7 @@ std::vector<const subject*> runnable_subjects(dtype in, dtype out);
 /// The baseline build, for tests of what no instruction set changes.
 const subject& any_subject();
 
+/// Run-time dispatch, told to take each instruction set that this processor has.
+std::vector<const subject*> dispatched_subjects();
+
 }  // namespace softmax_test

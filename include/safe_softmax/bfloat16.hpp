@@ -3,8 +3,8 @@
 
 #include <safe_softmax/config.hpp>
 #include <safe_softmax/float16.hpp>
+#include <safe_softmax/detail/bits.hpp>
 
-#include <bit>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
@@ -31,7 +31,7 @@ public:
 
     SMX_ALWAYS_INLINE explicit constexpr operator float() const noexcept {
         const std::uint32_t quiet = (bits_ & 0x7fffu) > 0x7f80u ? 0x00400000u : 0u;
-        return std::bit_cast<float>(static_cast<std::uint32_t>(bits_) << 16 | quiet);
+        return vocabulary::bit_cast<float>(static_cast<std::uint32_t>(bits_) << 16 | quiet);
     }
 
     SMX_ALWAYS_INLINE explicit constexpr operator double() const noexcept {
@@ -48,7 +48,7 @@ public:
 
 private:
     SMX_ALWAYS_INLINE static constexpr std::uint16_t round(float value) noexcept {
-        const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+        const std::uint32_t bits = vocabulary::bit_cast<std::uint32_t>(value);
         if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>(bits >> 16 | 0x0040u);
         return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
     }

@@ -55,6 +55,11 @@
 #define SMX_XSIMD 0
 #endif
 
+/// 1 where the CMake target safe_softmax::dispatch supplies the kernels.
+#if !defined(SMX_DISPATCH)
+#define SMX_DISPATCH 0
+#endif
+
 // What the compiler was allowed to use names the inline namespace of every function template, so that objects
 // built with different flags can be linked into one program: each keeps the code it was compiled to.
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
@@ -101,7 +106,28 @@
 #else
 #define SMX_ABI_BACKEND _scalar
 #endif
-#define SMX_ABI_JOIN_(a, b, c, d, e, f) a##b##c##d##e##f
-#define SMX_ABI_JOIN(a, b, c, d, e, f) SMX_ABI_JOIN_(a, b, c, d, e, f)
-#define SMX_ABI \
-    SMX_ABI_JOIN(SMX_ABI_ISA, SMX_ABI_FMA, SMX_ABI_F16C, SMX_ABI_MATH, SMX_ABI_EXCEPTIONS, SMX_ABI_BACKEND)
+#if SMX_DISPATCH
+#define SMX_ABI_CHOICE _dispatch
+#else
+#define SMX_ABI_CHOICE
+#endif
+#define SMX_ABI_JOIN_(a, b, c, d, e, f, g) a##b##c##d##e##f##g
+#define SMX_ABI_JOIN(a, b, c, d, e, f, g) SMX_ABI_JOIN_(a, b, c, d, e, f, g)
+#define SMX_ABI                                                                                              \
+    SMX_ABI_JOIN(SMX_ABI_ISA, SMX_ABI_FMA, SMX_ABI_F16C, SMX_ABI_MATH, SMX_ABI_EXCEPTIONS, SMX_ABI_BACKEND, \
+                 SMX_ABI_CHOICE)
+
+// The enumerator of smx::isa for what the compiler may use.
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#define SMX_COMPILED_ISA SMX_ABI_ISA
+#elif defined(__AVX2__) && SMX_FUSED && (defined(__F16C__) || defined(_MSC_VER))
+#define SMX_COMPILED_ISA avx2
+#elif defined(__AVX__)
+#define SMX_COMPILED_ISA avx
+#elif defined(__SSE2__) || defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)
+#define SMX_COMPILED_ISA sse2
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#define SMX_COMPILED_ISA neon64
+#else
+#define SMX_COMPILED_ISA scalar
+#endif

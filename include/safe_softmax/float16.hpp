@@ -2,8 +2,8 @@
 #pragma once
 
 #include <safe_softmax/config.hpp>
+#include <safe_softmax/detail/bits.hpp>
 
-#include <bit>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
@@ -14,18 +14,18 @@ namespace vocabulary {
 /// The float nearest to x if it is exact, else the neighbour whose last bit is 1 ("round to odd"): rounding that to
 /// a narrower format gives the same as rounding x once.
 SMX_ALWAYS_INLINE constexpr float round_to_odd(double x) noexcept {
-    if (std::bit_cast<std::uint64_t>(x) << 1 > 0xffe0000000000000u) {  // NaN: sign and upper payload bits
-        const std::uint64_t bits = std::bit_cast<std::uint64_t>(x);
-        return std::bit_cast<float>(static_cast<std::uint32_t>(bits >> 32 & 0x80000000u) | 0x7fc00000u |
+    if (vocabulary::bit_cast<std::uint64_t>(x) << 1 > 0xffe0000000000000u) {  // NaN: sign and upper payload bits
+        const std::uint64_t bits = vocabulary::bit_cast<std::uint64_t>(x);
+        return vocabulary::bit_cast<float>(static_cast<std::uint32_t>(bits >> 32 & 0x80000000u) | 0x7fc00000u |
                                     static_cast<std::uint32_t>(bits >> 29 & 0x007fffffu));
     }
     const float nearest = static_cast<float>(x);
     const double back = static_cast<double>(nearest);
-    std::uint32_t bits = std::bit_cast<std::uint32_t>(nearest);
+    std::uint32_t bits = vocabulary::bit_cast<std::uint32_t>(nearest);
     if (back == x || (bits & 1u) != 0) return nearest;
     const bool away = (back < 0 ? -back : back) > (x < 0 ? -x : x);  // |nearest| is above |x|
     bits = away ? bits - 1u : bits + 1u;
-    return std::bit_cast<float>(bits);
+    return vocabulary::bit_cast<float>(bits);
 }
 
 }  // namespace vocabulary
@@ -55,12 +55,12 @@ public:
         const std::uint32_t fraction = bits_ & 0x3ffu;
         if (exponent == 0x1f) {
             const std::uint32_t quiet = fraction != 0 ? 0x00400000u : 0u;
-            return std::bit_cast<float>(sign | 0x7f800000u | quiet | fraction << 13);
+            return vocabulary::bit_cast<float>(sign | 0x7f800000u | quiet | fraction << 13);
         }
-        if (exponent != 0) return std::bit_cast<float>(sign | (exponent + 112u) << 23 | fraction << 13);
-        if (fraction == 0) return std::bit_cast<float>(sign);
-        const std::uint32_t shift = static_cast<std::uint32_t>(std::countl_zero(fraction)) - 21u;  // 1 to 10
-        return std::bit_cast<float>(sign | (113u - shift) << 23 | (fraction << shift & 0x3ffu) << 13);
+        if (exponent != 0) return vocabulary::bit_cast<float>(sign | (exponent + 112u) << 23 | fraction << 13);
+        if (fraction == 0) return vocabulary::bit_cast<float>(sign);
+        const std::uint32_t shift = static_cast<std::uint32_t>(vocabulary::countl_zero(fraction)) - 21u;  // 1 to 10
+        return vocabulary::bit_cast<float>(sign | (113u - shift) << 23 | (fraction << shift & 0x3ffu) << 13);
     }
 
     SMX_ALWAYS_INLINE explicit constexpr operator double() const noexcept {
@@ -77,7 +77,7 @@ public:
 
 private:
     SMX_ALWAYS_INLINE static constexpr std::uint16_t round(float value) noexcept {
-        const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+        const std::uint32_t bits = vocabulary::bit_cast<std::uint32_t>(value);
         const std::uint32_t sign = bits >> 16 & 0x8000u;
         const std::uint32_t magnitude = bits & 0x7fffffffu;
         std::uint32_t result = 0;

@@ -3,9 +3,8 @@
 
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
+#include <safe_softmax/detail/bits.hpp>
 #include <safe_softmax/detail/run.hpp>
-
-#include <bit>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -66,7 +65,7 @@ auto logsumexp(const In& in, const softmax_options& options = {}) {
     using element_type = std::remove_cv_t<vocabulary::element_of<const In>>;
     vocabulary::storage_t<element_type> result[1];
     smx::SMX_ABI::logsumexp(in, result, options);
-    return std::bit_cast<element_type>(result[0]);
+    return vocabulary::bit_cast<element_type>(result[0]);
 }
 
 }  // namespace SMX_ABI

@@ -4,17 +4,19 @@
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/run.hpp>
 
-#include <cmath>
+#include <math.h>
 
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// exp(x) and a quotient, rounded to S like everything in the textbook formula.
+/// exp(x) and a quotient, rounded to S like everything in the textbook formula. The C functions: std::exp(float) is one
+/// that objects compiled for different processors may share.
 template <class S>
 inline S rounded_exp(S x) {
-    if constexpr (sizeof(S) == 2) return S(std::exp(static_cast<float>(x)));
-    else return std::exp(x);
+    if constexpr (sizeof(S) == 2) return S(::expf(static_cast<float>(x)));
+    else if constexpr (sizeof(S) == 4) return ::expf(x);
+    else return ::exp(x);
 }
 template <class S>
 inline S rounded_sum(S a, S b) {
@@ -27,22 +29,27 @@ inline S rounded_quotient(S a, S b) {
     else return a / b;
 }
 
-template <bool>
-struct naive_kernel {
-    template <class S, class O, class R>
-    void operator()(const batch<S, O>& b, const R&) const {
-        for (std::size_t row = 0; row < b.rows; ++row) {
-            const stepped<const S> in{b.in.data + static_cast<std::ptrdiff_t>(row) * b.in.stride, b.in.step};
-            const stepped<O> out{b.out.data + static_cast<std::ptrdiff_t>(row) * b.out.stride, b.out.step};
-            const auto term = [&](std::size_t i) {
-                return rounded_exp(static_cast<O>(load_element<compute_t<S, O>>(in.at(i))));
-            };
-            O sum(0.0f);
-            for (std::size_t i = 0; i < b.length; ++i) sum = rounded_sum(sum, term(i));
-            for (std::size_t i = 0; i < b.length; ++i) {
-                const O quotient = rounded_quotient(term(i), sum);
-                std::memcpy(static_cast<void*>(out.at(i)), &quotient, sizeof quotient);
-            }
+struct to_naive_rows {
+    template <class S, class O, bool>
+    static void run(const work& w) noexcept {
+        for_each_outer<S, O>(w, [](const work& inner) {
+            for (std::size_t j = 0; j < inner.rows.extent; ++j)
+                row(stepped<const S>{in_row<S>(inner, j), inner.in_step}, stepped<O>{out_row<O>(inner, j), inner.out_step},
+                    inner.length);
+        });
+    }
+
+private:
+    template <class S, class O>
+    static void row(stepped<const S> in, stepped<O> out, std::size_t length) noexcept {
+        const auto term = [&](std::size_t i) {
+            return rounded_exp(static_cast<O>(load_element<compute_t<S, O>>(in.at(i))));
+        };
+        O sum(0.0f);
+        for (std::size_t i = 0; i < length; ++i) sum = rounded_sum(sum, term(i));
+        for (std::size_t i = 0; i < length; ++i) {
+            const O quotient = rounded_quotient(term(i), sum);
+            std::memcpy(static_cast<void*>(out.at(i)), &quotient, sizeof quotient);
         }
     }
 };
@@ -59,7 +66,7 @@ struct naive_kernel {
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void naive_softmax(const In& in, Out&& out) {
-    detail::elementwise<detail::naive_kernel>("naive_softmax", in, out, {});
+    detail::elementwise<detail::to_naive_rows>("naive_softmax", in, out, {});
 }
 
 /// The same in place.

@@ -4,12 +4,13 @@
 #include <safe_softmax/detail/columns.hpp>
 #include <safe_softmax/detail/rows.hpp>
 #include <safe_softmax/detail/short_rows.hpp>
+#include <safe_softmax/simd/environment.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// A function of the rows of a batch with backend B. The path depends on steps, strides and length alone, and every path
+/// A function of the rows of some work with backend B. The path depends on steps, strides and length alone, and every path
 /// gives the same bits:
 ///
 ///     columns      rows are neighbours in memory: a lane for each row             columns.hpp
@@ -27,43 +28,63 @@ class kernels {
 public:
     /// Many: there may be more than one row (saves compiling the columns for 1-D views).
     template <function F, bool Many>
-    static SMX_NOINLINE void run(const batch<In, Out>& b, const recipe<T>& r) noexcept {
-        if constexpr (Many) {
-            // Next to each other, and enough of them to fill a quarter of a pack.
-            if (b.in.stride == 1 && b.out.stride == 1 && b.in.step != 1 && b.rows >= lanes / 4) return columns<F>(b, r);
-        }
-        const bool contiguous = b.in.step == 1 && (b.out.step == 1 || F == function::logsumexp);
-        if constexpr (longest_short_row<P> != 0) {
-            if (contiguous && r.scale.plain && b.length <= longest_short_row<P>) return short_rows<F>(b, r);
-        }
-        for (std::size_t j = 0; j < b.rows; ++j) {
-            if (contiguous) contiguous_row<F>(in_row(b, j), out_row(b, j), b.length, r);
-            else stepped_row<F>({in_row(b, j), b.in.step}, {out_row(b, j), b.out.step}, b.length, r);
-        }
+    static SMX_ALWAYS_INLINE void run(const work& w) noexcept {
+        const default_environment environment;
+        run_under_default<F, Many>(w);
     }
 
 private:
-    static SMX_ALWAYS_INLINE const In* in_row(const batch<In, Out>& b, std::size_t j) noexcept {
-        return b.in.data + static_cast<std::ptrdiff_t>(j) * b.in.stride;
+    template <function F, bool Many>
+    static SMX_NOINLINE void run_under_default(const work& w) noexcept {
+        if (w.scale == 1.0) return run_with<F, Many>(w, no_scaling<T>);
+        run_with<F, Many>(w, make_scaling<T>(w.scale));
     }
-    static SMX_ALWAYS_INLINE Out* out_row(const batch<In, Out>& b, std::size_t j) noexcept {
-        return b.out.data + static_cast<std::ptrdiff_t>(j) * b.out.stride;
+
+    template <function F, bool Many>
+    static SMX_ALWAYS_INLINE void run_with(const work& w, const scaling<T>& s) noexcept {
+        const recipe<T> r{s, w.special};
+        if (Many && w.outer_count != 0) return for_each_outer<In, Out>(w, [&](const work& inner) { run_rows<F, Many>(inner, r); });
+        run_rows<F, Many>(w, r);
+    }
+
+    template <function F, bool Many>
+    static SMX_ALWAYS_INLINE void run_rows(const work& w, const recipe<T>& r) noexcept {
+        if constexpr (F == function::logsumexp) {
+            if (w.length == 0) return empty_rows(w);
+        }
+        if constexpr (Many) {
+            // Next to each other, and enough of them to fill a quarter of a pack.
+            if (w.rows.in == 1 && w.rows.out == 1 && w.in_step != 1 && w.rows.extent >= lanes / 4) return columns<F>(w, r);
+        }
+        const bool contiguous = w.in_step == 1 && (w.out_step == 1 || F == function::logsumexp);
+        if constexpr (longest_short_row<P> != 0) {
+            if (contiguous && r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(w, r);
+        }
+        for (std::size_t j = 0; j < w.rows.extent; ++j) {
+            if (contiguous) contiguous_row<F>(in_row<In>(w, j), out_row<Out>(w, j), w.length, r);
+            else stepped_row<F>({in_row<In>(w, j), w.in_step}, {out_row<Out>(w, j), w.out_step}, w.length, r);
+        }
+    }
+
+    /// logsumexp of nothing.
+    static SMX_NOINLINE void empty_rows(const work& w) noexcept {
+        for (std::size_t j = 0; j < w.rows.extent; ++j) store_infinity(out_row<Out>(w, j), true);
     }
 
     template <function F>
-    static SMX_ALWAYS_INLINE void short_rows(const batch<In, Out>& b, const recipe<T>& r) noexcept {
-        if (b.rows == 1) return short_rows_by<F, 1>(b, r);
-        short_rows_by<F, short_rows_together>(b, r);
+    static SMX_ALWAYS_INLINE void short_rows(const work& w, const recipe<T>& r) noexcept {
+        if (w.rows.extent == 1) return short_rows_by<F, 1>(w, r);
+        short_rows_by<F, short_rows_together>(w, r);
     }
     template <function F, std::size_t N>
-    static SMX_ALWAYS_INLINE void short_rows_by(const batch<In, Out>& b, const recipe<T>& r) noexcept {
-        for (std::size_t j = 0; j < b.rows; j += N) {
-            const std::size_t count = b.rows - j < N ? b.rows - j : N;
+    static SMX_ALWAYS_INLINE void short_rows_by(const work& w, const recipe<T>& r) noexcept {
+        for (std::size_t j = 0; j < w.rows.extent; j += N) {
+            const std::size_t count = w.rows.extent - j < N ? w.rows.extent - j : N;
             bool done[N];
-            if (b.length <= lanes) short_rows_of<T, F, 1, B, N>(b, r, j, count, done);
-            else short_rows_of<T, F, 2, B, N>(b, r, j, count, done);
+            if (w.length <= lanes) short_rows_of<T, In, Out, F, 1, B, N>(w, r, j, count, done);
+            else short_rows_of<T, In, Out, F, 2, B, N>(w, r, j, count, done);
             for (std::size_t i = 0; i < count; ++i)
-                if (!done[i]) contiguous_row<F>(in_row(b, j + i), out_row(b, j + i), b.length, r);
+                if (!done[i]) contiguous_row<F>(in_row<In>(w, j + i), out_row<Out>(w, j + i), w.length, r);
         }
     }
 
@@ -123,20 +144,20 @@ private:
     }
 
     template <function F>
-    static SMX_ALWAYS_INLINE void columns(const batch<In, Out>& b, const recipe<T>& r) noexcept {
+    static SMX_ALWAYS_INLINE void columns(const work& w, const recipe<T>& r) noexcept {
         constexpr std::size_t wide = packs_per_tile<P>;
         std::size_t j = 0;
-        for (; j + wide * lanes <= b.rows; j += wide * lanes) tile<F, wide>(b, r, j, wide * lanes);
-        for (; j < b.rows; j += lanes) tile<F, 1>(b, r, j, b.rows - j < lanes ? b.rows - j : lanes);
+        for (; j + wide * lanes <= w.rows.extent; j += wide * lanes) tile<F, wide>(w, r, j, wide * lanes);
+        for (; j < w.rows.extent; j += lanes) tile<F, 1>(w, r, j, w.rows.extent - j < lanes ? w.rows.extent - j : lanes);
     }
 
     template <function F, std::size_t K>
-    static SMX_ALWAYS_INLINE void tile(const batch<In, Out>& b, const recipe<T>& r, std::size_t j, std::size_t count) noexcept {
-        const In* in = b.in.data + j;
-        Out* out = b.out.data + j;
-        column_tile<B, T, In, Out, K> t({in, b.in.step, b.length, count, r.scale}, out, b.out.step);
+    static SMX_ALWAYS_INLINE void tile(const work& w, const recipe<T>& r, std::size_t j, std::size_t count) noexcept {
+        const In* in = static_cast<const In*>(w.in) + j;
+        Out* out = static_cast<Out*>(w.out) + j;
+        column_tile<B, T, In, Out, K> t({in, w.in_step, w.length, count, r.scale}, out, w.out_step);
         const bool done = t.template run<F>();
-        for (std::size_t l = 0; l < count && !done; ++l) stepped_row<F>({in + l, b.in.step}, {out + l, b.out.step}, b.length, r);
+        for (std::size_t l = 0; l < count && !done; ++l) stepped_row<F>({in + l, w.in_step}, {out + l, w.out_step}, w.length, r);
     }
 };
 

@@ -20,9 +20,9 @@ SMX_ALWAYS_INLINE double log_1_plus(double x) noexcept {
     double f = x, k = 0, lost = 0;
     if (x >= 0x1.a827999fcef32p-2) {  // sqrt(2) - 1
         const double sum = fence(1.0 + x);
-        const std::uint64_t bits = std::bit_cast<std::uint64_t>(sum) + (0x3ff0000000000000u - 0x3fe6a09e667f3bcdu);
+        const std::uint64_t bits = vocabulary::bit_cast<std::uint64_t>(sum) + (0x3ff0000000000000u - 0x3fe6a09e667f3bcdu);
         k = static_cast<int>(bits >> 52) - 1023;
-        f = std::bit_cast<double>((bits & 0x000fffffffffffffu) + 0x3fe6a09e667f3bcdu) - 1.0;
+        f = vocabulary::bit_cast<double>((bits & 0x000fffffffffffffu) + 0x3fe6a09e667f3bcdu) - 1.0;
         if constexpr (!narrow) {
             lost = x < 1 ? fence(x - fence(sum - 1.0)) : fence(1.0 - fence(sum - x));
             lost = lost / sum;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/dispatch.hpp>
+#if !SMX_DISPATCH
 #include <safe_softmax/detail/kernels.hpp>
+#endif
 #include <safe_softmax/detail/shape.hpp>
 
 namespace smx {
@@ -16,85 +19,71 @@ SMX_ALWAYS_INLINE void check_strided(const V& v, argument a) {
 }
 
 template <class In, class Out, std::size_t R>
-SMX_ALWAYS_INLINE void check_memory(const layout<In, R>& in, const layout<Out, R>& out, const char* function) {
-    const byte_range in_range = range_of(in, {function, "in"});
-    const byte_range out_range = range_of(out, {function, "out"});
-    check_distinct(out, {function, "out"});
-    if (!same_elements(in, out)) check_apart(in, in_range, out, out_range, function);
+SMX_ALWAYS_INLINE void check_memory(const layout<In, R>& in, const layout<Out, R>& out, const char* name) {
+    const byte_range in_range = range_of(in, {name, "in"});
+    const byte_range out_range = range_of(out, {name, "out"});
+    check_distinct(out, {name, "out"});
+    if (!same_elements(in, out)) check_apart(in, in_range, out, out_range, name);
 }
 
-template <class T, class F>
-SMX_ALWAYS_INLINE void with_recipe(const softmax_options& options, F f) {
-    if (options.scale == 1.0) return f(recipe<T>{no_scaling<T>, options.special});
-    const scaling<T> own = make_scaling<T>(options.scale);
-    f(recipe<T>{own, options.special});
-}
+/// Hands checked work to the kernels. Many: it may be more than one row.
+template <function F>
+struct to_kernels {
+    template <class In, class Out, bool Many>
+    static SMX_ALWAYS_INLINE void run(const work& w) noexcept {
+#if SMX_DISPATCH
+        using namespace vocabulary;
+        dispatch::active_table().run[static_cast<std::size_t>(F)][type_index<In>][type_index<Out>](w);
+#else
+        kernels<default_backend, In, Out>::template run<F, Many>(w);
+#endif
+    }
+};
 
 /// One result for each element: in and out have the same extents.
-template <class In, class Out, std::size_t R, class Kernel>
-inline void run_elementwise(const char* function, const layout<const In, R>& in, const layout<Out, R>& out,
-                            const softmax_options& options, Kernel kernel) {
+template <class To, class In, class Out, std::size_t R>
+inline void run_elementwise(const char* name, const layout<const In, R>& in, const layout<Out, R>& out,
+                            const softmax_options& options) {
     for (std::size_t d = 0; d < R; ++d)
         if (in.extent[d] != out.extent[d])
-            refuse(function, "extent %zu of out is %zu, but that of in is %zu", d, out.extent[d], in.extent[d]);
-    const std::size_t axis = checked_axis<R>(options, {function, "in"});
+            refuse(name, "extent %zu of out is %zu, but that of in is %zu", d, out.extent[d], in.extent[d]);
+    const std::size_t axis = checked_axis<R>(options, {name, "in"});
     if (!has_elements(in)) return;
-    check_memory(in, out, function);
-    with_recipe<compute_t<In, Out>>(options, [&](const auto& r) {
-        row_loops<In, Out, R>(in, out, axis, false).run([&](const batch<In, Out>& b) { kernel(b, r); });
-    });
+    check_memory(in, out, name);
+    To::template run<In, Out, (R > 1)>(row_loops<In, Out, R>(in, out, axis, false, options).work());
 }
 
 /// One result for each row: out has extent 1 along the axis.
 template <class In, class Out, std::size_t R>
-inline void run_logsumexp(const char* function, const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis,
+inline void run_logsumexp(const char* name, const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis,
                           const softmax_options& options) {
     for (std::size_t d = 0; d < R; ++d)
         if (out.extent[d] != (d == axis ? 1 : in.extent[d]))
-            refuse(function, "extent %zu of out (counted as in in) is %zu, but %zu is needed for that of in, %zu", d,
+            refuse(name, "extent %zu of out (counted as in in) is %zu, but %zu is needed for that of in, %zu", d,
                    out.extent[d], d == axis ? std::size_t(1) : in.extent[d], in.extent[d]);
     if (!has_elements(out)) return;
+    layout<const In, R> from = in;
     if (in.extent[axis] == 0) {
-        range_of(out, {function, "out"});
-        check_distinct(out, {function, "out"});
+        range_of(out, {name, "out"});
+        check_distinct(out, {name, "out"});
+        from.stride = {};  // there may be no memory to step through
     } else {
-        const byte_range in_range = range_of(in, {function, "in"});
-        const byte_range out_range = range_of(out, {function, "out"});
-        check_distinct(out, {function, "out"});
-        check_apart(in, in_range, out, out_range, function);
+        const byte_range in_range = range_of(in, {name, "in"});
+        const byte_range out_range = range_of(out, {name, "out"});
+        check_distinct(out, {name, "out"});
+        check_apart(in, in_range, out, out_range, name);
     }
-    with_recipe<compute_t<In, Out>>(options, [&](const auto& r) {
-        row_loops<In, Out, R>(in, out, axis, true).run([&](const batch<In, Out>& b) {
-            if (b.length != 0) return kernels<default_backend, In, Out>::template run<function::logsumexp, (R > 1)>(b, r);
-            for (std::size_t j = 0; j < b.rows; ++j)
-                store_infinity(b.out.data + static_cast<std::ptrdiff_t>(j) * b.out.stride, true);
-        });
-    });
+    to_kernels<function::logsumexp>::run<In, Out, (R > 1)>(row_loops<In, Out, R>(from, out, axis, true, options).work());
 }
 
-template <bool Many>
-struct softmax_kernel {
-    template <class In, class Out>
-    SMX_ALWAYS_INLINE void operator()(const batch<In, Out>& b, const recipe<compute_t<In, Out>>& r) const noexcept {
-        kernels<default_backend, In, Out>::template run<function::softmax, Many>(b, r);
-    }
-};
-template <bool Many>
-struct log_softmax_kernel {
-    template <class In, class Out>
-    SMX_ALWAYS_INLINE void operator()(const batch<In, Out>& b, const recipe<compute_t<In, Out>>& r) const noexcept {
-        kernels<default_backend, In, Out>::template run<function::log_softmax, Many>(b, r);
-    }
-};
-
-template <template <bool> class Kernel, class In, class Out>
-SMX_ALWAYS_INLINE void elementwise(const char* function, const In& in, Out& out, const softmax_options& options) {
-    check_strided(in, {function, "in"});
-    check_strided(out, {function, "out"});
+template <class To, class In, class Out>
+SMX_ALWAYS_INLINE void elementwise(const char* name, const In& in, Out& out, const softmax_options& options) {
+    check_strided(in, {name, "in"});
+    check_strided(out, {name, "out"});
     const auto from = vocabulary::look(in);
     using S = std::remove_cv_t<std::remove_reference_t<decltype(*from.data)>>;
-    run_elementwise(function, layout<const S, vocabulary::rank_of<const In>>{from.data, from.extent, from.stride},
-                    vocabulary::look(out), options, Kernel<(vocabulary::rank_of<const In> > 1)>{});
+    run_elementwise<To>(name, layout<const S, vocabulary::rank_of<const In>>{from.data, from.extent, from.stride},
+                       vocabulary::look(out), options);
 }
 
 }  // namespace detail

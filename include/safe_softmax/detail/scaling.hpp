@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/bits.hpp>
 #include <safe_softmax/detail/exp.hpp>
 
-#include <bit>
 #include <cstdint>
 #include <limits>
 
@@ -13,20 +13,20 @@ namespace detail {
 
 /// 2^e as a double, for e in [-1022, 1023].
 SMX_ALWAYS_INLINE constexpr double power_of_two(int e) noexcept {
-    return std::bit_cast<double>(static_cast<std::uint64_t>(e + 1023) << 52);
+    return vocabulary::bit_cast<double>(static_cast<std::uint64_t>(e + 1023) << 52);
 }
 
 /// floor(log2(x)) for finite x > 0.
 SMX_ALWAYS_INLINE constexpr int exponent_of(double x) noexcept {
-    const std::uint64_t bits = std::bit_cast<std::uint64_t>(x);
+    const std::uint64_t bits = vocabulary::bit_cast<std::uint64_t>(x);
     const int field = static_cast<int>(bits >> 52);
-    return field != 0 ? field - 1023 : -1011 - std::countl_zero(bits);
+    return field != 0 ? field - 1023 : -1011 - vocabulary::countl_zero(bits);
 }
 
 /// x as head + tail, the head with at most 26 significant bits.
 struct split_double { double head, tail; };
 SMX_ALWAYS_INLINE constexpr split_double split(double x) noexcept {
-    const double head = std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & ~((std::uint64_t(1) << 27) - 1));
+    const double head = vocabulary::bit_cast<double>(vocabulary::bit_cast<std::uint64_t>(x) & ~((std::uint64_t(1) << 27) - 1));
     return {head, x - head};
 }
 
@@ -70,7 +70,7 @@ constexpr typename scaling<T>::factor scale_factor(double value) noexcept {
     if constexpr (SMX_FUSED) {
         f.c.head = f.c.whole;
     } else if constexpr (sizeof(T) == 4) {
-        f.c.head = std::bit_cast<float>(std::bit_cast<std::uint32_t>(f.c.whole) & ~0xfffu);
+        f.c.head = vocabulary::bit_cast<float>(vocabulary::bit_cast<std::uint32_t>(f.c.whole) & ~0xfffu);
     } else {
         f.c.head = split(f.c_whole).head;
     }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/detail/batch.hpp>
+#include <safe_softmax/detail/recipe.hpp>
 #include <safe_softmax/detail/error.hpp>
 #include <safe_softmax/detail/overlap.hpp>
 #include <safe_softmax/detail/special.hpp>
+#include <safe_softmax/detail/work.hpp>
 #include <safe_softmax/view.hpp>
 
 #include <limits>
@@ -15,7 +16,7 @@ namespace detail {
 
 using vocabulary::layout;
 
-// From views and options to batches: every check is here, before anything is written.
+// From views and options to work: every check is here, before anything is written.
 
 /// The name of the function and of an argument, for errors.
 struct argument {
@@ -161,77 +162,64 @@ inline std::size_t checked_axis(const softmax_options& options, argument a) {
     return static_cast<std::size_t>(options.axis < 0 ? options.axis + rank : options.axis);
 }
 
-/// The rows of a view and where their results go, as nested loops over batches.
+/// The rows of a view and where their results go, as the loops of a piece of work.
 template <class In, class Out, std::size_t R>
 class row_loops {
-    struct loop { std::size_t extent; std::ptrdiff_t in, out; };
+    using loop = vocabulary::row_loop;
 
 public:
-    SMX_ALWAYS_INLINE row_loops(const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis, bool reduces) noexcept
-        : batch_{{in.data, in.stride[axis], 0}, {out.data, reduces ? 0 : out.stride[axis], 0}, in.extent[axis], 1} {
+    SMX_ALWAYS_INLINE row_loops(const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis, bool reduces,
+                                const softmax_options& options) noexcept
+        : work_{in.data, out.data, in.extent[axis], in.stride[axis], reduces ? 0 : out.stride[axis], {1, 0, 0}, nullptr, 0,
+                options.scale, options.special} {
         if (in.extent[axis] <= 1) {
-            batch_.in.step = 1;
-            if (!reduces) batch_.out.step = 1;
+            work_.in_step = 1;
+            if (!reduces) work_.out_step = 1;
         }
         if constexpr (R > 1) {
             collect(in, out, axis);
             choose_innermost();
+            work_.outer = loop_;
         }
     }
+    row_loops(const row_loops&) = delete;
+    row_loops& operator=(const row_loops&) = delete;
 
-    template <class F>
-    SMX_ALWAYS_INLINE void run(F kernel) noexcept {
-        std::size_t index[R] = {};
-        for (;;) {
-            kernel(batch_);
-            std::size_t l = count_;
-            for (; l > 0; --l) {
-                loop& at = loop_[l - 1];
-                batch_.in.data += at.in;
-                batch_.out.data += at.out;
-                if (++index[l - 1] < at.extent) break;
-                batch_.in.data -= at.in * static_cast<std::ptrdiff_t>(at.extent);
-                batch_.out.data -= at.out * static_cast<std::ptrdiff_t>(at.extent);
-                index[l - 1] = 0;
-            }
-            if (l == 0) return;
-        }
-    }
+    SMX_ALWAYS_INLINE const vocabulary::work& work() const noexcept { return work_; }
 
 private:
     /// The axes that are not `axis`, those that continue each other in memory as one.
     SMX_ALWAYS_INLINE void collect(const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis) noexcept {
+        std::size_t& count = work_.outer_count;
         for (std::size_t d = 0; d < R; ++d) {
             if (d == axis || in.extent[d] == 1) continue;
             const loop next{in.extent[d], in.stride[d], out.stride[d]};
             const std::ptrdiff_t extent = static_cast<std::ptrdiff_t>(next.extent);
-            if (count_ != 0 && loop_[count_ - 1].in == next.in * extent && loop_[count_ - 1].out == next.out * extent) {
-                loop_[count_ - 1] = {loop_[count_ - 1].extent * next.extent, next.in, next.out};
+            if (count != 0 && loop_[count - 1].in == next.in * extent && loop_[count - 1].out == next.out * extent) {
+                loop_[count - 1] = {loop_[count - 1].extent * next.extent, next.in, next.out};
             } else {
-                loop_[count_++] = next;
+                loop_[count++] = next;
             }
         }
     }
 
     /// The innermost loop is the kernel's: neighbours in memory if there are any, else the longest.
     SMX_ALWAYS_INLINE void choose_innermost() noexcept {
-        if (count_ == 0) return;
+        std::size_t& count = work_.outer_count;
+        if (count == 0) return;
         const auto neighbours = [](const loop& l) { return (l.in == 1 ? 2 : 0) + (l.out == 1 ? 1 : 0); };
         std::size_t inner = 0;
-        for (std::size_t l = 1; l < count_; ++l) {
+        for (std::size_t l = 1; l < count; ++l) {
             const int gain = neighbours(loop_[l]) - neighbours(loop_[inner]);
             if (gain > 0 || (gain == 0 && loop_[l].extent > loop_[inner].extent)) inner = l;
         }
-        batch_.rows = loop_[inner].extent;
-        batch_.in.stride = loop_[inner].in;
-        batch_.out.stride = loop_[inner].out;
-        --count_;
-        for (std::size_t l = inner; l < count_ && l + 1 < R; ++l) loop_[l] = loop_[l + 1];
+        work_.rows = loop_[inner];
+        --count;
+        for (std::size_t l = inner; l < count && l + 1 < R; ++l) loop_[l] = loop_[l + 1];
     }
 
-    batch<In, Out> batch_;
-    loop loop_[R] = {};
-    std::size_t count_ = 0;
+    vocabulary::work work_;
+    loop loop_[R];
 };
 
 }  // namespace detail

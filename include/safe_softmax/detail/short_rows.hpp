@@ -120,17 +120,17 @@ inline constexpr std::size_t longest_short_row = P::registers > 2 ? 0 : 2 * P::l
 /// one row does not hold up the masked load of the next (which seems to overlap it, 4 KiB apart or next to it).
 inline constexpr std::size_t short_rows_together = 8;
 
-/// The first `count` rows of a batch from row j on; done[i] is false for those that have to take another way, of which
+/// `count` rows from row j on; done[i] is false for those that have to take another way, of which
 /// nothing has been written. The scaling is plain.
-template <class T, function F, std::size_t K, class B, std::size_t N, class S, class O>
-SMX_NOINLINE void short_rows_of(const batch<S, O>& b, const recipe<T>& r, std::size_t j, std::size_t count,
+template <class T, class S, class O, function F, std::size_t K, class B, std::size_t N>
+SMX_NOINLINE void short_rows_of(const work& w, const recipe<T>& r, std::size_t j, std::size_t count,
                                 bool (&done)[N]) noexcept {
     short_row<B, T, S, O, K> row[N];
-    const auto in = [&](std::size_t i) { return b.in.data + static_cast<std::ptrdiff_t>(j + i) * b.in.stride; };
-    const auto out = [&](std::size_t i) { return b.out.data + static_cast<std::ptrdiff_t>(j + i) * b.out.stride; };
+    const auto in = [&](std::size_t i) { return in_row<S>(w, j + i); };
+    const auto out = [&](std::size_t i) { return out_row<O>(w, j + i); };
     if constexpr (N == 1) count = 1;
     for (std::size_t i = 0; i < count; ++i) {
-        row[i].load(in(i), b.length, r);
+        row[i].load(in(i), w.length, r);
         done[i] = row[i].plain();
     }
     if constexpr (F != function::softmax) {

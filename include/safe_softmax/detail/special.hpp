@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/detail/batch.hpp>
+#include <safe_softmax/detail/recipe.hpp>
 #include <safe_softmax/detail/log.hpp>
 
 #include <limits>
@@ -14,13 +14,13 @@ namespace detail {
 
 template <class T>
 inline constexpr typename float_bits<T>::type infinity_bits =
-    std::bit_cast<typename float_bits<T>::type>((std::numeric_limits<T>::max)()) + 1;
+    vocabulary::bit_cast<typename float_bits<T>::type>((std::numeric_limits<T>::max)()) + 1;
 
 template <class T>
-SMX_ALWAYS_INLINE T from_bits(typename float_bits<T>::type bits) noexcept { return std::bit_cast<T>(bits); }
+SMX_ALWAYS_INLINE T from_bits(typename float_bits<T>::type bits) noexcept { return vocabulary::bit_cast<T>(bits); }
 template <class T>
 SMX_ALWAYS_INLINE typename float_bits<T>::type magnitude_bits(T x) noexcept {
-    return std::bit_cast<typename float_bits<T>::type>(x) << 1 >> 1;
+    return vocabulary::bit_cast<typename float_bits<T>::type>(x) << 1 >> 1;
 }
 template <class T>
 SMX_ALWAYS_INLINE bool is_finite(T x) noexcept { return magnitude_bits(x) < infinity_bits<T>; }
@@ -28,13 +28,13 @@ template <class T>
 SMX_ALWAYS_INLINE bool is_nan(T x) noexcept { return magnitude_bits(x) > infinity_bits<T>; }
 template <class T>
 SMX_ALWAYS_INLINE bool is_negative(T x) noexcept {
-    return std::bit_cast<typename float_bits<T>::type>(x) >> (8 * sizeof(T) - 1) != 0;
+    return vocabulary::bit_cast<typename float_bits<T>::type>(x) >> (8 * sizeof(T) - 1) != 0;
 }
 
 /// What the output is written as: the bits of the storage type, so that no conversion meets a NaN or an infinity.
 template <class S>
 SMX_ALWAYS_INLINE void store_nan(S* p) noexcept {
-    const S nan = std::numeric_limits<S>::quiet_NaN();
+    static constexpr S nan = std::numeric_limits<S>::quiet_NaN();
     std::memcpy(p, &nan, sizeof(S));
 }
 template <class S>

@@ -77,7 +77,7 @@ private:
 
 /// A sum of terms is below 2^60.94 times the length; it is larger, or NaN, exactly if a NaN was among them.
 SMX_ALWAYS_INLINE bool sum_is_nan(double sum) noexcept {
-    return (std::bit_cast<std::uint64_t>(sum) & 0x7fffffffffffffffu) >= std::bit_cast<std::uint64_t>(0x1p126);
+    return (vocabulary::bit_cast<std::uint64_t>(sum) & 0x7fffffffffffffffu) >= vocabulary::bit_cast<std::uint64_t>(0x1p126);
 }
 
 }  // namespace detail

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/detail/batch.hpp>
+#include <safe_softmax/detail/recipe.hpp>
 #include <safe_softmax/detail/log.hpp>
 #include <safe_softmax/simd/backend.hpp>
 
@@ -104,7 +104,7 @@ SMX_ALWAYS_INLINE double exact_max_term(const row_constants<T>& row, const scali
 /// log(sum of exp(z - max z)) from the sum of all terms but the `ties` largest ones.
 template <class T>
 SMX_ALWAYS_INLINE double log_sum_exp_of(double rest, double ties, const row_constants<T>& row, const scaling<T>& s) noexcept {
-    return log_1_plus<T>((ties - 1) + rest / exact_max_term(row, s));
+    return log_1_plus<T>(fence((ties - 1) + fence(rest / exact_max_term(row, s))));
 }
 
 /// The scaled maximum plus log_sum.

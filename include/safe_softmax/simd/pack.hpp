@@ -4,8 +4,8 @@
 #include <safe_softmax/config.hpp>
 #include <safe_softmax/bfloat16.hpp>
 #include <safe_softmax/float16.hpp>
+#include <safe_softmax/detail/bits.hpp>
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -178,8 +178,8 @@ SMX_ALWAYS_INLINE bool is_less(T t, T limit) noexcept {
 #if SMX_FINITE_MATH
     // Comparisons may be turned round as if there were no NaN: find the NaN by its bits.
     using bits = typename float_bits<T>::type;
-    constexpr bits infinity = std::bit_cast<bits>((std::numeric_limits<T>::max)()) + 1;
-    return std::bit_cast<bits>(t) << 1 <= infinity << 1 && t < limit;
+    constexpr bits infinity = vocabulary::bit_cast<bits>((std::numeric_limits<T>::max)()) + 1;
+    return vocabulary::bit_cast<bits>(t) << 1 <= infinity << 1 && t < limit;
 #else
     return t < limit;
 #endif
@@ -188,16 +188,16 @@ template <class T>
 SMX_ALWAYS_INLINE T truncated_half(T x) noexcept {
     using bits = typename float_bits<T>::type;
     constexpr bits mask = ~((bits(1) << (sizeof(T) == 4 ? 12 : 27)) - 1);
-    return std::bit_cast<T>(std::bit_cast<bits>(x) & mask);
+    return vocabulary::bit_cast<T>(vocabulary::bit_cast<bits>(x) & mask);
 }
 template <class T>
 SMX_ALWAYS_INLINE T power_of_eighths(T t) noexcept {
     using bits = typename float_bits<T>::type;
-    const bits n = std::bit_cast<bits>(t);
-    return std::bit_cast<T>(exp2_table<T>::bits[n & 7] + (n << exp2_table<T>::shift));
+    const bits n = vocabulary::bit_cast<bits>(t);
+    return vocabulary::bit_cast<T>(exp2_table<T>::bits[n & 7] + (n << exp2_table<T>::shift));
 }
 SMX_ALWAYS_INLINE double bits_as_double(float x) noexcept {
-    return std::bit_cast<double>(static_cast<std::uint64_t>(std::bit_cast<std::uint32_t>(x) & 0x7fffffffu) << 29);
+    return vocabulary::bit_cast<double>(static_cast<std::uint64_t>(vocabulary::bit_cast<std::uint32_t>(x) & 0x7fffffffu) << 29);
 }
 template <class T, std::size_t N>
 SMX_ALWAYS_INLINE T largest_of(const T (&lane)[N]) noexcept {

@@ -43,10 +43,10 @@ SMX_ALWAYS_INLINE __m128d zero_where_equal(__m128d a, __m128d x, __m128d y) noex
     return _mm_andnot_pd(_mm_cmpeq_pd(x, y), a);
 }
 SMX_ALWAYS_INLINE std::size_t count_equal(__m128 x, __m128 y) noexcept {
-    return static_cast<std::size_t>(std::popcount(static_cast<unsigned>(_mm_movemask_ps(_mm_cmpeq_ps(x, y)))));
+    return static_cast<std::size_t>(vocabulary::popcount(static_cast<unsigned>(_mm_movemask_ps(_mm_cmpeq_ps(x, y)))));
 }
 SMX_ALWAYS_INLINE std::size_t count_equal(__m128d x, __m128d y) noexcept {
-    return static_cast<std::size_t>(std::popcount(static_cast<unsigned>(_mm_movemask_pd(_mm_cmpeq_pd(x, y)))));
+    return static_cast<std::size_t>(vocabulary::popcount(static_cast<unsigned>(_mm_movemask_pd(_mm_cmpeq_pd(x, y)))));
 }
 SMX_ALWAYS_INLINE __m128 truncate_half(__m128 a) noexcept {
     return _mm_and_ps(a, _mm_castsi128_ps(_mm_set1_epi32(~0xfff)));
@@ -132,10 +132,10 @@ SMX_ALWAYS_INLINE __m256d zero_where_equal(__m256d a, __m256d x, __m256d y) noex
     return _mm256_andnot_pd(_mm256_cmp_pd(x, y, _CMP_EQ_OQ), a);
 }
 SMX_ALWAYS_INLINE std::size_t count_equal(__m256 x, __m256 y) noexcept {
-    return static_cast<std::size_t>(std::popcount(static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_EQ_OQ)))));
+    return static_cast<std::size_t>(vocabulary::popcount(static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_EQ_OQ)))));
 }
 SMX_ALWAYS_INLINE std::size_t count_equal(__m256d x, __m256d y) noexcept {
-    return static_cast<std::size_t>(std::popcount(static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd(x, y, _CMP_EQ_OQ)))));
+    return static_cast<std::size_t>(vocabulary::popcount(static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd(x, y, _CMP_EQ_OQ)))));
 }
 SMX_ALWAYS_INLINE __m256 truncate_half(__m256 a) noexcept {
     return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(~0xfff)));
@@ -243,10 +243,10 @@ SMX_ALWAYS_INLINE __m512d zero_where_equal(__m512d a, __m512d x, __m512d y) noex
     return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, y, _CMP_NEQ_UQ), a);
 }
 SMX_ALWAYS_INLINE std::size_t count_equal(__m512 x, __m512 y) noexcept {
-    return static_cast<std::size_t>(std::popcount(static_cast<unsigned>(_mm512_cmp_ps_mask(x, y, _CMP_EQ_OQ))));
+    return static_cast<std::size_t>(vocabulary::popcount(static_cast<unsigned>(_mm512_cmp_ps_mask(x, y, _CMP_EQ_OQ))));
 }
 SMX_ALWAYS_INLINE std::size_t count_equal(__m512d x, __m512d y) noexcept {
-    return static_cast<std::size_t>(std::popcount(static_cast<unsigned>(_mm512_cmp_pd_mask(x, y, _CMP_EQ_OQ))));
+    return static_cast<std::size_t>(vocabulary::popcount(static_cast<unsigned>(_mm512_cmp_pd_mask(x, y, _CMP_EQ_OQ))));
 }
 SMX_ALWAYS_INLINE __m512 exp2_eighths(__m512 t) noexcept {
     const __m512i n = _mm512_castps_si512(t);

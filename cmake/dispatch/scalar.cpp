@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: BSL-1.0
+#define SMX_TABLE scalar
+#include "table.hpp"

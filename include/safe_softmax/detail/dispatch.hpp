@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/isa.hpp>
+#include <safe_softmax/detail/work.hpp>
+
+#if SMX_DISPATCH
+#include <atomic>
+#endif
+
+// Run-time dispatch: a table of kernels for each instruction set. The tables are compiled from cmake/dispatch/, one file
+// and one set of compiler flags each; public functions, compiled with SMX_DISPATCH, hand their work to the active one.
+
+namespace smx {
+namespace dispatch {
+
+using kernel = void (*)(const vocabulary::work&) noexcept;
+
+struct table {
+    isa level;
+    kernel run[vocabulary::functions][vocabulary::types][vocabulary::types];  // [function][type of in][type of out]
+};
+
+#if SMX_DISPATCH
+
+/// Null until the first call.
+extern std::atomic<const table*> active;
+/// Makes the choice.
+const table& choose() noexcept;
+
+SMX_ALWAYS_INLINE const table& active_table() noexcept {
+    const table* t = active.load(std::memory_order_relaxed);  // tables are constants: there is nothing to wait for
+    return t != nullptr ? *t : choose();
+}
+
+#endif
+
+}  // namespace dispatch
+
+inline namespace SMX_ABI {
+
+#if SMX_DISPATCH
+SMX_ALWAYS_INLINE isa active_isa() noexcept { return dispatch::active_table().level; }
+#else
+SMX_ALWAYS_INLINE isa active_isa() noexcept { return isa::SMX_COMPILED_ISA; }
+#endif
+
+}  // namespace SMX_ABI
+}  // namespace smx
