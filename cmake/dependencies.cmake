@@ -32,6 +32,13 @@ endfunction()
 
 # Puts xsimd's include folder into `result`. Where there is none it is empty, which only the tests and benchmarks mind.
 function(smx_find_xsimd result)
+  if(SMX_XSIMD_INCLUDE)
+    if(NOT EXISTS "${SMX_XSIMD_INCLUDE}/xsimd/xsimd.hpp")
+      message(FATAL_ERROR "SMX_XSIMD_INCLUDE is ${SMX_XSIMD_INCLUDE}, but there is no xsimd/xsimd.hpp in it")
+    endif()
+    set(${result} "${SMX_XSIMD_INCLUDE}" PARENT_SCOPE)
+    return()
+  endif()
   set(folder "")
   if(NOT TARGET xsimd)
     find_package(xsimd QUIET) # no version: its version file refuses every other major version

@@ -4,6 +4,9 @@ include(CheckCXXSourceCompiles)
 # with SMX_SUBJECT=<name>. The names reach the program in a generated subject_list.hpp, as
 # SMX_SUBJECT_LIST(X): X(name) X(name) …
 #
+# SMX_TEST_SUBJECTS is a regular expression for the names, SMX_TEST_LIBRARY_FLAGS a list of flags that the library alone is
+# compiled with, and not the tests that judge it.
+#
 # Of an inline function that several objects share the linker keeps the first copy, and that one has to run everywhere:
 # hence static libraries, which come after the program's own objects, and the smallest instruction set first.
 function(smx_add_subjects target source)
@@ -13,6 +16,7 @@ function(smx_add_subjects target source)
   # seconds to compile.
   smx_add_subject(dispatch)
   target_link_libraries(${target}_dispatch PRIVATE safe_softmax::dispatch)
+  target_compile_options(safe_softmax_dispatch PRIVATE ${SMX_TEST_LIBRARY_FLAGS})
   list(REMOVE_ITEM names dispatch) # dispatched_subjects.cpp makes one of it for each instruction set
   set(few -DSMX_SUBJECT_FEW_PAIRS)
   # Least optimised where fma is missing: it must not change a bit either, and it halves the longest compilations.
@@ -38,13 +42,13 @@ endfunction()
 # One build of the source. Left out, and said so, where the compiler refuses the flags; without xsimd there is none of it.
 macro(smx_add_subject name)
   set(flags ${ARGN})
-  if(SMX_WITH_XSIMD OR NOT "${name}" MATCHES "^xsimd_")
+  if((SMX_WITH_XSIMD OR NOT "${name}" MATCHES "^xsimd_") AND "${name}" MATCHES "${SMX_TEST_SUBJECTS}")
     string(JOIN " " CMAKE_REQUIRED_FLAGS ${flags})
     check_cxx_source_compiles("int main() {}" SMX_COMPILES_${name})
     if(SMX_COMPILES_${name})
       add_library(${target}_${name} STATIC ${source})
       target_compile_definitions(${target}_${name} PRIVATE SMX_SUBJECT=${name})
-      target_compile_options(${target}_${name} PRIVATE ${flags})
+      target_compile_options(${target}_${name} PRIVATE ${flags} ${SMX_TEST_LIBRARY_FLAGS})
       target_link_libraries(${target}_${name} PRIVATE safe_softmax smx_warnings)
       target_link_libraries(${target} PRIVATE ${target}_${name})
       list(APPEND names ${name})

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
+#include "caller_environment.hpp"
 #include "subjects.hpp"
 
 #include <safe_softmax/isa.hpp>
@@ -16,14 +17,17 @@ template <smx::isa Level>
 struct with_isa {
     static void out_of_place(function f, const view& in, const view& out, const smx::softmax_options& options) {
         smx::set_active_isa(Level);
+        const caller_environment environment;
         subject_dispatch.out_of_place(f, in, out, options);
     }
     static void in_place(function f, const view& inout, const smx::softmax_options& options) {
         smx::set_active_isa(Level);
+        const caller_environment environment;
         subject_dispatch.in_place(f, inout, options);
     }
     static void returned_logsumexp(const view& in, void* result, const smx::softmax_options& options) {
         smx::set_active_isa(Level);
+        const caller_environment environment;
         subject_dispatch.returned_logsumexp(in, result, options);
     }
     static constexpr subject value = {smx::name_of(Level), Level != smx::isa::sse2 && (Level != smx::isa::scalar || SMX_FUSED),

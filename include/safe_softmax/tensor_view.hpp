@@ -24,14 +24,14 @@ public:
     using element_type = T;
     using value_type = std::remove_cv_t<T>;
 
-    template <std::integral I>
-    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const I (&extents)[Rank]) noexcept : data_(data) {
+    template <std::integral Extent>
+    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const Extent (&extents)[Rank]) noexcept : data_(data) {
         for (std::size_t d = 0; d < Rank; ++d) extents_[d] = static_cast<std::size_t>(extents[d]);
         row_major();
     }
 
-    template <std::integral I, std::integral J>
-    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const I (&extents)[Rank], const J (&strides)[Rank]) noexcept
+    template <std::integral Extent, std::integral Stride>
+    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const Extent (&extents)[Rank], const Stride (&strides)[Rank]) noexcept
         : data_(data) {
         for (std::size_t d = 0; d < Rank; ++d) {
             extents_[d] = static_cast<std::size_t>(extents[d]);
@@ -61,9 +61,9 @@ public:
     SMX_ALWAYS_INLINE constexpr const std::array<std::size_t, Rank>& extents() const noexcept { return extents_; }
     SMX_ALWAYS_INLINE constexpr const std::array<std::ptrdiff_t, Rank>& strides() const noexcept { return strides_; }
 
-    template <std::integral... I>
-        requires(sizeof...(I) == Rank)
-    SMX_ALWAYS_INLINE constexpr T& operator()(I... index) const noexcept {
+    template <std::integral... Index>
+        requires(sizeof...(Index) == Rank)
+    SMX_ALWAYS_INLINE constexpr T& operator()(Index... index) const noexcept {
         const std::ptrdiff_t indices[] = {static_cast<std::ptrdiff_t>(index)...};
         std::ptrdiff_t offset = 0;
         for (std::size_t d = 0; d < Rank; ++d) offset += indices[d] * strides_[d];
@@ -84,9 +84,9 @@ private:
     std::array<std::ptrdiff_t, Rank> strides_{};
 };
 
-template <class T, std::integral I, std::size_t Rank>
-tensor_view(T*, const I (&)[Rank]) -> tensor_view<T, Rank>;
-template <class T, std::integral I, std::integral J, std::size_t Rank>
-tensor_view(T*, const I (&)[Rank], const J (&)[Rank]) -> tensor_view<T, Rank>;
+template <class T, std::integral Extent, std::size_t Rank>
+tensor_view(T*, const Extent (&)[Rank]) -> tensor_view<T, Rank>;
+template <class T, std::integral Extent, std::integral Stride, std::size_t Rank>
+tensor_view(T*, const Extent (&)[Rank], const Stride (&)[Rank]) -> tensor_view<T, Rank>;
 
 }  // namespace smx

@@ -264,7 +264,7 @@ private:
         in_.template sum_terms<Q, General>(c, total, [&](std::size_t i, std::size_t k, P term) SMX_INLINE_LAMBDA {
             if constexpr (through_output) put(i, k, term);
         });
-        for (std::size_t j = 0; j < rows; ++j) share[j] = static_cast<T>(1.0 / total[j]);
+        for (std::size_t j = 0; j < rows; ++j) share[j] = share_of<T>(total[j]);
         for (std::size_t i = 0; i < in_.length(); ++i) {
             for (std::size_t k = 0; k < K; ++k) {
                 const P r = P::load(share + k * lanes);

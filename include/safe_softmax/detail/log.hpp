@@ -22,13 +22,13 @@ SMX_ALWAYS_INLINE double log_1_plus(double x) noexcept {
         const double sum = fence(1.0 + x);
         const std::uint64_t bits = vocabulary::bit_cast<std::uint64_t>(sum) + (0x3ff0000000000000u - 0x3fe6a09e667f3bcdu);
         k = static_cast<int>(bits >> 52) - 1023;
-        f = vocabulary::bit_cast<double>((bits & 0x000fffffffffffffu) + 0x3fe6a09e667f3bcdu) - 1.0;
+        f = fence(vocabulary::bit_cast<double>((bits & 0x000fffffffffffffu) + 0x3fe6a09e667f3bcdu) - 1.0);
         if constexpr (!narrow) {
             lost = x < 1 ? fence(x - fence(sum - 1.0)) : fence(1.0 - fence(sum - x));
-            lost = lost / sum;
+            lost = fence(lost / sum);
         }
     }
-    const double s = f / (2.0 + f);
+    const double s = fence(f / fence(2.0 + f));
     const double z = fence(s * s);
     double p;
     if constexpr (narrow) {
@@ -39,7 +39,7 @@ SMX_ALWAYS_INLINE double log_1_plus(double x) noexcept {
         p = c[6];
         for (int i = 6; i-- > 0;) p = fma(p, z, c[i]);
     }
-    const double tail = fma(s, fma(p, z, rounded(0.5 * f * f)), fma(k, ln2_tail, lost));
+    const double tail = fma(s, fma(p, z, rounded(fence(0.5 * f) * f)), fma(k, ln2_tail, lost));
     return fma(k, ln2_head, fence(f - fma(0.5 * f, f, -tail)));
 }
 

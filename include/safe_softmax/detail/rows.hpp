@@ -70,7 +70,7 @@ public:
         add_terms<Q>(total, in, out, length, row, s);
         const double sum = total.result();
         if (sum_is_nan(sum)) return false;
-        pass::scale(out, out, length, static_cast<T>(1.0 / sum));
+        pass::scale(out, out, length, share_of<T>(sum));
         return true;
     }
 
@@ -89,7 +89,7 @@ public:
                 row_sum<B, T> again;
                 add_terms<Q>(again, in.read(i, n), buffer, n, row, s);
             }
-            pass::scale(buffer, out.piece(i), n, static_cast<T>(1.0 / sum));
+            pass::scale(buffer, out.piece(i), n, share_of<T>(sum));
             out.written(i, n);
         });
         return true;

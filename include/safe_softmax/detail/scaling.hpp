@@ -27,7 +27,7 @@ SMX_ALWAYS_INLINE constexpr int exponent_of(double x) noexcept {
 struct split_double { double head, tail; };
 SMX_ALWAYS_INLINE constexpr split_double split(double x) noexcept {
     const double head = vocabulary::bit_cast<double>(vocabulary::bit_cast<std::uint64_t>(x) & ~((std::uint64_t(1) << 27) - 1));
-    return {head, x - head};
+    return {head, fence(x - head)};
 }
 
 /// a*b as a sum of two doubles, exactly (barring underflow); without fma, so that every machine has the same bits.
@@ -35,7 +35,7 @@ SMX_ALWAYS_INLINE constexpr split_double two_product(double a, double b) noexcep
     const double p = rounded(a * b);
     const split_double x = split(a), y = split(b);
     const double e = fence(fence(x.head * y.head) - p);  // the partial products are exact, so contraction changes nothing
-    return {p, fence(fence(fence(e + x.head * y.tail) + x.tail * y.head) + x.tail * y.tail)};
+    return {p, fence(fence(fence(e + fence(x.head * y.tail)) + fence(x.tail * y.head)) + fence(x.tail * y.tail))};
 }
 
 /// How logits x become scaled logits z = x*scale without overflow, underflow or rounding, for every finite scale.
@@ -63,10 +63,10 @@ constexpr typename scaling<T>::factor scale_factor(double value) noexcept {
     f.value = value;
     const split_double product = two_product(value, c_head);
     f.c_whole = product.head;
-    f.c_rest = product.tail + rounded(value * c_tail);
-    f.c.whole = static_cast<T>(f.c_whole);
-    f.head = static_cast<T>(value);
-    f.tail = static_cast<T>(value - static_cast<double>(f.head));
+    f.c_rest = fence(product.tail + rounded(value * c_tail));
+    f.c.whole = fence(static_cast<T>(f.c_whole));
+    f.head = fence(static_cast<T>(value));
+    f.tail = static_cast<T>(fence(value - static_cast<double>(f.head)));
     if constexpr (SMX_FUSED) {
         f.c.head = f.c.whole;
     } else if constexpr (sizeof(T) == 4) {
@@ -104,7 +104,7 @@ constexpr scaling<T> make_scaling(double scale) noexcept {
             third = e - first - second;
         }
         const int down = -(first + second + third);  // in two steps: 2^1074 is not a double
-        rest = fence(magnitude * power_of_two(down / 2)) * power_of_two(down - down / 2);
+        rest = fence(fence(magnitude * power_of_two(down / 2)) * power_of_two(down - down / 2));
         if (!moderate && rest < 1) rest = 1;
         if (narrow && rest > 0x1p40) rest = 0x1p40;
     }
@@ -146,15 +146,15 @@ SMX_ALWAYS_INLINE row_constants<T> constants_of_row(T max, const scaling<T>& s) 
     if (!row.general) {
         row.k_max = fence(fma(max, s.direct.c.whole, constants::round) - constants::round);
     } else {
-        if (s.plain) row.max *= s.first;
-        T reach = fence(row.max * s.second) * s.third;
+        if (s.plain) row.max = fence(row.max * s.first);
+        T reach = fence(fence(row.max * s.second) * s.third);
         if (!(magnitude_of(reach) * s.rest.c.whole < constants::subtract_from)) {
             row.offset = row.max;
             reach = 0;
         }
         row.k_max = fence(fma(reach, s.rest.c.whole, constants::round) - constants::round);
     }
-    row.magic = start - row.k_max;
+    row.magic = fence(start - row.k_max);
     return row;
 }
 
@@ -163,7 +163,7 @@ template <class T>
 SMX_ALWAYS_INLINE void make_general(row_constants<T>& row, const scaling<T>& s) noexcept {
     if (row.general) return;
     row.general = true;
-    row.max *= s.first;
+    row.max = fence(row.max * s.first);
 }
 
 }  // namespace detail

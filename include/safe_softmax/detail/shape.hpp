@@ -45,16 +45,16 @@ SMX_NOINLINE byte_range range_of_strided(const layout<T, R>& v, argument a) {
     constexpr std::size_t limit = static_cast<std::size_t>((std::numeric_limits<std::ptrdiff_t>::max)());
     std::size_t elements = 1, below = 0, above = 0;
     for (std::size_t d = 0; d < R; ++d) {
-        const bool small = v.extent[d] < (std::size_t(1) << 28) && elements < (std::size_t(1) << 28);  // saves a division
-        if (!small && v.extent[d] > limit / sizeof(T) / elements)
+        const bool few = v.extent[d] < (std::size_t(1) << 28) && elements < (std::size_t(1) << 28);  // saves a division
+        if (!few && v.extent[d] > limit / sizeof(T) / elements)
             refuse(a.function, "%s has more elements than memory has bytes: extent %zu of axis %zu times %zu and more", a.name,
                    v.extent[d], d, elements);
         elements *= v.extent[d];
         const std::size_t last = v.extent[d] - 1;
         const std::size_t stride = v.stride[d] < 0 ? 0 - static_cast<std::size_t>(v.stride[d]) : static_cast<std::size_t>(v.stride[d]);
         std::size_t& reach = v.stride[d] < 0 ? below : above;
-        const bool near = stride < (std::size_t(1) << 28) && small && reach < (std::size_t(1) << 58);
-        if (!near && last != 0 && (reach > limit / sizeof(T) / 4 || stride > (limit / sizeof(T) / 4 - reach) / last))
+        const bool close = stride < (std::size_t(1) << 28) && few && reach < (std::size_t(1) << 58);
+        if (!close && last != 0 && (reach > limit / sizeof(T) / 4 || stride > (limit / sizeof(T) / 4 - reach) / last))
             refuse(a.function, "%s reaches further than memory: stride %td of axis %zu times extent %zu", a.name, v.stride[d], d,
                    v.extent[d]);
         reach += stride * last;

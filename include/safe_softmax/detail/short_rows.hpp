@@ -45,7 +45,7 @@ public:
             term[k] = k < K ? cut(terms.template of_logit<Q>(x_[k]), k) : P::broadcast(0);
         const double sum = sum_of(term);
         if (sum_is_nan(sum)) return fill_nan(stepped<O>{out, 1}, length_);
-        const P share = P::broadcast(static_cast<T>(1.0 / sum));
+        const P share = P::broadcast(share_of<T>(sum));
         for (std::size_t k = 0; k < K; ++k) put(out, k, mul(term[k], share));
     }
 

@@ -75,6 +75,12 @@ private:
     typename B::f64 sum_ = B::f64::broadcast(0), error_ = B::f64::broadcast(0);
 };
 
+/// What terms are multiplied by to become probabilities.
+template <class T>
+SMX_ALWAYS_INLINE T share_of(double sum) noexcept {
+    return static_cast<T>(fence(1.0 / sum));
+}
+
 /// A sum of terms is below 2^60.94 times the length; it is larger, or NaN, exactly if a NaN was among them.
 SMX_ALWAYS_INLINE bool sum_is_nan(double sum) noexcept {
     return (vocabulary::bit_cast<std::uint64_t>(sum) & 0x7fffffffffffffffu) >= vocabulary::bit_cast<std::uint64_t>(0x1p126);

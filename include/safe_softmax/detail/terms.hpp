@@ -83,7 +83,7 @@ struct log_of_terms {
 template <class T>
 SMX_ALWAYS_INLINE double exact_max_term(const row_constants<T>& row, const scaling<T>& s) noexcept {
     constexpr double power = 0x1.d5818dcfba487p60;  // 2^(60 + 7/8)
-    const double z = static_cast<double>(row.general ? fence(fence(row.max - row.offset) * s.second) * s.third : row.max);
+    const double z = static_cast<double>(row.general ? fence(fence(fence(row.max - row.offset) * s.second) * s.third) : row.max);
     const auto& factor = row.general ? s.rest : s.direct;
     const double k = static_cast<double>(row.k_max);
     double p;
@@ -93,7 +93,7 @@ SMX_ALWAYS_INLINE double exact_max_term(const row_constants<T>& row, const scali
                 -0x1.942cp-39);
     } else {
         const split_double product = two_product(z, factor.c_whole);
-        const double r = fence(product.head - k) + fence(product.tail + rounded(z * factor.c_rest));
+        const double r = fence(fence(product.head - k) + fence(product.tail + rounded(z * factor.c_rest)));
         constexpr const auto& c = exp_constants<double>::full;
         p = c[7];
         for (int i = 7; i-- > 0;) p = fma(p, r, c[i]);
@@ -110,7 +110,7 @@ SMX_ALWAYS_INLINE double log_sum_exp_of(double rest, double ties, const row_cons
 /// The scaled maximum plus log_sum.
 template <class T>
 SMX_ALWAYS_INLINE double log_total(double log_sum, const row_constants<T>& row, const scaling<T>& s) noexcept {
-    const T z = row.general ? fence(row.max * s.second) * s.third : row.max;
+    const T z = row.general ? fence(fence(row.max * s.second) * s.third) : row.max;
     return fma(static_cast<double>(z), row.general ? s.rest.value : s.direct.value, log_sum);
 }
 

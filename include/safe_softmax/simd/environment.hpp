@@ -15,9 +15,25 @@ namespace detail {
 /// it does again what the caller had asked for. -ffast-math at link time, audio code and interval arithmetic ask for
 /// something else. A look at a register, where there is nothing to change.
 ///
+/// On 32-bit x86 without -mfpmath=sse it also takes x87 down to double precision: its results are those of SSE2 then.
+///
 /// The compiler does not know that arithmetic depends on it: what is computed under it has to be a call that is not inlined.
 class default_environment {
-#if defined(__SSE__) || defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 1)
+#if defined(__SSE2__) && defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2
+    using control = unsigned long long;  // that of SSE below that of x87, which in turn is the other way round: 0 is double
+    static constexpr control changes = 0x0f00'0000'e040;
+    static constexpr unsigned short x87_double = 0x0200;
+    static SMX_ALWAYS_INLINE control get() noexcept {
+        unsigned short x87;
+        __asm__ volatile("fnstcw %0" : "=m"(x87));
+        return static_cast<control>(x87 ^ x87_double) << 32 | _mm_getcsr();
+    }
+    static SMX_ALWAYS_INLINE void set(control value) noexcept {
+        const unsigned short x87 = static_cast<unsigned short>(static_cast<unsigned short>(value >> 32) ^ x87_double);
+        __asm__ volatile("fldcw %0" : : "m"(x87) : "memory");
+        _mm_setcsr(static_cast<unsigned>(value));
+    }
+#elif defined(__SSE__) || defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 1)
     using control = unsigned;
     static constexpr control changes = 0xe040;  // flush to zero, rounding, denormals are zero
     static SMX_ALWAYS_INLINE control get() noexcept { return _mm_getcsr(); }

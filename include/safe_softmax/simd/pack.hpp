@@ -52,11 +52,18 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2 && defined(__SSE2__)
+#define SMX_EXCESS_PRECISION 1  // x87: a scalar is rounded to its type when it goes to memory, and not before
+#endif
+
 #if defined(__GNUC__)
 /// Opaque to the optimiser. Not __builtin_assoc_barrier: g++ takes vectors apart for it.
 template <class V>
 SMX_ALWAYS_INLINE V held(V value) noexcept {
-#if defined(__AVX512F__)
+#if defined(SMX_EXCESS_PRECISION)
+    if constexpr (std::is_floating_point_v<V>) __asm__("" : "+m"(value));
+    else __asm__("" : "+x"(value));
+#elif defined(__AVX512F__)
     __asm__("" : "+v"(value));
 #elif defined(__x86_64__) || defined(__SSE2__)
     __asm__("" : "+x"(value));
@@ -81,13 +88,14 @@ SMX_ALWAYS_INLINE constexpr T rounded(T product) noexcept {
 #endif
 }
 
-/// Keeps -fassociative-math from moving terms across this value; nothing without that flag.
+/// Keeps -fassociative-math from moving terms across this value, and x87 from carrying digits that its type has not; nothing
+/// elsewhere.
 template <class V>
 SMX_ALWAYS_INLINE constexpr V fence(V value) noexcept {
     if (std::is_constant_evaluated()) return value;
 #if defined(__clang__) && defined(__x86_64__)
     return __arithmetic_fence(value);
-#elif defined(__ASSOCIATIVE_MATH__)
+#elif defined(__ASSOCIATIVE_MATH__) || defined(SMX_EXCESS_PRECISION)
     return held(value);
 #else
     return value;
