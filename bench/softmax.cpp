@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // Time per call beside the textbook loops, `function/type/shape/what`. How to run it: README.md beside this file.
-#include "three_loops.hpp"
-
-#include <safe_softmax/safe_softmax.hpp>
+#include "competitors.hpp"
 
 #include <benchmark/benchmark.h>
 
@@ -27,21 +25,6 @@ struct shape {
 constexpr shape shapes[] = {{1, 10, 1},       {4096, 8, 1},       {4096, 16, 1},   {4096, 64, 1},   {1024, 128, 1},
                             {1024, 197, 1},   {512, 512, 1},      {512, 1000, 1},  {256, 4096, 1},  {64, 32000, 1},
                             {16, 128256, 1},  {1, 1048576, 1},    {1, 16777216, 1}, {512, 1000, 64}, {3000, 100, 3}};
-
-template <class T>
-void ours(function f, const T* in, T* out, std::size_t rows, std::size_t length, std::size_t inner) {
-    if (rows == 1) {
-        const std::span<const T> from(in, length);
-        const std::span<T> to(out, length);
-        if (f == function::softmax) smx::safe_softmax(from, to);
-        else smx::log_softmax(from, to);
-        return;
-    }
-    const smx::tensor_view<const T, 3> from(in, {rows / inner, length, inner});
-    const smx::tensor_view<T, 3> to(out, {rows / inner, length, inner});
-    if (f == function::softmax) smx::safe_softmax(from, to, {.axis = 1});
-    else smx::log_softmax(from, to, {.axis = 1});
-}
 
 template <class T>
 void measure(benchmark::State& state, function f, shape s, bench::loops<T>* run) {
@@ -70,7 +53,8 @@ void add(const char* type) {
                 benchmark::RegisterBenchmark((name + what).c_str(), [=](benchmark::State& state) { measure<T>(state, f, s, run); })
                     ->Unit(benchmark::kMicrosecond)->MinTime(0.02);
             };
-            add_one("safe_softmax", ours<T>);
+            add_one("safe_softmax", bench::library_native<T>);
+            add_one("safe_softmax_dispatch", bench::library_dispatch<T>);
             add_one("three_loops", bench::three_loops_precise<T>);
             add_one("three_loops_fast_math", bench::three_loops_fast<T>);
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // `three_loops` is defined as the name of the build, see CMakeLists.txt.
-#include "three_loops.hpp"
+#include "competitors.hpp"
 
 #include <cmath>
 #include <vector>

@@ -31,7 +31,7 @@ struct with_isa {
         subject_dispatch.returned_logsumexp(in, result, options);
     }
     static constexpr subject value = {smx::name_of(Level), Level != smx::isa::sse2 && (Level != smx::isa::scalar || SMX_FUSED),
-                                      0, every_pair, out_of_place, in_place, returned_logsumexp};
+                                      0, every_pair, out_of_place, in_place, returned_logsumexp, nullptr};
 };
 
 template <smx::isa... Levels>

@@ -147,5 +147,32 @@ TEST(Exhaustive, LogSoftmaxOfEveryNegativeFloatAndZero) {
     all.finish();
 }
 
+// The bound is that of detail/exp.hpp: against the common factor, in units of 2^-24.
+TEST(Exhaustive, ExpOfEveryNegativeFloat) {
+    for (const subject* s : runnable_subjects()) {
+        if (s->exp_terms == nullptr) continue;
+        worst found;
+        std::vector<float> x, terms(rows);
+        const auto flush = [&] {
+            const std::size_t n = x.size();
+            x.resize(rows, -1.0f);
+            s->exp_terms(x.data(), terms.data(), rows);
+            for (std::size_t i = 0; i < n; ++i) {
+                const double exact = std::exp(static_cast<double>(x[i])) * 0x1.d5818dcfba487p60;
+                const double error = std::abs(static_cast<double>(terms[i]) / exact - 1) * 0x1p24;
+                if (error > found.error) found = {error, x[i]};
+            }
+            x.clear();
+        };
+        every_float(-0.0f, -129.0f, [&](float value) {
+            x.push_back(value);
+            if (x.size() == rows) flush();
+        });
+        flush();
+        std::printf("exp, %s: worst %.4f * 2^-24 at x = %a\n", s->name, found.error, static_cast<double>(found.x));
+        EXPECT_LE(found.error, s->fused ? 1.80 : 2.11) << s->name << " x = " << found.x;
+    }
+}
+
 }  // namespace
 }  // namespace softmax_test

@@ -124,6 +124,18 @@ void returned_logsumexp(const view& in, void* result, const smx::softmax_options
     with_type(in.type, [&]<class T>(std::type_identity<T>) { run_returned<T>(in, result, options); });
 }
 
+#if SMX_DISPATCH
+constexpr auto exp_terms = nullptr;
+#else
+void exp_terms(const float* x, float* terms, std::size_t n) {
+    using namespace smx::detail;
+    using P = pack_t<default_backend, float>;
+    const row_constants<float> row = constants_of_row(0.0f, no_scaling<float>);  // of a row whose largest logit is 0
+    const row_terms<P, false> term(no_scaling<float>, P::broadcast(row.magic), P::broadcast(row.offset));
+    for (std::size_t i = 0; i < n; i += P::lanes) store(terms + i, term.template operator()<precision::full>(P::load(x + i)));
+}
+#endif
+
 constexpr unsigned needs = 0u
 #if defined(__AVX2__)
                            | needs_avx2
@@ -150,6 +162,6 @@ constexpr bool fused = SMX_FUSED;
 
 extern const subject SMX_JOIN(subject_, SMX_SUBJECT);
 constinit const subject SMX_JOIN(subject_, SMX_SUBJECT) = {
-    SMX_TEXT(SMX_SUBJECT), fused, needs, takes, out_of_place, in_place, returned_logsumexp};
+    SMX_TEXT(SMX_SUBJECT), fused, needs, takes, out_of_place, in_place, returned_logsumexp, exp_terms};
 
 }  // namespace softmax_test

@@ -47,6 +47,8 @@ struct subject {
     void (*in_place)(function f, const view& inout, const smx::softmax_options& options);
     /// The 1-D logsumexp, which returns its result: in the type of `in`, written to `result`.
     void (*returned_logsumexp)(const view& in, void* result, const smx::softmax_options& options);
+    /// What the kernels take for exp(x) * 2^(60 + 7/8), n a multiple of 16; null where it is not in this object.
+    void (*exp_terms)(const float* x, float* terms, std::size_t n);
 };
 
 }  // namespace softmax_test

@@ -6,9 +6,6 @@
 
 #include <cstddef>
 
-// What a user writes who has no library: a loop for the maximum, one for exponentials and their sum, one for the results;
-// with the axis `step` elements apart. Two builds: -O3 -march=native, and that with -ffast-math.
-
 namespace bench {
 
 enum class function { softmax, log_softmax };
@@ -17,9 +14,17 @@ enum class function { softmax, log_softmax };
 template <class T>
 using loops = void(function, const T* in, T* out, std::size_t rows, std::size_t length, std::size_t inner);
 
+/// What a user writes who has no library: a loop for the maximum, one for exponentials and their sum, one for the results;
+/// with the axis `inner` elements apart. Two builds: -O3 -march=native, and that with -ffast-math.
 template <class T>
 loops<T> three_loops_precise;
 template <class T>
 loops<T> three_loops_fast;
+
+/// The library, compiled with -O3 -march=native, and without -march by way of run-time dispatch.
+template <class T>
+loops<T> library_native;
+template <class T>
+loops<T> library_dispatch;
 
 }  // namespace bench
