@@ -32,7 +32,7 @@ unsigned features() {
 std::vector<const subject*> find_runnable() {
     std::vector<const subject*> runnable;
     const unsigned found = features();
-    const auto consider = [&](const subject& candidate) {
+    [[maybe_unused]] const auto consider = [&](const subject& candidate) {
         const bool runs = (candidate.needs & ~found) == 0;
         std::printf("subject %s: %s\n", candidate.name, runs ? "runs" : "SKIPPED, this processor lacks what it needs");
         if (runs) runnable.push_back(&candidate);

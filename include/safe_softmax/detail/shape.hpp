@@ -24,14 +24,17 @@ struct argument {
     const char* name;
 };
 
+/// Half the bits of a size.
+inline constexpr int half_size = sizeof(std::size_t) * 4;
+
 /// Row-major without gaps, the case that needs no further questions; axes with one element may have any stride. False if
-/// there are 2^59 elements or more.
+/// there are 2^59 elements or more (2^27 where sizes have 32 bits).
 template <class T, std::size_t R>
 SMX_ALWAYS_INLINE bool is_row_major(const layout<T, R>& v, std::size_t& elements) noexcept {
     elements = 1;
     for (std::size_t d = R; d-- > 0;) {
         if (v.extent[d] != 1 && v.stride[d] != static_cast<std::ptrdiff_t>(elements)) return false;
-        if (v.extent[d] >> 29 != 0 || elements >> 30 != 0) return false;
+        if (v.extent[d] >> (half_size - 3) != 0 || elements >> (half_size - 2) != 0) return false;
         elements *= v.extent[d];
     }
     return true;
@@ -45,7 +48,8 @@ SMX_NOINLINE byte_range range_of_strided(const layout<T, R>& v, argument a) {
     constexpr std::size_t limit = static_cast<std::size_t>((std::numeric_limits<std::ptrdiff_t>::max)());
     std::size_t elements = 1, below = 0, above = 0;
     for (std::size_t d = 0; d < R; ++d) {
-        const bool few = v.extent[d] < (std::size_t(1) << 28) && elements < (std::size_t(1) << 28);  // saves a division
+        constexpr std::size_t root = std::size_t(1) << (half_size - 4);
+        const bool few = v.extent[d] < root && elements < root;  // saves a division
         if (!few && v.extent[d] > limit / sizeof(T) / elements)
             refuse(a.function, "%s has more elements than memory has bytes: extent %zu of axis %zu times %zu and more", a.name,
                    v.extent[d], d, elements);
@@ -53,7 +57,7 @@ SMX_NOINLINE byte_range range_of_strided(const layout<T, R>& v, argument a) {
         const std::size_t last = v.extent[d] - 1;
         const std::size_t stride = v.stride[d] < 0 ? 0 - static_cast<std::size_t>(v.stride[d]) : static_cast<std::size_t>(v.stride[d]);
         std::size_t& reach = v.stride[d] < 0 ? below : above;
-        const bool close = stride < (std::size_t(1) << 28) && few && reach < (std::size_t(1) << 58);
+        const bool close = stride < root && few && reach < (std::size_t(1) << (2 * half_size - 6));
         if (!close && last != 0 && (reach > limit / sizeof(T) / 4 || stride > (limit / sizeof(T) / 4 - reach) / last))
             refuse(a.function, "%s reaches further than memory: stride %td of axis %zu times extent %zu", a.name, v.stride[d], d,
                    v.extent[d]);
