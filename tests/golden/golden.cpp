@@ -285,10 +285,11 @@ std::size_t total_rows = 0;
 
 template <class In, class Out>
 void pair_of_types(hash& h) {
+    constexpr std::size_t lengths[] = {1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 100, 197, 1000, 4097};
     constexpr double scales[] = {1, 0.125, 0.3, -1, 1e-7, 3e5, 0};
     std::uint64_t seed = sizeof(In) * 16 + sizeof(Out);
     for (const function f : {function::softmax, function::log_softmax, function::logsumexp}) {
-        for (const std::size_t length : {1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 100, 197, 1000, 4097}) {
+        for (const std::size_t length : lengths) {
             const std::size_t rows = length < 100 ? 5 : length < 1000 ? 2 : 1;
             for (int family = 0; family < families; ++family) {
                 smx::softmax_options options;

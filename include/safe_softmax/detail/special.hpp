@@ -40,7 +40,7 @@ SMX_ALWAYS_INLINE void store_nan(S* p) noexcept {
 template <class S>
 SMX_ALWAYS_INLINE void store_infinity(S* p, bool negative) noexcept {
     if constexpr (sizeof(S) == 2) {
-        const std::uint16_t bits = static_cast<std::uint16_t>(std::numeric_limits<S>::infinity().bits() | (negative ? 0x8000u : 0u));
+        const std::uint16_t bits = static_cast<std::uint16_t>((std::is_same_v<S, float16> ? 0x7c00u : 0x7f80u) | (negative ? 0x8000u : 0u));
         std::memcpy(static_cast<void*>(p), &bits, sizeof bits);
     } else {
         using bits_type = typename float_bits<S>::type;
