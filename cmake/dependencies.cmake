@@ -1,5 +1,6 @@
 # What is needed is looked for on the machine first. What is missing is downloaded at the version pinned here,
-# unless SMX_FETCH_DEPENDENCIES is off.
+# unless SMX_FETCH_DEPENDENCIES is off. Declared only then: the first declaration in a project wins, and it is not for us to
+# choose a parent's GoogleTest.
 include(FetchContent)
 
 # Warnings in other people's headers are not ours to mend. (It has to stand before URL: CMake 3.25 appends it to the
@@ -7,18 +8,6 @@ include(FetchContent)
 if(CMAKE_VERSION VERSION_GREATER_EQUAL 3.25)
   set(smx_fetch_system SYSTEM)
 endif()
-
-# SOURCE_SUBDIR names a folder without a CMakeLists.txt: xsimd's headers are wanted, not its targets and install rules.
-FetchContent_Declare(xsimd
-  URL https://github.com/xtensor-stack/xsimd/archive/refs/tags/14.3.0.tar.gz
-  URL_HASH SHA256=b3d50e7a73fbf4642ceef30131c93414901d69eee41c2a5302db650b03e2c792
-  SOURCE_SUBDIR include)
-FetchContent_Declare(googletest ${smx_fetch_system}
-  URL https://github.com/google/googletest/archive/refs/tags/v1.17.0.tar.gz
-  URL_HASH SHA256=65fab701d9829d38cb77c14acdc431d2108bfdbf8979e40eb8ae567edf10b27c)
-FetchContent_Declare(benchmark ${smx_fetch_system}
-  URL https://github.com/google/benchmark/archive/refs/tags/v1.9.4.tar.gz
-  URL_HASH SHA256=b334658edd35efcf06a99d9be21e4e93e092bd5f95074c1673d5c8705d95c104)
 
 # Says what is about to be downloaded, or stops where that is not allowed.
 function(smx_announce_download name package)
@@ -48,6 +37,11 @@ function(smx_find_xsimd result)
   elseif(SMX_BUILD_TESTS OR SMX_BUILD_BENCH OR
          (SMX_FETCH_DEPENDENCIES AND (SMX_BUILD_EXAMPLES OR NOT PROJECT_IS_TOP_LEVEL)))
     smx_announce_download(xsimd libxsimd-dev)
+    # SOURCE_SUBDIR names a folder without a CMakeLists.txt: xsimd's headers are wanted, not its targets and install rules.
+    FetchContent_Declare(xsimd
+      URL https://github.com/xtensor-stack/xsimd/archive/refs/tags/14.3.0.tar.gz
+      URL_HASH SHA256=b3d50e7a73fbf4642ceef30131c93414901d69eee41c2a5302db650b03e2c792
+      SOURCE_SUBDIR include)
     FetchContent_MakeAvailable(xsimd)
     set(folder "${xsimd_SOURCE_DIR}/include")
   else()
@@ -63,6 +57,9 @@ macro(smx_find_googletest)
     smx_announce_download(GoogleTest libgtest-dev)
     set(INSTALL_GTEST OFF)
     set(BUILD_GMOCK OFF)
+    FetchContent_Declare(googletest ${smx_fetch_system}
+      URL https://github.com/google/googletest/archive/refs/tags/v1.17.0.tar.gz
+      URL_HASH SHA256=65fab701d9829d38cb77c14acdc431d2108bfdbf8979e40eb8ae567edf10b27c)
     FetchContent_MakeAvailable(googletest)
   endif()
 endmacro()
@@ -75,6 +72,9 @@ macro(smx_find_benchmark)
     set(BENCHMARK_ENABLE_TESTING OFF)
     set(BENCHMARK_ENABLE_INSTALL OFF)
     set(BENCHMARK_INSTALL_DOCS OFF)
+    FetchContent_Declare(benchmark ${smx_fetch_system}
+      URL https://github.com/google/benchmark/archive/refs/tags/v1.9.4.tar.gz
+      URL_HASH SHA256=b334658edd35efcf06a99d9be21e4e93e092bd5f95074c1673d5c8705d95c104)
     FetchContent_MakeAvailable(benchmark)
   endif()
 endmacro()

@@ -4,7 +4,7 @@ include(CheckCXXSourceCompiles)
 # with SMX_SUBJECT=<name>. The names reach the program in a generated subject_list.hpp, as
 # SMX_SUBJECT_LIST(X): X(name) X(name) …
 #
-# SMX_TEST_SUBJECTS is a regular expression for the names, SMX_TEST_LIBRARY_FLAGS a list of flags that the library alone is
+# SMX_TEST_SUBJECTS is a regular expression for the names (dispatch is always among them), SMX_TEST_LIBRARY_FLAGS a list of flags that the library alone is
 # compiled with, and not the tests that judge it.
 #
 # Of an inline function that several objects share the linker keeps the first copy, and that one has to run everywhere:
@@ -42,7 +42,8 @@ endfunction()
 # One build of the source. Left out, and said so, where the compiler refuses the flags; without xsimd there is none of it.
 macro(smx_add_subject name)
   set(flags ${ARGN})
-  if((SMX_WITH_XSIMD OR NOT "${name}" MATCHES "^xsimd_") AND "${name}" MATCHES "${SMX_TEST_SUBJECTS}")
+  if((SMX_WITH_XSIMD OR NOT "${name}" MATCHES "^xsimd_") AND
+     ("${name}" STREQUAL dispatch OR "${name}" MATCHES "${SMX_TEST_SUBJECTS}"))
     string(JOIN " " CMAKE_REQUIRED_FLAGS ${flags})
     check_cxx_source_compiles("int main() {}" SMX_COMPILES_${name})
     if(SMX_COMPILES_${name})

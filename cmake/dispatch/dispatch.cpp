@@ -15,7 +15,7 @@ namespace smx {
 namespace dispatch {
 
 // Ascending; dispatch.cmake compiles these.
-#if defined(SMX_X86) && defined(_MSC_VER) && !defined(__clang__)
+#if defined(SMX_X86) && defined(_MSC_VER)
 #define SMX_TABLES(X) X(sse2) X(avx2) X(avx512)
 #elif defined(SMX_X86)
 #define SMX_TABLES(X) X(sse2) X(avx2) X(avx512) X(avx512bf16)
@@ -23,9 +23,9 @@ namespace dispatch {
 #define SMX_TABLES(X) X(SMX_COMPILED_ISA)
 #endif
 
-#define SMX_TABLE_(name) table_##name
-#define SMX_TABLE(name) SMX_TABLE_(name)
-#define SMX_DECLARE(name) extern const table SMX_TABLE(name);
+#define SMX_TABLE_OF_(name) table_##name
+#define SMX_TABLE_OF(name) SMX_TABLE_OF_(name)
+#define SMX_DECLARE(name) extern const table SMX_TABLE_OF(name);
 SMX_TABLES(SMX_DECLARE)
 #undef SMX_DECLARE
 
@@ -34,7 +34,7 @@ constinit std::atomic<const table*> active = nullptr;
 namespace {
 
 constexpr const table* tables[] = {
-#define SMX_ADDRESS(name) &SMX_TABLE(name),
+#define SMX_ADDRESS(name) &SMX_TABLE_OF(name),
     SMX_TABLES(SMX_ADDRESS)
 #undef SMX_ADDRESS
 };

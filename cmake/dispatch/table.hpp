@@ -15,6 +15,9 @@ namespace dispatch {
 
 static_assert(isa::SMX_COMPILED_ISA == isa::SMX_TABLE, "this file was compiled with the flags of another instruction set");
 
+static_assert(vocabulary::functions == 3 && vocabulary::types == 4, "the table below lists them all");
+
+// Many = true: a table serves every rank.
 #define SMX_KERNEL(f, in, out) &detail::kernels<detail::default_backend, in, out>::run<vocabulary::function::f, true>
 #define SMX_TO(f, in) \
     { SMX_KERNEL(f, in, float), SMX_KERNEL(f, in, double), SMX_KERNEL(f, in, float16), SMX_KERNEL(f, in, bfloat16) }

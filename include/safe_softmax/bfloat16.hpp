@@ -75,4 +75,8 @@ public:
     static constexpr smx::bfloat16 denorm_min() noexcept { return smx::bfloat16::from_bits(0x0001); }
     static constexpr smx::bfloat16 infinity() noexcept { return smx::bfloat16::from_bits(0x7f80); }
     static constexpr smx::bfloat16 quiet_NaN() noexcept { return smx::bfloat16::from_bits(0x7fc0); }
+    static constexpr smx::bfloat16 signaling_NaN() noexcept { return smx::bfloat16::from_bits(0x7fa0); }
+    static constexpr smx::bfloat16 round_error() noexcept { return smx::bfloat16::from_bits(0x3f00); }  // 1/2
+    static constexpr bool is_modulo = false, traps = false, tinyness_before = false;
+    static constexpr std::float_round_style round_style = std::round_to_nearest;
 };

@@ -60,7 +60,7 @@
 #define SMX_DISPATCH 0
 #endif
 
-// What the compiler was allowed to use names the inline namespace of every function template, so that objects
+// What the compiler was allowed to use, as far as our code differs by it, names the inline namespace of every function template, so that objects
 // built with different flags can be linked into one program: each keeps the code it was compiled to.
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #if defined(__AVX512BF16__)
@@ -68,6 +68,8 @@
 #else
 #define SMX_ABI_ISA avx512
 #endif
+#elif defined(__AVX512F__)
+#define SMX_ABI_ISA avx512f
 #elif defined(__AVX2__)
 #define SMX_ABI_ISA avx2
 #elif defined(__AVX__)
@@ -76,6 +78,8 @@
 #define SMX_ABI_ISA sse4
 #elif defined(__SSSE3__)
 #define SMX_ABI_ISA ssse3
+#elif defined(__ARM_FEATURE_SVE)
+#define SMX_ABI_ISA sve
 #else
 #define SMX_ABI_ISA base
 #endif

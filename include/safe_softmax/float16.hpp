@@ -33,7 +33,7 @@ SMX_ALWAYS_INLINE constexpr float round_to_odd(double x) noexcept {
 /// IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits; a storage type without arithmetic.
 ///
 /// Largest finite value 65504, smallest normal 2^-14, smallest subnormal 2^-24. From float (and any other arithmetic
-/// type): rounded once, to nearest, ties to even; above 65520 to infinity. To float: exact. NaN stays NaN, quiet, with
+/// type): rounded once, to nearest, ties to even; from 65520 on to infinity. To float: exact. NaN stays NaN, quiet, with
 /// the upper bits of its payload.
 class float16 {
 public:
@@ -121,4 +121,8 @@ public:
     static constexpr smx::float16 denorm_min() noexcept { return smx::float16::from_bits(0x0001); }
     static constexpr smx::float16 infinity() noexcept { return smx::float16::from_bits(0x7c00); }
     static constexpr smx::float16 quiet_NaN() noexcept { return smx::float16::from_bits(0x7e00); }
+    static constexpr smx::float16 signaling_NaN() noexcept { return smx::float16::from_bits(0x7d00); }
+    static constexpr smx::float16 round_error() noexcept { return smx::float16::from_bits(0x3800); }  // 1/2
+    static constexpr bool is_modulo = false, traps = false, tinyness_before = false;
+    static constexpr std::float_round_style round_style = std::round_to_nearest;
 };

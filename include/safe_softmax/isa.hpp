@@ -5,7 +5,7 @@
 
 namespace smx {
 
-/// Instruction sets with kernels of their own.
+/// Instruction sets, each with all that the ones of its kind before it have: the order matters.
 enum class isa {
     scalar,      ///< plain C++: any other processor
     sse2,        ///< x86 without AVX

@@ -17,7 +17,7 @@ inline namespace SMX_ABI {
 /// @param in       logits: any readable_view of any rank
 /// @param out      log-probabilities: a writable_view of the same extents, of any element type; the very elements of
 ///                 `in`, or memory apart from it
-/// @param options  axis (the last by default), scale (1), special_values (safe)
+/// @param options  axis (the last by default), scale (1), special (safe)
 ///
 /// Arithmetic is in float, in double as soon as either side is double.
 ///
@@ -31,7 +31,7 @@ inline namespace SMX_ABI {
 /// | length 0             | nothing is written          | same    |
 ///
 /// Error, for every length up to 2^28, every finite logit and every scale: at most 3 ulp in float and double, 0.52 ulp in
-/// float16 and bfloat16. Largest seen and its witness: README.md, "Accuracy".
+/// float16 and bfloat16. Largest seen: README.md, "Accuracy".
 ///
 /// Bits, errors and threads: as safe_softmax.
 ///

@@ -15,7 +15,7 @@ inline namespace SMX_ABI {
 ///
 /// @param in       logits: any readable_view of any rank
 /// @param out      a writable_view of the extents of `in` without the axis, or with extent 1 there; apart from `in`
-/// @param options  axis (the last by default), scale (1), special_values (safe)
+/// @param options  axis (the last by default), scale (1), special (safe)
 ///
 /// Arithmetic is in float, in double as soon as either side is double.
 ///

@@ -13,7 +13,7 @@ namespace smx {
 /// An N-dimensional array in memory that somebody else owns: row-major, or with one stride per axis, in elements.
 ///
 ///     smx::tensor_view batch(logits.data(), {64, 32000});                      // row-major
-///     smx::tensor_view<float, 2> transposed(data, {cols, rows}, {1, cols});     // any strides, negative ones too
+///     smx::tensor_view<float, 2> transposed(data, {cols, rows}, {1, std::ptrdiff_t(cols)});     // any strides, negative ones too
 ///
 /// `data` points at the element with all indices 0.
 template <class T, std::size_t Rank>

@@ -10,11 +10,12 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// A function of the rows of some work with backend B. The path depends on steps, strides and length alone, and every path
-/// gives the same bits:
+/// A function of the rows of some work with backend B. The path depends on steps, strides, length, number of rows, scale and
+/// registers, and every path gives the same bits:
 ///
 ///     columns      rows are neighbours in memory: a lane for each row             columns.hpp
-///     short rows   contiguous, one or two packs: they stay in registers           short_rows.hpp
+///     short rows   contiguous, one or two packs of at most two registers, a plain
+///                  scale: they stay in registers                                  short_rows.hpp
 ///     rows         contiguous ones pass by pass, stepped ones by way of a copy    rows.hpp, passes.hpp
 ///     special      rows with a NaN or without a finite maximum                    special.hpp
 template <class B, class In, class Out>

@@ -111,7 +111,7 @@ struct passes {
     }
 
 private:
-    /// Adds whole(i) for every whole pack and part(i, left) for what is left, group by group, in the order of sum.hpp.
+    /// Adds whole(i) for every pack of the whole groups and part(i, left) for those of the last, incomplete one, in the order of sum.hpp.
     template <class F, class G>
     static SMX_ALWAYS_INLINE row_sum<B, T> in_groups(row_sum<B, T> sum, std::size_t n, F whole, G part) noexcept {
         constexpr std::size_t group = packs_per_group * lanes;

@@ -155,7 +155,7 @@ inline bool has_elements(const layout<T, R>& v) noexcept {
     return true;
 }
 
-/// Rank of the view as an axis in [0, R), and the scale, checked.
+/// options.axis as an axis in [0, R); it and the scale are checked.
 template <std::size_t R>
 inline std::size_t checked_axis(const softmax_options& options, argument a) {
     constexpr std::ptrdiff_t rank = static_cast<std::ptrdiff_t>(R);

@@ -34,15 +34,19 @@ struct work {
 enum class function { softmax, log_softmax, logsumexp };
 inline constexpr std::size_t functions = 3;
 
-/// A storage type as an index.
+/// A storage type as an index; no other type has one.
 template <class T>
-inline constexpr std::size_t type_index = 0;
+struct index_of_type;
 template <>
-inline constexpr std::size_t type_index<double> = 1;
+struct index_of_type<float> { static constexpr std::size_t value = 0; };
 template <>
-inline constexpr std::size_t type_index<float16> = 2;
+struct index_of_type<double> { static constexpr std::size_t value = 1; };
 template <>
-inline constexpr std::size_t type_index<bfloat16> = 3;
+struct index_of_type<float16> { static constexpr std::size_t value = 2; };
+template <>
+struct index_of_type<bfloat16> { static constexpr std::size_t value = 3; };
+template <class T>
+inline constexpr std::size_t type_index = index_of_type<T>::value;
 inline constexpr std::size_t types = 4;
 
 }  // namespace vocabulary
