@@ -5,6 +5,7 @@
 // of somebody else for the linker to share.
 
 #include <safe_softmax/detail/dispatch.hpp>
+#include <safe_softmax/detail/job_kernels.hpp>
 #include <safe_softmax/detail/kernels.hpp>
 
 #define SMX_JOIN_(a, b) a##b
@@ -26,7 +27,9 @@ static_assert(vocabulary::functions == 3 && vocabulary::types == 4, "the table b
 
 extern const table SMX_JOIN(table_, SMX_TABLE);
 constinit const table SMX_JOIN(table_, SMX_TABLE) = {
-    isa::SMX_TABLE, {SMX_FUNCTION(softmax), SMX_FUNCTION(log_softmax), SMX_FUNCTION(logsumexp)}};
+    isa::SMX_TABLE,
+    {SMX_FUNCTION(softmax), SMX_FUNCTION(log_softmax), SMX_FUNCTION(logsumexp)},
+    {&detail::run_job_in<detail::default_backend, float>, &detail::run_job_in<detail::default_backend, double>}};
 
 }  // namespace dispatch
 }  // namespace smx

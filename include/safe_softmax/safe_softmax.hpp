@@ -6,6 +6,7 @@
 #include <safe_softmax/isa.hpp>
 #include <safe_softmax/log_softmax.hpp>
 #include <safe_softmax/logsumexp.hpp>
+#include <safe_softmax/masked_softmax.hpp>
 #include <safe_softmax/naive_softmax.hpp>
 #include <safe_softmax/softmax.hpp>
 #include <safe_softmax/version.hpp>

@@ -42,9 +42,13 @@ concept mdspan_like = requires(const V& v, std::size_t axis) {
     requires V::rank() >= 1;
 };
 
+/// What views may consist of: elements, and the integers and truth values that masks, lengths and targets are made of.
+template <class T>
+concept viewable_element = element<T> || std::integral<T>;
+
 template <class V>
 concept contiguous_elements = std::ranges::contiguous_range<V> && std::ranges::sized_range<V> &&
-                              element<std::remove_reference_t<std::ranges::range_reference_t<V>>>;
+                              viewable_element<std::remove_reference_t<std::ranges::range_reference_t<V>>>;
 
 /// How to look at a V: specialised for all that can be looked at.
 template <class V>
@@ -53,7 +57,7 @@ struct view_traits {
 };
 
 template <class T, std::size_t Rank>
-    requires element<T>
+    requires viewable_element<T>
 struct view_traits<tensor_view<T, Rank>> {
     static constexpr bool viewable = true, borrowed = true;
     static constexpr std::size_t rank = Rank;
@@ -64,7 +68,7 @@ struct view_traits<tensor_view<T, Rank>> {
 };
 
 template <class T>
-    requires element<T>
+    requires viewable_element<T>
 struct view_traits<strided_span<T>> {
     static constexpr bool viewable = true, borrowed = true;
     static constexpr std::size_t rank = 1;
@@ -75,7 +79,7 @@ struct view_traits<strided_span<T>> {
 };
 
 template <class V>
-    requires(mdspan_like<V> && element<typename V::element_type>)
+    requires(mdspan_like<V> && viewable_element<typename V::element_type>)
 struct view_traits<V> {
     static constexpr bool viewable = true, borrowed = true;
     static constexpr std::size_t rank = V::rank();
@@ -109,17 +113,22 @@ struct view_traits<const V> : view_traits<V> {};
 template <class V>
 using traits_of = view_traits<std::remove_reference_t<V>>;
 
+/// A view of elements, or of integers or truth values.
+template <class V>
+concept any_view = traits_of<const std::remove_reference_t<V>>::viewable;
+
 }  // namespace vocabulary
 
 /// Something to read elements from: a contiguous sized range (vector, array, C array, span), strided_span, tensor_view,
 /// or a type shaped like std::mdspan with a strided layout. Its element type is float, double, float16, bfloat16 or a
 /// type registered through format_of.
 template <class V>
-concept readable_view = vocabulary::traits_of<const std::remove_reference_t<V>>::viewable;
+concept readable_view = vocabulary::any_view<V> && element<typename vocabulary::traits_of<const std::remove_reference_t<V>>::element_type>;
 
 /// The same, with elements that may be written; not a temporary that owns them.
 template <class V>
-concept writable_view = vocabulary::traits_of<V>::viewable && !std::is_const_v<typename vocabulary::traits_of<V>::element_type> &&
+concept writable_view = vocabulary::traits_of<V>::viewable && element<typename vocabulary::traits_of<V>::element_type> &&
+                        !std::is_const_v<typename vocabulary::traits_of<V>::element_type> &&
                         (std::is_lvalue_reference_v<V> || vocabulary::traits_of<V>::borrowed);
 
 namespace vocabulary {

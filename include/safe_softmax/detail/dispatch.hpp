@@ -2,6 +2,7 @@
 #pragma once
 
 #include <safe_softmax/isa.hpp>
+#include <safe_softmax/detail/job.hpp>
 #include <safe_softmax/detail/work.hpp>
 
 #if SMX_DISPATCH
@@ -15,10 +16,12 @@ namespace smx {
 namespace dispatch {
 
 using kernel = void (*)(const vocabulary::work&) noexcept;
+using job_kernel = void (*)(const vocabulary::job&) noexcept;
 
 struct table {
     isa level;
     kernel run[vocabulary::functions][vocabulary::types][vocabulary::types];  // [function][type of in][type of out]
+    job_kernel run_job[2];  // in float, in double
 };
 
 #if SMX_DISPATCH

@@ -87,18 +87,30 @@ SMX_ALWAYS_INLINE P reduced(P x, P minus_k, P head, P tail) noexcept {
     }
 }
 
+/// 2^(t/8) * 2^(r/8) for the rounding t and the rest r of a logit; +0 where t is too small.
 template <precision Q, class P>
-SMX_ALWAYS_INLINE P exp_term_inline(P x, P magic, P head, P tail, P whole) noexcept {
+SMX_ALWAYS_INLINE P term_of_reduced(P t, P r) noexcept {
     using constants = exp_constants<typename P::value_type>;
-    const P t = fma(x, P::fused ? head : whole, magic);
-    const P r = reduced<Q>(x, sub(magic, t), head, tail);
     const P power = exp2_eighths(t);
     const P term = fma(power, exp2_eighths_minus_1<Q>(r), power);
     return zero_where_less(term, t, P::broadcast(constants::round + 8));
 }
+
+template <precision Q, class P>
+SMX_ALWAYS_INLINE P exp_term_inline(P x, P magic, P head, P tail, P whole) noexcept {
+    const P t = fma(x, P::fused ? head : whole, magic);
+    return term_of_reduced<Q>(t, reduced<Q>(x, sub(magic, t), head, tail));
+}
 template <precision Q, class P>
 SMX_NOINLINE P exp_term_shared(const P& x, const P& magic, const P& head, const P& tail, const P& whole) noexcept {
     return exp_term_inline<Q>(x, magic, head, tail, whole);
+}
+
+/// The term of logit x + low, low being at most about an ulp of x.
+template <precision Q, class P>
+SMX_ALWAYS_INLINE P exp_term_of_pair(P x, P low, P magic, P head, P tail, P whole) noexcept {
+    const P t = fma(x, P::fused ? head : whole, magic);
+    return term_of_reduced<Q>(t, fma(low, whole, reduced<Q>(x, sub(magic, t), head, tail)));
 }
 
 /// The term of logit x: exp(x*scale) times the row's common factor; +0 below 2^-126 (2^-1022). x is NaN: NaN. Without fma

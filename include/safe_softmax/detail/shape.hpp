@@ -130,22 +130,23 @@ SMX_ALWAYS_INLINE bool same_elements(const layout<A, R>& a, const layout<B, R>& 
 
 /// Neither shares a byte with the other, element by element; base is the distance from out to in.
 template <class A, class B, std::size_t R, std::size_t Q>
-SMX_NOINLINE void check_lattices(const layout<A, R>& in, const layout<B, Q>& out, std::ptrdiff_t base, const char* function) {
+SMX_NOINLINE void check_lattices(const layout<A, R>& in, const layout<B, Q>& out, std::ptrdiff_t base, const char* function,
+                                 const char* in_name, const char* out_name) {
     lattice<R + Q> difference;
     for (std::size_t d = 0; d < R; ++d) difference.add(in.stride[d] * static_cast<std::ptrdiff_t>(sizeof(A)), in.extent[d] - 1);
     for (std::size_t d = 0; d < Q; ++d) difference.add(-out.stride[d] * static_cast<std::ptrdiff_t>(sizeof(B)), out.extent[d] - 1);
     if (difference.reaches(base, -static_cast<std::ptrdiff_t>(sizeof(A)), static_cast<std::ptrdiff_t>(sizeof(B))))
-        refuse(function, "out (%p) overlaps in (%p) without being the same elements", static_cast<const void*>(out.data),
-               static_cast<const void*>(in.data));
+        refuse(function, "%s (%p) overlaps %s (%p) without being the same elements", out_name, static_cast<const void*>(out.data),
+               in_name, static_cast<const void*>(in.data));
 }
 
 template <class A, class B, std::size_t R, std::size_t Q>
 SMX_ALWAYS_INLINE void check_apart(const layout<A, R>& in, byte_range in_range, const layout<B, Q>& out, byte_range out_range,
-                                   const char* function) {
+                                   const char* function, const char* in_name = "in", const char* out_name = "out") {
     const auto a = reinterpret_cast<std::uintptr_t>(in.data), b = reinterpret_cast<std::uintptr_t>(out.data);
     const auto shift = [](std::uintptr_t address, std::ptrdiff_t by) { return address + static_cast<std::uintptr_t>(by); };
     if (shift(a, in_range.above) <= shift(b, -out_range.below) || shift(b, out_range.above) <= shift(a, -in_range.below)) return;
-    check_lattices(in, out, static_cast<std::ptrdiff_t>(a - b), function);
+    check_lattices(in, out, static_cast<std::ptrdiff_t>(a - b), function, in_name, out_name);
 }
 
 template <std::size_t R, class T>

@@ -79,26 +79,31 @@ struct log_of_terms {
     }
 };
 
-/// The largest term of a row without the errors of exp_term: to 2^-53 for double, 1e-10 for float.
+/// The term of logit z + low (in the units of f, less the row's offset) without the errors of exp_term: to 2^-53 for double,
+/// 1e-10 for float. k is where the row's k_max puts it: |z*C - k| is at most about one half.
 template <class T>
-SMX_ALWAYS_INLINE double exact_max_term(const row_constants<T>& row, const scaling<T>& s) noexcept {
+SMX_ALWAYS_INLINE double exact_term(double z, double low, double k, const typename scaling<T>::factor& f) noexcept {
     constexpr double power = 0x1.d5818dcfba487p60;  // 2^(60 + 7/8)
-    const double z = static_cast<double>(row.general ? fence(fence(fence(row.max - row.offset) * s.second) * s.third) : row.max);
-    const auto& factor = row.general ? s.rest : s.direct;
-    const double k = static_cast<double>(row.k_max);
     double p;
     if constexpr (sizeof(T) == 4) {
-        const double r = fma(z, factor.c_whole, -k);
+        const double r = fma(low, f.c_whole, fma(z, f.c_whole, -k));
         p = fma(fma(fma(fma(0x1.3b24673148e8ap-19, r, 0x1.c6be35c3d1916p-14), r, 0x1.ebfbe0a8f601ap-9), r, 0x1.62e42fb900e4p-4), r,
                 -0x1.942cp-39);
     } else {
-        const split_double product = two_product(z, factor.c_whole);
-        const double r = fence(fence(product.head - k) + fence(product.tail + rounded(z * factor.c_rest)));
+        const split_double product = two_product(z, f.c_whole);
+        const double r = fma(low, f.c_whole, fence(fence(product.head - k) + fence(product.tail + rounded(z * f.c_rest))));
         constexpr const auto& c = exp_constants<double>::full;
         p = c[7];
         for (int i = 7; i-- > 0;) p = fma(p, r, c[i]);
     }
     return fma(power, p, power);
+}
+
+/// The largest term of a row.
+template <class T>
+SMX_ALWAYS_INLINE double exact_max_term(const row_constants<T>& row, const scaling<T>& s) noexcept {
+    const double z = static_cast<double>(row.general ? fence(fence(fence(row.max - row.offset) * s.second) * s.third) : row.max);
+    return exact_term<T>(z, 0.0, static_cast<double>(row.k_max), row.general ? s.rest : s.direct);
 }
 
 /// log(sum of exp(z - max z)) from the sum of all terms but the `ties` largest ones.

@@ -62,6 +62,12 @@ SMX_ALWAYS_INLINE doubled<H> zero_where_equal(doubled<H> a, doubled<H> x, double
     return {zero_where_equal(a.lo, x.lo, y.lo), zero_where_equal(a.hi, x.hi, y.hi)};
 }
 template <class H>
+SMX_ALWAYS_INLINE doubled<H> where_nonzero(const std::uint8_t* m, doubled<H> a, doubled<H> b) noexcept {
+    return {where_nonzero(m, a.lo, b.lo), where_nonzero(m + H::lanes, a.hi, b.hi)};
+}
+template <class H>
+SMX_ALWAYS_INLINE doubled<H> product(doubled<H> a, doubled<H> b) noexcept { return {product(a.lo, b.lo), product(a.hi, b.hi)}; }
+template <class H>
 SMX_ALWAYS_INLINE std::size_t count_equal(doubled<H> x, doubled<H> y) noexcept {
     return count_equal(x.lo, y.lo) + count_equal(x.hi, y.hi);
 }

@@ -38,6 +38,8 @@
 //   blend_first(a, b, n)             the first n lanes of a, the others of b
 //   zero_where_less(a, t, limit)     +0 where t < limit, else a; NaN in t keeps a, under -ffinite-math-only too
 //   zero_where_equal(a, x, y)        +0 where x == y, else a
+//   where_nonzero(m, a, b)           a where the byte m[lane] is not 0, else b; reads P::lanes bytes
+//   product(a, b)                    mul whose result no compiler takes for a part of an fma
 //   count_equal(x, y)                number of lanes where x == y
 //   truncate_half(a)                 a with the lower half of its significand (12 or 27 bits) cleared
 //   exp2_eighths(t)                  t = 1.5*2^(p-1) + n, p the precision of T: 2^(n/8 - bias) with bias 127 or 1023,
@@ -250,6 +252,16 @@ SMX_ALWAYS_INLINE P map_lanes(F f, A... a) noexcept {
         for (std::size_t l = 0; l < lanes; ++l) out[l] = f(in.lane[l]...);
         return P::load(out);
     }(spread(a)...);
+}
+
+/// where_nonzero by way of memory.
+template <class P>
+SMX_ALWAYS_INLINE P where_nonzero_lanes(const std::uint8_t* m, P a, P b) noexcept {
+    typename P::value_type one[P::lanes], other[P::lanes];
+    store(one, a);
+    store(other, b);
+    for (std::size_t l = 0; l < P::lanes; ++l) one[l] = m[l] != 0 ? one[l] : other[l];
+    return P::load(one);
 }
 
 namespace native {

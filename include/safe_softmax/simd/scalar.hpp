@@ -134,6 +134,18 @@ SMX_ALWAYS_INLINE scalar_pack<T> zero_where_equal(scalar_pack<T> a, scalar_pack<
     return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return x.v[l] == y.v[l] ? T(0) : T(a.v[l]); });
 }
 template <class T>
+SMX_ALWAYS_INLINE scalar_pack<T> where_nonzero(const std::uint8_t* m, scalar_pack<T> a, scalar_pack<T> b) noexcept {
+    return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return m[l] != 0 ? T(a.v[l]) : T(b.v[l]); });
+}
+template <class T>
+SMX_ALWAYS_INLINE scalar_pack<T> product(scalar_pack<T> a, scalar_pack<T> b) noexcept {
+#if defined(__GNUC__)
+    return {held(a.v * b.v)};
+#else
+    return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return rounded(a.v[l] * b.v[l]); });
+#endif
+}
+template <class T>
 SMX_ALWAYS_INLINE std::size_t count_equal(scalar_pack<T> x, scalar_pack<T> y) noexcept {
     std::size_t count = 0;
     for (std::size_t l = 0; l < x.lanes; ++l) count += x.v[l] == y.v[l] ? 1u : 0u;

@@ -42,6 +42,22 @@ SMX_ALWAYS_INLINE __m128 zero_where_equal(__m128 a, __m128 x, __m128 y) noexcept
 SMX_ALWAYS_INLINE __m128d zero_where_equal(__m128d a, __m128d x, __m128d y) noexcept {
     return _mm_andnot_pd(_mm_cmpeq_pd(x, y), a);
 }
+/// Four (two) bytes as integers of 32 (64) bits.
+SMX_ALWAYS_INLINE __m128i widened_bytes(const std::uint8_t* m, __m128) noexcept {
+    std::int32_t four;
+    std::memcpy(&four, m, sizeof four);
+    const __m128i zero = _mm_setzero_si128();
+    return _mm_unpacklo_epi16(_mm_unpacklo_epi8(_mm_cvtsi32_si128(four), zero), zero);
+}
+SMX_ALWAYS_INLINE __m128 where_nonzero(const std::uint8_t* m, __m128 a, __m128 b) noexcept {
+    const __m128 zero = _mm_castsi128_ps(_mm_cmpeq_epi32(widened_bytes(m, a), _mm_setzero_si128()));
+    return _mm_or_ps(_mm_andnot_ps(zero, a), _mm_and_ps(zero, b));
+}
+SMX_ALWAYS_INLINE __m128d where_nonzero(const std::uint8_t* m, __m128d a, __m128d b) noexcept {
+    const __m128i four = _mm_set_epi32(m[1], m[1], m[0], m[0]);
+    const __m128d zero = _mm_castsi128_pd(_mm_cmpeq_epi32(four, _mm_setzero_si128()));
+    return _mm_or_pd(_mm_andnot_pd(zero, a), _mm_and_pd(zero, b));
+}
 SMX_ALWAYS_INLINE std::size_t count_equal(__m128 x, __m128 y) noexcept {
     return static_cast<std::size_t>(vocabulary::popcount(static_cast<unsigned>(_mm_movemask_ps(_mm_cmpeq_ps(x, y)))));
 }
@@ -130,6 +146,18 @@ SMX_ALWAYS_INLINE __m256 zero_where_equal(__m256 a, __m256 x, __m256 y) noexcept
 }
 SMX_ALWAYS_INLINE __m256d zero_where_equal(__m256d a, __m256d x, __m256d y) noexcept {
     return _mm256_andnot_pd(_mm256_cmp_pd(x, y, _CMP_EQ_OQ), a);
+}
+SMX_ALWAYS_INLINE __m256 where_nonzero(const std::uint8_t* m, __m256 a, __m256 b) noexcept {
+    std::int64_t eight;
+    std::memcpy(&eight, m, sizeof eight);
+    const __m256i wide = _mm256_cvtepu8_epi32(_mm_set_epi64x(0, eight));
+    return _mm256_blendv_ps(a, b, _mm256_castsi256_ps(_mm256_cmpeq_epi32(wide, _mm256_setzero_si256())));
+}
+SMX_ALWAYS_INLINE __m256d where_nonzero(const std::uint8_t* m, __m256d a, __m256d b) noexcept {
+    std::int32_t four;
+    std::memcpy(&four, m, sizeof four);
+    const __m256i wide = _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four));
+    return _mm256_blendv_pd(a, b, _mm256_castsi256_pd(_mm256_cmpeq_epi64(wide, _mm256_setzero_si256())));
 }
 SMX_ALWAYS_INLINE std::size_t count_equal(__m256 x, __m256 y) noexcept {
     return static_cast<std::size_t>(vocabulary::popcount(static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_EQ_OQ)))));
@@ -241,6 +269,14 @@ SMX_ALWAYS_INLINE __m512 zero_where_equal(__m512 a, __m512 x, __m512 y) noexcept
 }
 SMX_ALWAYS_INLINE __m512d zero_where_equal(__m512d a, __m512d x, __m512d y) noexcept {
     return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, y, _CMP_NEQ_UQ), a);
+}
+SMX_ALWAYS_INLINE __m512 where_nonzero(const std::uint8_t* m, __m512 a, __m512 b) noexcept {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(m));
+    return _mm512_mask_blend_ps(_mm_test_epi8_mask(bytes, bytes), b, a);
+}
+SMX_ALWAYS_INLINE __m512d where_nonzero(const std::uint8_t* m, __m512d a, __m512d b) noexcept {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(m));
+    return _mm512_mask_blend_pd(static_cast<__mmask8>(_mm_test_epi8_mask(bytes, bytes)), b, a);
 }
 /// How many bits are set. The detour by way of a register: for 32-bit x86 g++ 12 stores 16 bits and counts 32 of them.
 SMX_ALWAYS_INLINE std::size_t count_of(__mmask16 mask) noexcept {

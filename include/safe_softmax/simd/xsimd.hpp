@@ -24,6 +24,7 @@ void fma(nothing);
 void max(nothing);
 void zero_where_less(nothing);
 void zero_where_equal(nothing);
+void where_nonzero(nothing);
 void count_equal(nothing);
 void truncate_half(nothing);
 void exp2_eighths(nothing);
@@ -155,6 +156,22 @@ SMX_ALWAYS_INLINE xsimd_pack<T> zero_where_equal(xsimd_pack<T> a, xsimd_pack<T> 
     } else {
         return map_lanes<xsimd_pack<T>>([](T p, T q, T r) SMX_INLINE_LAMBDA { return q == r ? T(0) : p; }, a, x, y);
     }
+}
+template <class T>
+SMX_ALWAYS_INLINE xsimd_pack<T> where_nonzero(const std::uint8_t* m, xsimd_pack<T> a, xsimd_pack<T> b) noexcept {
+    if constexpr (requires { native::where_nonzero(m, a.v, b.v); }) {
+        return {native::where_nonzero(m, a.v, b.v)};
+    } else {
+        return where_nonzero_lanes(m, a, b);
+    }
+}
+template <class T>
+SMX_ALWAYS_INLINE xsimd_pack<T> product(xsimd_pack<T> a, xsimd_pack<T> b) noexcept {
+#if defined(__GNUC__)
+    return {held(mul(a, b).v)};
+#else
+    return mul(a, b);
+#endif
 }
 template <class T>
 SMX_ALWAYS_INLINE std::size_t count_equal(xsimd_pack<T> x, xsimd_pack<T> y) noexcept {

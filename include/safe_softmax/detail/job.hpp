@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/array_ref.hpp>
+#include <safe_softmax/options.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace smx {
+namespace vocabulary {
+
+// Calls with more than an input and an output, for which one kernel per type of arithmetic serves all element types: what
+// work.hpp is to softmax, a job is to the rest of the family. Plain data again, that means the same in every object of a
+// program.
+
+/// One argument as a row sees it.
+struct operand {
+    const void* data = nullptr;  ///< its first element in this row; null: not given. Written to where it is an output
+    std::ptrdiff_t step = 0;     ///< bytes from one element of the row to the next
+    scalar_type type = scalar_type::float32;
+
+    SMX_ALWAYS_INLINE explicit operator bool() const noexcept { return data != nullptr; }
+};
+
+/// What a kernel is asked for.
+enum class job_function { masked_softmax, masked_log_softmax };
+inline constexpr std::size_t job_functions = 2;
+
+inline constexpr std::size_t max_operands = 8;
+
+/// A loop over rows; strides in bytes from one iteration to the next, one for each operand.
+struct job_loop {
+    std::size_t extent;
+    std::ptrdiff_t stride[max_operands];
+};
+
+struct job {
+    job_function function;
+    std::size_t length;            ///< elements of a row
+    std::size_t operands;          ///< how many of op[] are in use; each function names its own
+    operand op[max_operands];
+    job_loop loop[array_ref::max_rank];  ///< outermost first; a row is what is left inside
+    std::size_t loops;
+    std::size_t query_loop;        ///< the loop whose index is the row's place in a causal mask; `loops`: none, index 0
+    double scale;
+    special_values special;
+    bool causal;
+    std::ptrdiff_t causal_offset;
+    double softcap;                ///< 0: none
+    bool wide;                     ///< the arithmetic is in double because an element is
+};
+
+}  // namespace vocabulary
+
+}  // namespace smx

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/masked_rows.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+/// A job with backend B and arithmetic in T.
+template <class B, class T>
+void run_job_in(const job& j) noexcept {
+    switch (j.function) {
+        case vocabulary::job_function::masked_softmax:
+        case vocabulary::job_function::masked_log_softmax: return masked_rows<B, T>::run(j);
+    }
+}
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

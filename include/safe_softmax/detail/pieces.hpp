@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/job_rows.hpp>
+#include <safe_softmax/detail/passes.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+// Rows of any element type and step, seen by the passes as contiguous pieces of the arithmetic's type T: where a row is such
+// already, in place, else by way of a buffer.
+
+template <class T>
+inline constexpr scalar_type type_of_arithmetic = sizeof(T) == 4 ? scalar_type::float32 : scalar_type::float64;
+
+template <class B, class T>
+struct operand_pieces {
+    using P = pack_t<B, T>;
+    static constexpr std::size_t lanes = P::lanes;
+
+    static SMX_ALWAYS_INLINE bool direct(const operand& o) noexcept {
+        return o.type == type_of_arithmetic<T> && o.step == static_cast<std::ptrdiff_t>(sizeof(T));
+    }
+
+    /// Elements i to i + n of a floating operand, as T.
+    static SMX_NOINLINE void copy_in(const operand& o, std::size_t i, std::size_t n, T* to) noexcept {
+        const void* from = moved(o.data, static_cast<std::ptrdiff_t>(i) * o.step);
+        switch (o.type) {
+            case scalar_type::float16: return copy_from<float16>(from, o.step, n, to);
+            case scalar_type::bfloat16: return copy_from<bfloat16>(from, o.step, n, to);
+            case scalar_type::float32: return copy_from<float>(from, o.step, n, to);
+            case scalar_type::float64:
+                if constexpr (sizeof(T) == 8) return copy_from<double>(from, o.step, n, to);
+                else return;  // double elements take double arithmetic
+            default:
+                for (std::size_t l = 0; l < n; ++l)
+                    to[l] = number_at<T>(moved(from, static_cast<std::ptrdiff_t>(l) * o.step), o.type);
+        }
+    }
+
+    static SMX_NOINLINE void copy_out(const operand& o, std::size_t i, std::size_t n, const T* from) noexcept {
+        void* to = const_cast<void*>(moved(o.data, static_cast<std::ptrdiff_t>(i) * o.step));
+        switch (o.type) {
+            case scalar_type::float16: return copy_to<float16>(to, o.step, n, from);
+            case scalar_type::bfloat16: return copy_to<bfloat16>(to, o.step, n, from);
+            case scalar_type::float64:
+                if constexpr (sizeof(T) == 8) return copy_to<double>(to, o.step, n, from);
+                else return;
+            default: return copy_to<float>(to, o.step, n, from);
+        }
+    }
+
+    /// Truth values i to i + n, one byte each; where they lie like that already, nothing is copied.
+    static SMX_ALWAYS_INLINE const std::uint8_t* bytes(const operand& o, std::size_t i, std::size_t n, std::uint8_t* buffer) noexcept {
+        const std::uint8_t* from = static_cast<const std::uint8_t*>(o.data) + static_cast<std::ptrdiff_t>(i) * o.step;
+        if (o.step == 1) return from;
+        copy_bytes(from, o.step, n, buffer);
+        return buffer;
+    }
+
+private:
+    static SMX_NOINLINE void copy_bytes(const std::uint8_t* from, std::ptrdiff_t step, std::size_t n, std::uint8_t* to) noexcept {
+        for (std::size_t l = 0; l < n; ++l) to[l] = from[static_cast<std::ptrdiff_t>(l) * step];
+    }
+
+    template <class S>
+    static SMX_ALWAYS_INLINE void copy_from(const void* from, std::ptrdiff_t step, std::size_t n, T* to) noexcept {
+        const S* p = static_cast<const S*>(from);
+        if (step == static_cast<std::ptrdiff_t>(sizeof(S))) {
+            std::size_t l = 0;
+            for (; l + lanes <= n; l += lanes) store(to + l, P::load(p + l));
+            if (l < n) store_partial(to + l, P::load_partial(p + l, n - l), n - l);
+        } else {
+            for (std::size_t l = 0; l < n; ++l)
+                to[l] = load_element<T>(static_cast<const S*>(moved(from, static_cast<std::ptrdiff_t>(l) * step)));
+        }
+    }
+    template <class S>
+    static SMX_ALWAYS_INLINE void copy_to(void* to, std::ptrdiff_t step, std::size_t n, const T* from) noexcept {
+        S* p = static_cast<S*>(to);
+        if (step == static_cast<std::ptrdiff_t>(sizeof(S))) {
+            std::size_t l = 0;
+            for (; l + lanes <= n; l += lanes) store_numbers(p + l, P::load(from + l), from + l);
+            if (l < n) store_elements(p + l, from + l, n - l, static_cast<std::ptrdiff_t>(sizeof(S)));
+        } else {
+            store_elements(p, from, n, step);
+        }
+    }
+    template <class S>
+    static SMX_ALWAYS_INLINE void store_numbers(S* p, P a, const T* from) noexcept {
+        // A store to bfloat16 is not for NaN: see pack.hpp.
+        if constexpr (std::is_same_v<S, bfloat16>) {
+            bool nan = false;
+            for (std::size_t l = 0; l < lanes; ++l) nan = nan || is_nan(from[l]);
+            if (nan) return store_elements(p, from, lanes, static_cast<std::ptrdiff_t>(sizeof(S)));
+        }
+        store(p, a);
+    }
+    template <class S>
+    static SMX_NOINLINE void store_elements(S* p, const T* from, std::size_t n, std::ptrdiff_t step) noexcept {
+        for (std::size_t l = 0; l < n; ++l) {
+            S* to = static_cast<S*>(const_cast<void*>(moved(p, static_cast<std::ptrdiff_t>(l) * step)));
+            if (is_nan(from[l])) store_nan(to);
+            else store_element(to, from[l]);
+        }
+    }
+};
+
+/// A floating operand to read from.
+template <class B, class T>
+struct operand_reader {
+    using element = T;
+    const operand& from;
+    T* buffer;  // one piece
+    SMX_ALWAYS_INLINE const T* read(std::size_t i, std::size_t n) const noexcept {
+        if (operand_pieces<B, T>::direct(from)) return static_cast<const T*>(from.data) + i;
+        operand_pieces<B, T>::copy_in(from, i, n, buffer);
+        return buffer;
+    }
+};
+
+/// A floating operand to write to: piece(i) is filled, then written(i, n) is called.
+template <class B, class T>
+struct operand_writer {
+    using element = T;
+    const operand& to;
+    T* buffer;
+    SMX_ALWAYS_INLINE T* piece(std::size_t i) const noexcept {
+        return operand_pieces<B, T>::direct(to) ? static_cast<T*>(const_cast<void*>(to.data)) + i : buffer;
+    }
+    SMX_ALWAYS_INLINE void written(std::size_t i, std::size_t n) const noexcept {
+        if (!operand_pieces<B, T>::direct(to)) operand_pieces<B, T>::copy_out(to, i, n, buffer);
+    }
+};
+
+/// An element of an operand that is written to, for what is neither a number nor a piece.
+template <class F>
+SMX_ALWAYS_INLINE void with_element(const operand& o, std::size_t i, F f) noexcept {
+    void* p = const_cast<void*>(moved(o.data, static_cast<std::ptrdiff_t>(i) * o.step));
+    switch (o.type) {
+        case scalar_type::float16: return f(static_cast<float16*>(p));
+        case scalar_type::bfloat16: return f(static_cast<bfloat16*>(p));
+        case scalar_type::float64: return f(static_cast<double*>(p));
+        default: return f(static_cast<float*>(p));
+    }
+}
+SMX_NOINLINE inline void put_nan(const operand& o, std::size_t i) noexcept {
+    with_element(o, i, [](auto* p) SMX_INLINE_LAMBDA { store_nan(p); });
+}
+SMX_NOINLINE inline void put_infinity(const operand& o, std::size_t i, bool negative) noexcept {
+    with_element(o, i, [=](auto* p) SMX_INLINE_LAMBDA { store_infinity(p, negative); });
+}
+SMX_NOINLINE inline void put_number(const operand& o, std::size_t i, double value) noexcept {
+    with_element(o, i, [=](auto* p) SMX_INLINE_LAMBDA { store_exact(p, value); });
+}
+/// Elements first to last: +0, or -inf for logarithms.
+SMX_NOINLINE inline void put_nothing(const operand& o, std::size_t first, std::size_t last, bool log) noexcept {
+    if (!log && o.step == static_cast<std::ptrdiff_t>(size_of(o.type))) {
+        if (first < last)
+            std::memset(const_cast<void*>(moved(o.data, static_cast<std::ptrdiff_t>(first) * o.step)), 0, (last - first) * size_of(o.type));
+        return;
+    }
+    with_element(o, 0, [&](auto* p) SMX_INLINE_LAMBDA {
+        using S = std::remove_pointer_t<decltype(p)>;
+        for (std::size_t i = first; i < last; ++i) {
+            S* at = static_cast<S*>(const_cast<void*>(moved(p, static_cast<std::ptrdiff_t>(i) * o.step)));
+            if (log) store_infinity(at, true);
+            else std::memset(static_cast<void*>(at), 0, sizeof(S));
+        }
+    });
+}
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

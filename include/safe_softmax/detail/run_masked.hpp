@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/masked_job.hpp>
+#include <safe_softmax/detail/run_job.hpp>
+
+namespace smx {
+
+struct masked_options;
+
+inline namespace SMX_ABI {
+namespace detail {
+
+using vocabulary::job_function;
+
+/// Calls f(value as T, number of the row among those that have a value of their own) for the elements of an array.
+template <class T, class F>
+SMX_ALWAYS_INLINE void for_each_number(const array_ref& a, F f) {
+    std::size_t index[array_ref::max_rank] = {}, count = 0;
+    for (std::size_t d = 0; d < a.rank(); ++d)
+        if (a.extent(d) == 0) return;
+    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_of(a.type()));
+    while (true) {
+        std::ptrdiff_t offset = 0;
+        for (std::size_t d = 0; d < a.rank(); ++d) offset += static_cast<std::ptrdiff_t>(index[d]) * a.stride(d) * size;
+        f(number_at<T>(moved(a.data(), offset), a.type()), count++);
+        std::size_t d = a.rank();
+        while (d > 0 && ++index[d - 1] == a.extent(d - 1)) index[--d] = 0;
+        if (d == 0) return;
+    }
+}
+
+inline void check_floating(const char* function, const char* name, const array_ref& a) {
+    if (!is_floating(a.type()) && a.rank() != 0) refuse(function, "%s must have floating elements, but they are integers", name);
+}
+
+/// Everything is checked here, before anything is written.
+template <class Options>
+SMX_NOINLINE void run_masked(const char* function, job_function f, const array_ref& in, const array_ref& mask, const array_ref& out,
+                             const Options& options) {
+    job_builder b(function, f, in, options.axis, options.scale, options.special);
+    vocabulary::job& j = b.job();
+    j.causal = options.causal;
+    j.causal_offset = options.causal_offset;
+    j.softcap = options.softcap;
+    if (!(options.softcap >= 0) || !is_finite(options.softcap))
+        refuse(function, "options.softcap is %g, but it must be 0 or a positive number", options.softcap);
+    b.add_output(masked::out, out, "out");
+    if (mask) {
+        if (!is_floating(mask.type()) && mask.type() != scalar_type::boolean && mask.type() != scalar_type::uint8)
+            refuse(function, "mask must have elements of bool, of an unsigned byte or of a floating type (it has integers of %zu bytes)",
+                   size_of(mask.type()));
+        b.add_broadcast(masked::mask, mask, "mask");
+    }
+    if (options.bias) {
+        check_floating(function, "options.bias", options.bias);
+        b.add_broadcast(masked::bias, options.bias, "options.bias");
+    }
+    if (options.lengths) {
+        if (is_floating(options.lengths.type()) || options.lengths.type() == scalar_type::boolean)
+            refuse(function, "options.lengths must have integer elements");
+        b.add_per_row(masked::lengths, options.lengths, "options.lengths");
+        const bool has_sign = options.lengths.type() >= scalar_type::int8;
+        for_each_number<std::uint64_t>(options.lengths, [&](std::uint64_t n, std::size_t i) {
+            if (n <= j.length) return;
+            if (has_sign) refuse(function, "options.lengths has %lld at place %zu, but 0 to %zu is allowed", static_cast<long long>(n), i, j.length);
+            refuse(function, "options.lengths has %llu at place %zu, but 0 to %zu is allowed", static_cast<unsigned long long>(n), i, j.length);
+        });
+    }
+    if (options.alibi_slope) {
+        check_floating(function, "options.alibi_slope", options.alibi_slope);
+        b.add_per_row(masked::slope, options.alibi_slope, "options.alibi_slope");
+        for_each_number<double>(options.alibi_slope, [&](double slope, std::size_t i) {
+            if (!is_finite(slope)) refuse(function, "options.alibi_slope has %g at place %zu, but it must be finite", slope, i);
+        });
+    }
+    if (options.sink) {
+        check_floating(function, "options.sink", options.sink);
+        b.add_per_row(masked::sink, options.sink, "options.sink");
+    }
+    if (options.temperature) {
+        check_floating(function, "options.temperature", options.temperature);
+        b.add_per_row(masked::temperature, options.temperature, "options.temperature");
+        for_each_number<double>(options.temperature, [&](double t, std::size_t i) {
+            if (!(t > 0) || !is_finite(t)) refuse(function, "options.temperature has %g at place %zu, but it must be positive and finite", t, i);
+            if (!is_finite(fence(options.scale / t)))
+                refuse(function, "options.scale %g divided by options.temperature %g (place %zu) is not finite", options.scale, t, i);
+        });
+    }
+    if (b.check()) run_job(j);
+}
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/array_ref.hpp>
+#include <safe_softmax/options.hpp>
+#include <safe_softmax/view.hpp>
+#include <safe_softmax/detail/run_masked.hpp>
+
+namespace smx {
+
+/// How the logits of masked_softmax come about, and which of them take part; an aggregate: `{.scale = 0.125, .causal = true}`.
+///
+///     logit = cap*tanh(in*scale / cap)  [in*scale without softcap]  + bias  + slope*(key - query)  + mask
+///
+/// `key` is the index along the axis, `query` the index along the last axis other than it (0 for a single row) plus
+/// causal_offset. Nothing is rounded in between, except for softcap (see masked_softmax).
+///
+/// Arrays are broadcast as in NumPy. `bias` is aligned with the logits at their last axis. The others have one element for each
+/// row: the extents of the logits without the axis, or with 1 there; a single number serves all rows.
+struct masked_options {
+    std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back
+    double scale = 1.0;        ///< the logits are multiplied by it: 1/sqrt(d_k)
+    special_values special = special_values::safe;
+    bool causal = false;               ///< a row keeps the columns up to its own index plus causal_offset
+    std::ptrdiff_t causal_offset = 0;  ///< number of keys minus number of queries, where queries are the last ones
+    array_ref lengths{};               ///< integers from 0 to the length of a row: a row keeps that many columns from the front
+    double softcap = 0;                ///< 0 (none), or the largest magnitude that a logit can reach
+    array_ref bias{};                  ///< floating; -inf masks out
+    array_ref alibi_slope{};           ///< floating; one for each row, or head
+    array_ref sink{};         ///< floating: a further logit (not scaled) in the denominator of its row; 0 gives "softmax1"
+    array_ref temperature{};  ///< floating, positive: the scale of a row is divided by it
+};
+
+inline namespace SMX_ABI {
+
+/// Softmax of the logits that a mask lets through:
+///
+///     out_i = exp(logit_i) / (sum_j exp(logit_j) + exp(sink))    over the j that are not masked out;    +0 where masked out
+///
+/// @param in       elements of any readable_view of rank up to 8
+/// @param mask     bool or an unsigned byte: a logit takes part where it is not 0, as with `where=` in JAX. Floating: it is added to the logit, and
+///                 -inf masks out. Broadcast to the extents of `in` as in NumPy: aligned at the last axis, extents of 1 and
+///                 missing axes repeat; zero strides do, too
+/// @param out      probabilities: a writable_view of the same extents; the very elements of `in`, or memory apart from
+///                 everything else
+/// @param options  see masked_options
+///
+/// What is masked out by mask, bias, length or causality gives exactly +0 (logarithm: -inf), whatever stands there, a NaN or +inf
+/// included; what is beyond a row's length or the causal diagonal is not even read.
+///
+/// | row, of what is not masked out | safe                                     | ieee    |
+/// | ------------------------------ | ---------------------------------------- | ------- |
+/// | nothing, or all -inf           | all +0 (log: all -inf)                   | all NaN (with a finite sink: +0) |
+/// | a NaN logit, or a sink of NaN  | NaN where not masked out                 | all NaN (sink: where not masked out) |
+/// | +inf k times, no NaN           | 1/k there, +0 elsewhere (log: -log k, -inf); a sink of +inf counts as one of the k | all NaN |
+/// | finite, sink +inf              | all +0 (log: all -inf)                   | same    |
+///
+/// +inf and -inf in one logit's sum make -inf. softcap turns an infinite element into the cap itself.
+///
+/// Arithmetic is in float, in double as soon as in, out, mask or bias is double. Error as safe_softmax: 5 ulp in float and
+/// double, 0.52 in 16 bits (log: 3 and 0.52), for in*scale, bias and mask whose sum is in the range of double; what lies beyond
+/// counts as infinite. With softcap in float arithmetic the logit itself is off by up to 2^-50*cap more. A temperature makes
+/// scale/temperature, rounded to double, the scale.
+///
+/// The bits of a row depend on its elements, mask, options, length and the element types, and on nothing else, among machines
+/// with fused multiply-add. Without bias, slope, softcap, sink and an added mask they are those of safe_softmax.
+///
+/// Throws std::invalid_argument, before anything is written: as safe_softmax, for arrays that cannot be broadcast, lengths
+/// out of range, temperatures that are not positive and finite, a softcap that is negative or not finite, a slope that is not
+/// finite, a `lengths` that is not of integers. Allocates nothing, locks nothing; takes up to 100 KiB of stack.
+template <readable_view In, vocabulary::any_view Mask, writable_view Out>
+    requires vocabulary::same_rank<In, Out>
+void masked_softmax(const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
+    detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(mask), array_ref(out), options);
+}
+
+/// The same with no mask but that of the options (causal, lengths, bias).
+template <readable_view In, writable_view Out>
+    requires vocabulary::same_rank<In, Out>
+void masked_softmax(const In& in, Out&& out, const masked_options& options) {
+    detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(), array_ref(out), options);
+}
+
+/// The logarithm of masked_softmax, right to the last digits near 0 as log_softmax is:
+///
+///     out_i = logit_i - log(sum_j exp(logit_j) + exp(sink))    over the j that are not masked out;    -inf where masked out
+template <readable_view In, vocabulary::any_view Mask, writable_view Out>
+    requires vocabulary::same_rank<In, Out>
+void masked_log_softmax(const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
+    detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(mask), array_ref(out),
+                       options);
+}
+
+/// The same with no mask but that of the options.
+template <readable_view In, writable_view Out>
+    requires vocabulary::same_rank<In, Out>
+void masked_log_softmax(const In& in, Out&& out, const masked_options& options) {
+    detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(), array_ref(out), options);
+}
+
+}  // namespace SMX_ABI
+}  // namespace smx
