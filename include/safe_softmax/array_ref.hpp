@@ -123,4 +123,11 @@ private:
     bool strided_ = true;
 };
 
+namespace vocabulary {
+
+/// Any view, or an array_ref.
+template <class V>
+concept array_like = any_view<V> || std::is_same_v<std::remove_cvref_t<V>, array_ref>;
+
+}  // namespace vocabulary
 }  // namespace smx

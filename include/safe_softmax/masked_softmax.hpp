@@ -40,7 +40,7 @@ inline namespace SMX_ABI {
 /// @param in       elements of any readable_view of rank up to 8
 /// @param mask     bool or an unsigned byte: a logit takes part where it is not 0, as with `where=` in JAX. Floating: it is added to the logit, and
 ///                 -inf masks out. Broadcast to the extents of `in` as in NumPy: aligned at the last axis, extents of 1 and
-///                 missing axes repeat; zero strides do, too
+///                 missing axes repeat; zero strides do, too. A view, or an array_ref
 /// @param out      probabilities: a writable_view of the same extents; the very elements of `in`, or memory apart from
 ///                 everything else
 /// @param options  see masked_options
@@ -68,7 +68,7 @@ inline namespace SMX_ABI {
 /// Throws std::invalid_argument, before anything is written: as safe_softmax, for arrays that cannot be broadcast, lengths
 /// out of range, temperatures that are not positive and finite, a softcap that is negative or not finite, a slope that is not
 /// finite, a `lengths` that is not of integers. Allocates nothing, locks nothing; takes up to 100 KiB of stack.
-template <readable_view In, vocabulary::any_view Mask, writable_view Out>
+template <readable_view In, vocabulary::array_like Mask, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_softmax(const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
     detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(mask), array_ref(out), options);
@@ -84,7 +84,7 @@ void masked_softmax(const In& in, Out&& out, const masked_options& options) {
 /// The logarithm of masked_softmax, right to the last digits near 0 as log_softmax is:
 ///
 ///     out_i = logit_i - log(sum_j exp(logit_j) + exp(sink))    over the j that are not masked out;    -inf where masked out
-template <readable_view In, vocabulary::any_view Mask, writable_view Out>
+template <readable_view In, vocabulary::array_like Mask, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_log_softmax(const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
     detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(mask), array_ref(out),

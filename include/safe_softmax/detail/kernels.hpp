@@ -53,6 +53,9 @@ private:
         if constexpr (F == function::logsumexp) {
             if (w.length == 0) return empty_rows(w);
         }
+        if constexpr (F == function::softmax) {
+            if (w.length == 1) return single_elements(w, r);
+        }
         if constexpr (Many) {
             // Next to each other, and enough of them to fill a quarter of a pack.
             if (w.rows.in == 1 && w.rows.out == 1 && w.in_step != 1 && w.rows.extent >= lanes / 4) return columns<F>(w, r);
@@ -70,6 +73,15 @@ private:
     /// logsumexp of nothing.
     static SMX_NOINLINE void empty_rows(const work& w) noexcept {
         for (std::size_t j = 0; j < w.rows.extent; ++j) store_infinity(out_row<Out>(w, j), true);
+    }
+
+    /// softmax of rows with one element: 1, not 1 less a rounding.
+    static SMX_NOINLINE void single_elements(const work& w, const recipe<T>& r) noexcept {
+        for (std::size_t j = 0; j < w.rows.extent; ++j) {
+            const In* in = in_row<In>(w, j);
+            if (is_finite(load_element<T>(in))) store_element(out_row<Out>(w, j), T(1));
+            else special<function::softmax>({in, 1}, {out_row<Out>(w, j), 1}, 1, r);
+        }
     }
 
     template <function F>

@@ -59,6 +59,14 @@ public:
         }
     }
 
+    /// From now on `by` is added to every logit, before anything is rounded; false if nothing can be.
+    SMX_ALWAYS_INLINE bool shift_by(T by) noexcept {
+        const bool can = op_[masked::bias] || (op_[masked::mask] && is_floating(op_[masked::mask].type));
+        if (can) shift_ = by;
+        return can;
+    }
+    SMX_ALWAYS_INLINE T shift() const noexcept { return shift_; }
+
     /// Fills head and tail for elements i to i + n, and up to the next whole pack with logits of -inf. Returns the largest
     /// head; in `reach`, the largest |element * scale|.
     SMX_NOINLINE T prepare(std::size_t i, std::size_t n, T* head, T* tail, T& reach) noexcept {
@@ -83,8 +91,8 @@ public:
             most = max(most, max(h, sub(zero, h)));
             if (job_.softcap != 0) cap(h, e);
             if (op_[masked::slope]) add_slope(i + l, h, e);
-            if (bias != nullptr) add_to(h, e, load(bias), none, least);
-            if (added != nullptr) add_to(h, e, load(added), none, least);
+            if (bias != nullptr) add_to(h, e, load(bias), added == nullptr, least);
+            if (added != nullptr) add_to(h, e, load(added), true, least);
             if (kept != nullptr) {
                 if (left >= lanes) {
                     h = where_nonzero(kept + l, h, none);
@@ -110,9 +118,13 @@ public:
 
 private:
     /// (h, e) += b; where b is -inf the result is that, whatever h is.
-    static SMX_ALWAYS_INLINE void add_to(P& h, P& e, P b, P, P least) noexcept {
-        P error;
-        const P sum = two_sum(h, b, error);
+    SMX_ALWAYS_INLINE void add_to(P& h, P& e, P b, bool shifted, P least) const noexcept {
+        P error, addend = b;
+        if (shifted && shift_ != 0) {
+            addend = two_sum(b, P::broadcast(shift_), error);
+            e = add(e, error);
+        }
+        const P sum = two_sum(h, addend, error);
         e = add(e, error);
         const P penalty = sub(b, zero_where_less(b, b, least));  // -inf or 0
         h = add(zero_where_less(sum, b, least), penalty);
@@ -175,6 +187,7 @@ private:
     const job& job_;
     const operand* op_;
     T scale_head_, scale_tail_, slope_head_ = 0, slope_tail_ = 0;
+    T shift_ = 0;
     double diagonal_ = 0;
     alignas(64) T x_[piece];
     alignas(64) T bias_[piece];

@@ -11,8 +11,8 @@ namespace detail {
 
 /// A row's extra logit, which takes part in the denominator only.
 struct sink_of_row {
-    double above_max;  ///< the sink less the row's maximum
-    double term;       ///< exp(that) in units of the row's terms
+    double_double above_max;  ///< the sink less the row's maximum; head is not finite where the sink is not
+    double term;              ///< exp(that) in units of the row's terms
 };
 
 /// masked_softmax and masked_log_softmax with backend B and arithmetic in T. Two ways to a row:
@@ -45,33 +45,47 @@ public:
         alignas(64) T buffer[pairs::piece];
         const bool one_piece = kept <= pairs::piece;
 
-        T reach = 0, top = minus_infinity<T>();
-        std::size_t piece_of_top = 0;
-        for (std::size_t i = 0; i < kept; i += pairs::piece) {
-            const T m = logits.prepare(i, count(i, kept), head, tail, reach);
-            if (i == 0 || is_nan(m) || top < m) {
-                top = m;  // a NaN stays
-                piece_of_top = i;
+        T reach = 0, top, top_tail;
+        std::size_t piece_of_top;
+        const auto find_top = [&] {
+            top = minus_infinity<T>();
+            top_tail = 0;
+            piece_of_top = 0;
+            for (std::size_t i = 0; i < kept; i += pairs::piece) {
+                const T m = logits.prepare(i, count(i, kept), head, tail, reach);
+                if (i != 0 && m < top) continue;
+                const T t = largest_tail(head, tail, count(i, kept), m);
+                if (i == 0 || is_nan(m) || top < m || top_tail < t) {  // a NaN stays
+                    top = m;
+                    top_tail = t;
+                    piece_of_top = i;
+                }
             }
-        }
+        };
+        find_top();
         if constexpr (sizeof(T) == 4) {
-            if (!(reach < T(0x1p14)) || !is_finite(top)) return false;
+            // Tails of float hold what the heads lose only while those are of the size of the logits.
+            if (!(reach < T(0x1p14)) || !(magnitude_of(top) < T(0x1p14))) return false;
         } else {
             if (!is_finite(top)) return write_special(j, op, kept), true;
+            // Where -1e38 and the like are added to every logit, that goes first.
+            if (!(magnitude_of(top) < T(0x1p40)) && logits.shift_by(-top)) find_top();
         }
 
-        // Any element with the largest head serves as the maximum; it is kept out of the sum for logarithms.
+        // For logarithms the largest logit is kept out of the sum.
         T unused = 0;
-        if (!one_piece) logits.prepare(piece_of_top, count(piece_of_top, kept), head, tail, unused);
         std::size_t at = 0;
-        while (count_equal(P::load(head + at), P::broadcast(top)) == 0) at += lanes;
-        while (head[at] != top) ++at;
-        const T top_tail = tail[at];
+        if (log) {
+            if (!one_piece) logits.prepare(piece_of_top, count(piece_of_top, kept), head, tail, unused);
+            while (count_equal(P::load(head + at), P::broadcast(top)) == 0) at += lanes;
+            while (head[at] != top || tail[at] != top_tail) ++at;
+        }
 
         row_constants<T> row = constants_of_row(top, no_scaling<T>);
+        const row_constants<T> of_max = row;
         sink_of_row sink;
-        const bool has_sink = take_sink(op, top, top_tail, row, sink);
-        if (has_sink && is_nan(sink.above_max)) return write_nan(j, op, kept), true;
+        const bool has_sink = take_sink(op, top, top_tail, logits.shift(), row, sink);
+        if (has_sink && !is_finite(sink.above_max.head)) return write_by_sink(j, op, kept, sink), true;
 
         row_sum<B, T> total;
         const operand_writer<B, T> to{out, buffer};
@@ -81,7 +95,7 @@ public:
             if (!one_piece) logits.prepare(i, n, head, tail, unused);
             const T top_head = head[at];
             if (log && i == piece_of_top) head[at] = minus_infinity<T>();
-            terms(j, out, total, head, tail, buffer, n, row, top_tail);
+            terms(out, total, head, tail, buffer, n, log ? of_max : row, top_tail);
             head[at] = top_head;
             if (in_output) std::memcpy(to.piece(i), buffer, n * sizeof(T));
         }
@@ -89,7 +103,7 @@ public:
         if (sum_is_nan(sum)) return write_nan(j, op, kept), true;
 
         if (log) {
-            const double log_sum = log_of(sum, 0.0, exact_top(row, top, top_tail), has_sink, sink);
+            const double log_sum = log_of(sum, 0.0, exact_top(of_max, top, top_tail), has_sink, sink);
             for (std::size_t i = 0; i < kept; i += pairs::piece) {
                 const std::size_t n = count(i, kept);
                 if (!one_piece) logits.prepare(i, n, head, tail, unused);
@@ -100,13 +114,14 @@ public:
             return true;
         }
         if (has_sink) sum = fence(sum + sink.term);
+        if (kept == 1 && !has_sink) return put_number(out, 0, 1.0), true;
         const T share = share_of<T>(sum);
         for (std::size_t i = 0; i < kept; i += pairs::piece) {
             const std::size_t n = count(i, kept);
             if (!one_piece && !in_output) {
                 logits.prepare(i, n, head, tail, unused);
                 row_sum<B, T> again;
-                terms(j, out, again, head, tail, buffer, n, row, top_tail);
+                terms(out, again, head, tail, buffer, n, row, top_tail);
             }
             pass::scale(in_output ? to.piece(i) : buffer, to.piece(i), n, share);
             to.written(i, n);
@@ -192,7 +207,7 @@ private:
         const row_constants<T> of_max = row;
         sink_of_row sink;
         const bool has_sink = take_sink(op, row, s, sink);
-        if (has_sink && is_nan(sink.above_max)) return write_nan(j, op, kept);
+        if (has_sink && !is_finite(sink.above_max.head)) return write_by_sink(j, op, kept, sink);
 
         if (log) {
             row_sum<B, T> total;
@@ -215,6 +230,7 @@ private:
         double sum = total.result();
         if (sum_is_nan(sum)) return write_nan(j, op, kept);
         if (has_sink) sum = fence(sum + sink.term);
+        if (kept == 1 && !has_sink) return put_number(out, 0, 1.0);
         const T share = share_of<T>(sum);
         for_pieces<T>(kept, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             if (!direct && kept > piece_elements<T>) {
@@ -245,9 +261,8 @@ private:
                            : exact_term<T>(static_cast<double>(top), static_cast<double>(top_tail), static_cast<double>(row.k_max), no_scaling<T>.direct);
     }
 
-    static SMX_ALWAYS_INLINE void terms(const job& j, const operand& out, row_sum<B, T>& total, const T* head, const T* tail, T* to, std::size_t n,
+    static SMX_ALWAYS_INLINE void terms(const operand& out, row_sum<B, T>& total, const T* head, const T* tail, T* to, std::size_t n,
                                         const row_constants<T>& row, T top_tail) noexcept {
-        (void)j;
         if (sizeof(T) == 4 && size_of(out.type) == 2) {
             if (row.general) add_pairs<half_of, true>(total, head, tail, to, n, row, top_tail);
             else add_pairs<half_of, false>(total, head, tail, to, n, row, top_tail);
@@ -255,6 +270,14 @@ private:
             if (row.general) add_pairs<precision::full, true>(total, head, tail, to, n, row, top_tail);
             else add_pairs<precision::full, false>(total, head, tail, to, n, row, top_tail);
         }
+    }
+
+    /// The largest tail next to a head of `top`.
+    static SMX_NOINLINE T largest_tail(const T* head, const T* tail, std::size_t n, T top) noexcept {
+        const P all = P::broadcast(top), far = P::broadcast(-lowest<T>);
+        P most = P::broadcast(lowest<T>);
+        for (std::size_t l = 0; l < n; l += lanes) most = max(most, sub(P::load(tail + l), zero_where_equal(far, P::load(head + l), all)));
+        return reduce_max(most);
     }
 
     /// head and tail are padded to whole packs; the buffer has room for them.
@@ -299,9 +322,10 @@ private:
     static SMX_ALWAYS_INLINE double log_of(double rest, double ties, double top, bool has_sink, const sink_of_row& sink) noexcept {
         const double below = fence(ties + fence(rest / top));
         if (!has_sink) return log_1_plus<T>(below);
-        if (sink.above_max <= 0) return log_1_plus<T>(fence(below + exp(double_double{sink.above_max < -700 ? -700 : sink.above_max, 0}).head));
-        const double back = sink.above_max > 700 ? 0 : exp(double_double{-sink.above_max, 0}).head;
-        return fence(sink.above_max + log_1_plus<T>(fence(back * fence(1 + below))));
+        const double_double& d = sink.above_max;
+        if (d.head <= 0) return log_1_plus<T>(fence(below + (d.head < -700 ? 0 : exp(d).head)));
+        const double back = d.head > 700 ? 0 : exp(negated(d)).head;
+        return fence(d.head + log_1_plus<T>(fence(back * fence(1 + below))));
     }
 
     /// False: no sink, or one of -inf. The row's constants are moved down where the sink is above its maximum.
@@ -311,20 +335,18 @@ private:
         const split_double top = two_product(static_cast<double>(z), row.general ? s.rest.value : s.direct.value);
         return place_sink(op, normalised(top.head, top.tail), exact_max_term(row, s), row, sink);
     }
-    static SMX_ALWAYS_INLINE bool take_sink(const operand* op, T top, T top_tail, row_constants<T>& row, sink_of_row& sink) noexcept {
+    static SMX_ALWAYS_INLINE bool take_sink(const operand* op, T top, T top_tail, T shift, row_constants<T>& row, sink_of_row& sink) noexcept {
         if (!op[masked::sink]) return false;
-        return place_sink(op, normalised(static_cast<double>(top), static_cast<double>(top_tail)), exact_top(row, top, top_tail), row, sink);
+        const double_double shifted = normalised(static_cast<double>(top), static_cast<double>(top_tail));
+        return place_sink(op, add(shifted, {-static_cast<double>(shift), 0}), exact_top(row, top, top_tail), row, sink);
     }
     static SMX_NOINLINE bool place_sink(const operand* op, double_double top, double top_term, row_constants<T>& row, sink_of_row& sink) noexcept {
         const double z = number_at<double>(op[masked::sink].data, op[masked::sink].type);
-        if (is_nan(z)) {
-            sink.above_max = z;
-            return true;
-        }
-        if (!is_finite(z) && is_negative(z)) return false;
-        double_double d{1e4, 0};
-        if (is_finite(z)) d = add({z, 0}, negated(top));
-        sink.above_max = is_finite(z) ? d.head : (std::numeric_limits<double>::max)();
+        sink.above_max = {z, 0};
+        if (is_nan(z)) return true;
+        if (!is_finite(z)) return !is_negative(z);
+        double_double d = add({z, 0}, negated(top));
+        sink.above_max = d;
         if (!(d.head < 1e4)) d = {1e4, 0};
         if (d.head < -700) d = {-700, 0};
         // Terms lead to 2^61 at the sink if that is the largest: octaves, so that nothing is rounded.
@@ -386,6 +408,12 @@ private:
         if (op[masked::bias]) take(element(op[masked::bias], i), false), z += element(op[masked::bias], i);
         if (sign == 0 && !nan) take(z, false);  // a sum beyond the range of double
         return nan ? logit_class::nan : sign > 0 ? logit_class::plus : sign < 0 ? logit_class::minus : logit_class::finite;
+    }
+
+    /// A finite row with a sink of NaN or +inf.
+    static SMX_NOINLINE void write_by_sink(const job& j, const operand* op, std::size_t kept, const sink_of_row& sink) noexcept {
+        if (is_nan(sink.above_max.head)) write_nan(j, op, kept);
+        else put_nothing(op[masked::out], 0, kept, j.function == vocabulary::job_function::masked_log_softmax);
     }
 
     /// A row with a NaN, or all -inf, or with a +inf; elements from `kept` on have been written.
