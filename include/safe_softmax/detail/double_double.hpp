@@ -67,8 +67,22 @@ SMX_NOINLINE inline double_double expm1(double_double x) noexcept {
     return add({s.head * power, s.tail * power}, {-1, 0});
 }
 
-/// exp(x) for |x| <= 700.
+/// exp(x) for |x| <= 700, as a pair.
 SMX_ALWAYS_INLINE double_double exp(double_double x) noexcept { return add(expm1(x), {1, 0}); }
+
+/// exp(x) for |x| <= 700, to 2.1 * 2^-53: the reduction and the polynomial of exp.hpp.
+SMX_ALWAYS_INLINE double exp_of(double_double x) noexcept {
+    using constants = exp_constants<double>;
+    constexpr double c = 0x1.71547652b82fep3, c_rest = 0x1.777d0ffda0d24p-53;  // 8*log2(e)
+    const double t = fence(fma(x.head, c, constants::round) + 8 * constants::bias);
+    const double k = fence(fence(t - 8 * constants::bias) - constants::round);
+    const split_double product = two_product(x.head, c);
+    const double r = fma(x.tail, c, fence(fence(product.head - k) + fence(product.tail + rounded(x.head * c_rest))));
+    double p = constants::full[7];
+    for (int i = 7; i-- > 0;) p = fma(p, r, constants::full[i]);
+    const double power = power_of_eighths(t);
+    return fma(power, p, power);
+}
 
 /// tanh(x), to 2^-97.
 SMX_ALWAYS_INLINE double_double tanh(double_double x) noexcept {

@@ -51,6 +51,11 @@ public:
             scale_head_ = static_cast<T>(scale);
             scale_tail_ = static_cast<T>(fence(scale - static_cast<double>(scale_head_)));
         }
+        if (j.softcap != 0) {
+            const double_double by = divide({2, 0}, {j.softcap, 0});
+            by_head_ = by.head;
+            by_tail_ = by.tail;
+        }
         if (op[masked::slope]) {
             const double slope = number_at<double>(op[masked::slope].data, op[masked::slope].type);
             slope_head_ = static_cast<T>(slope);
@@ -132,9 +137,12 @@ private:
 
     /// ALiBi: slope * (key - query).
     SMX_ALWAYS_INLINE void add_slope(std::size_t i, P& h, P& e) const noexcept {
-        T index[lanes];
-        for (std::size_t l = 0; l < lanes; ++l) index[l] = static_cast<T>(fence(static_cast<double>(i + l) - diagonal_));
-        const P distance = P::load(index);
+        static constexpr auto ramp = [] {
+            struct { T lane[lanes]; } r{};
+            for (std::size_t l = 0; l < lanes; ++l) r.lane[l] = static_cast<T>(l);
+            return r;
+        }();
+        const P distance = add(P::load(ramp.lane), P::broadcast(static_cast<T>(fence(static_cast<double>(i) - diagonal_))));
         P low, error;
         const P b = two_product(distance, P::broadcast(slope_head_), low);
         low = fma(distance, P::broadcast(slope_tail_), low);
@@ -142,53 +150,79 @@ private:
         e = add(e, add(error, low));
     }
 
-    /// cap * tanh(h/cap): for elements of up to 24 bits with an error of 2^-51*cap, for double as a pair.
+    /// cap * tanh(h/cap): for elements of up to 24 bits with an error of 2^-51*cap, for double as a pair to 2^-62*cap.
     SMX_ALWAYS_INLINE void cap(P& h, P& e) const noexcept {
         if constexpr (sizeof(T) == 8) {
-            T logit[lanes], low[lanes];
-            store(logit, h);
-            store(low, e);
-            if (job_.wide) cap_pairs(logit, low);
-            else cap_numbers(logit, low);
-            h = P::load(logit);
-            e = P::load(low);
+            const P cap = P::broadcast(job_.softcap), one = P::broadcast(1);
+            if (job_.wide) {
+                P product;
+                const P head = two_product(h, P::broadcast(by_head_), product);
+                double_pack a{head, fma(e, P::broadcast(by_head_), fma(h, P::broadcast(by_tail_), product))};
+                a.head = within(a.head, P::broadcast(80));
+                a.tail = zero_where_less(a.tail, sub(P::broadcast(79), max(a.head, sub(P::broadcast(0), a.head))), P::broadcast(0));
+                a = capped(a);
+                h = two_product(a.head, cap, product);
+                e = fma(a.tail, cap, product);
+            } else {
+                const scaling<double>& unit = no_scaling<double>;
+                using constants = exp_constants<double>;
+                const P a = within(mul(h, P::broadcast(by_head_)), P::broadcast(60));
+                const P exp = exp_term<precision::full>(a, P::broadcast(constants::round + 8 * constants::bias), P::broadcast(unit.direct.c.head),
+                                                        P::broadcast(unit.direct.c.tail), P::broadcast(unit.direct.c.whole));
+                h = mul(div(sub(exp, one), add(exp, one)), cap);
+                e = P::broadcast(0);
+            }
         }
     }
-    SMX_NOINLINE void cap_pairs(double (&logit)[lanes], double (&low)[lanes]) const noexcept {
-        for (std::size_t l = 0; l < lanes; ++l) {
-            if (is_nan(logit[l])) continue;
-            const double_double z = is_finite(logit[l]) ? double_double{logit[l], low[l]} : double_double{logit[l] < 0 ? lowest<double> : -lowest<double>, 0};
-            const double_double capped = mul(tanh(divide(z, {job_.softcap, 0})), job_.softcap);
-            logit[l] = capped.head;
-            low[l] = capped.tail;
-        }
+
+    struct double_pack {
+        P head, tail;
+    };
+
+    /// a between -limit and limit; NaN stays.
+    static SMX_ALWAYS_INLINE P within(P a, P limit) noexcept {
+        const P zero = P::broadcast(0), low = sub(zero, limit);
+        a = add(zero_where_less(a, a, low), sub(low, zero_where_less(low, a, low)));
+        const P b = sub(zero, a);
+        return sub(zero, add(zero_where_less(b, b, low), sub(low, zero_where_less(low, b, low))));
     }
-    SMX_NOINLINE void cap_numbers(double (&logit)[lanes], double (&low)[lanes]) const noexcept {
-        using constants = exp_constants<double>;
-        const double by = fence(2 / job_.softcap);
-        double e[lanes];
-        bool nan[lanes];
-        for (std::size_t l = 0; l < lanes; ++l) {
-            const double a = fence(logit[l] * by);
-            nan[l] = is_nan(a);
-            e[l] = a > 60 ? 60 : a < -60 ? -60 : a;
-            if (nan[l]) e[l] = 0;
+
+    /// tanh(a/2) for |a| <= 80: s = exp(a/4096) - 1 by Taylor's series, twelve times (1 + s)^2 - 1, then s/(s + 2).
+    static SMX_NOINLINE double_pack capped(double_pack a) noexcept {
+        const auto c = [](double x) SMX_INLINE_LAMBDA { return P::broadcast(x); };
+        const P x = mul(a.head, c(0x1p-12)), x_tail = mul(a.tail, c(0x1p-12));
+        P p = c(0x1.a01a01a01a01ap-13);  // 1/7!
+        p = fma(p, x, c(0x1.6c16c16c16c17p-10));
+        p = fma(p, x, c(0x1.1111111111111p-7));
+        p = fma(p, x, c(0x1.5555555555555p-5));
+        p = fma(p, x, c(0x1.5555555555555p-3));
+        // x + x^2/2 + x^3*p
+        P error, low;
+        const P square = two_product(x, mul(x, c(0.5)), error);
+        P head = two_sum(x, square, low);
+        P tail = add(add(low, error), fma(product(square, mul(x, c(2))), p, fma(x, x_tail, x_tail)));
+        for (int i = 0; i < 12; ++i) {
+            const P s = two_product(head, head, error);
+            error = fma(mul(head, c(2)), tail, error);
+            const P sum = two_sum(mul(head, c(2)), s, low);
+            tail = add(add(low, error), mul(tail, c(2)));
+            head = add(sum, tail);
+            tail = sub(tail, sub(head, sum));
         }
-        const scaling<double>& one = no_scaling<double>;
-        const P term = exp_term<precision::full>(P::load(e), P::broadcast(constants::round + 8 * constants::bias), P::broadcast(one.direct.c.head),
-                                                 P::broadcast(one.direct.c.tail), P::broadcast(one.direct.c.whole));
-        store(e, term);
-        for (std::size_t l = 0; l < lanes; ++l) {
-            if (!nan[l]) logit[l] = fence(fence(fence(e[l] - 1) / fence(e[l] + 1)) * job_.softcap);
-            low[l] = 0;
-        }
+        const P below = two_sum(head, c(2), low);
+        low = add(low, tail);
+        const P q = div(head, below);
+        P minus;
+        const P back = two_product(q, below, minus);
+        const P rest = sub(sub(add(sub(head, back), tail), minus), product(q, low));
+        return {q, div(rest, below)};
     }
 
     const job& job_;
     const operand* op_;
     T scale_head_, scale_tail_, slope_head_ = 0, slope_tail_ = 0;
     T shift_ = 0;
-    double diagonal_ = 0;
+    double diagonal_ = 0, by_head_ = 0, by_tail_ = 0;
     alignas(64) T x_[piece];
     alignas(64) T bias_[piece];
     alignas(64) T mask_[piece];

@@ -88,7 +88,7 @@ public:
         if (has_sink && !is_finite(sink.above_max.head)) return write_by_sink(j, op, kept, sink), true;
 
         row_sum<B, T> total;
-        const operand_writer<B, T> to{out, buffer};
+        const operand_writer<B, T, true> to{out, buffer};
         const bool in_output = !log && operand_pieces<B, T>::direct(out);
         for (std::size_t i = 0; i < kept; i += pairs::piece) {
             const std::size_t n = count(i, kept);
@@ -138,6 +138,7 @@ private:
         const bool by_pairs = j.softcap != 0 || j.op[masked::bias] || j.op[masked::slope] ||
                               (j.op[masked::mask] && is_floating(j.op[masked::mask].type));
         const bool log = j.function == vocabulary::job_function::masked_log_softmax;
+        const bool in_double = sizeof(T) == 8 || j.softcap != 0 || (j.op[masked::slope] && !has_small_distances(j));
         // Where every row has the same scale, it is made once.
         scaling<T> made;
         const scaling<T>* s = &no_scaling<T>;
@@ -150,13 +151,20 @@ private:
             if (kept < j.length) put_nothing(op[masked::out], kept, j.length, log);
             if (kept == 0) return all_masked(j, op);
             if (by_pairs) {
-                if (sizeof(T) == 8 || j.softcap != 0 || !row_by_pairs(j, op, query, kept)) masked_rows<B, double>::row_by_pairs(j, op, query, kept);
+                if (in_double || !row_by_pairs(j, op, query, kept)) masked_rows<B, double>::row_by_pairs(j, op, query, kept);
             } else if (op[masked::temperature]) {
                 row_with_temperature(j, op, kept);
             } else {
                 plain_row(j, op, kept, *s);
             }
         });
+    }
+
+    /// Whether key - query is an integer that float has.
+    static SMX_ALWAYS_INLINE bool has_small_distances(const job& j) noexcept {
+        constexpr std::size_t limit = std::size_t(1) << 22;
+        const std::size_t queries = j.query_loop == j.loops ? 1 : j.loop[j.query_loop].extent;
+        return j.length < limit && queries < limit && j.causal_offset < std::ptrdiff_t(limit) && j.causal_offset > -std::ptrdiff_t(limit);
     }
 
     /// No element is looked at.
@@ -190,7 +198,7 @@ private:
             const P other = P::broadcast(none);
             std::size_t l = 0;
             for (; l + lanes <= n; l += lanes) store(buffer + l, where_nonzero(kept + l, P::load(x + l), other));
-            for (; l < n; ++l) buffer[l] = kept[l] != 0 ? x[l] : none;
+            for (; l < n; ++l) buffer[l] = selected(kept[l] != 0, x[l], none);
         }
     };
 
@@ -200,7 +208,7 @@ private:
         alignas(64) T copy[piece_elements<T>];
         alignas(64) T buffer[piece_elements<T>];
         const reader from{{op[masked::in], copy}, op[masked::mask], s.negative ? -minus_infinity<T>() : minus_infinity<T>(), copy};
-        const operand_writer<B, T> to{out, buffer};
+        const operand_writer<B, T, true> to{out, buffer};
 
         row_constants<T> row;
         if (!kernel::find_constants(from, kept, s, row)) return write_special(j, op, kept);
@@ -323,8 +331,8 @@ private:
         const double below = fence(ties + fence(rest / top));
         if (!has_sink) return log_1_plus<T>(below);
         const double_double& d = sink.above_max;
-        if (d.head <= 0) return log_1_plus<T>(fence(below + (d.head < -700 ? 0 : exp(d).head)));
-        const double back = d.head > 700 ? 0 : exp(negated(d)).head;
+        if (d.head <= 0) return log_1_plus<T>(fence(below + (d.head < -700 ? 0 : exp_of(d))));
+        const double back = d.head > 700 ? 0 : exp_of(negated(d));
         return fence(d.head + log_1_plus<T>(fence(back * fence(1 + below))));
     }
 
@@ -363,7 +371,7 @@ private:
             row.magic = fence(row.magic - static_cast<T>(8 * octaves));
             d = add(d, negated(mul(double_double{ln2_head, ln2_tail}, octaves)));
         }
-        sink.term = fence(top_term * exp(d).head);
+        sink.term = fence(top_term * exp_of(d));
         return true;
     }
 

@@ -39,15 +39,17 @@ struct operand_pieces {
         }
     }
 
+    /// Elements i to i + n of an operand that is written to. Numbers: there is no NaN among them.
+    template <bool Numbers>
     static SMX_NOINLINE void copy_out(const operand& o, std::size_t i, std::size_t n, const T* from) noexcept {
         void* to = const_cast<void*>(moved(o.data, static_cast<std::ptrdiff_t>(i) * o.step));
         switch (o.type) {
-            case scalar_type::float16: return copy_to<float16>(to, o.step, n, from);
-            case scalar_type::bfloat16: return copy_to<bfloat16>(to, o.step, n, from);
+            case scalar_type::float16: return copy_to<float16, true>(to, o.step, n, from);
+            case scalar_type::bfloat16: return copy_to<bfloat16, Numbers>(to, o.step, n, from);
             case scalar_type::float64:
-                if constexpr (sizeof(T) == 8) return copy_to<double>(to, o.step, n, from);
+                if constexpr (sizeof(T) == 8) return copy_to<double, true>(to, o.step, n, from);
                 else return;
-            default: return copy_to<float>(to, o.step, n, from);
+            default: return copy_to<float, true>(to, o.step, n, from);
         }
     }
 
@@ -60,6 +62,9 @@ struct operand_pieces {
     }
 
 private:
+    template <class, class>
+    friend struct operand_pieces;
+
     static SMX_NOINLINE void copy_bytes(const std::uint8_t* from, std::ptrdiff_t step, std::size_t n, std::uint8_t* to) noexcept {
         for (std::size_t l = 0; l < n; ++l) to[l] = from[static_cast<std::ptrdiff_t>(l) * step];
     }
@@ -67,7 +72,15 @@ private:
     template <class S>
     static SMX_ALWAYS_INLINE void copy_from(const void* from, std::ptrdiff_t step, std::size_t n, T* to) noexcept {
         const S* p = static_cast<const S*>(from);
-        if (step == static_cast<std::ptrdiff_t>(sizeof(S))) {
+        if (sizeof(T) == 8 && sizeof(S) == 2 && step == 2) {
+            // By way of float: no machine goes directly.
+            alignas(64) float part[128];
+            for (std::size_t l = 0; l < n; l += 128) {
+                const std::size_t m = n - l < 128 ? n - l : 128;
+                operand_pieces<B, float>::template copy_from<S>(p + l, 2, m, part);
+                copy_from<float>(part, 4, m, to + l);
+            }
+        } else if (step == static_cast<std::ptrdiff_t>(sizeof(S))) {
             std::size_t l = 0;
             for (; l + lanes <= n; l += lanes) store(to + l, P::load(p + l));
             if (l < n) store_partial(to + l, P::load_partial(p + l, n - l), n - l);
@@ -76,21 +89,28 @@ private:
                 to[l] = load_element<T>(static_cast<const S*>(moved(from, static_cast<std::ptrdiff_t>(l) * step)));
         }
     }
-    template <class S>
+    template <class S, bool Numbers>
     static SMX_ALWAYS_INLINE void copy_to(void* to, std::ptrdiff_t step, std::size_t n, const T* from) noexcept {
         S* p = static_cast<S*>(to);
-        if (step == static_cast<std::ptrdiff_t>(sizeof(S))) {
+        if (sizeof(T) == 8 && sizeof(S) == 2 && step == 2) {
+            alignas(64) float part[128];
+            for (std::size_t l = 0; l < n; l += 128) {
+                const std::size_t m = n - l < 128 ? n - l : 128;
+                copy_to<float, true>(part, 4, m, from + l);
+                operand_pieces<B, float>::template copy_to<S, Numbers>(p + l, 2, m, part);
+            }
+        } else if (step == static_cast<std::ptrdiff_t>(sizeof(S))) {
             std::size_t l = 0;
-            for (; l + lanes <= n; l += lanes) store_numbers(p + l, P::load(from + l), from + l);
+            for (; l + lanes <= n; l += lanes) store_pack<Numbers>(p + l, P::load(from + l), from + l);
             if (l < n) store_elements(p + l, from + l, n - l, static_cast<std::ptrdiff_t>(sizeof(S)));
         } else {
             store_elements(p, from, n, step);
         }
     }
-    template <class S>
-    static SMX_ALWAYS_INLINE void store_numbers(S* p, P a, const T* from) noexcept {
+    template <bool Numbers, class S>
+    static SMX_ALWAYS_INLINE void store_pack(S* p, P a, const T* from) noexcept {
         // A store to bfloat16 is not for NaN: see pack.hpp.
-        if constexpr (std::is_same_v<S, bfloat16>) {
+        if constexpr (!Numbers) {
             bool nan = false;
             for (std::size_t l = 0; l < lanes; ++l) nan = nan || is_nan(from[l]);
             if (nan) return store_elements(p, from, lanes, static_cast<std::ptrdiff_t>(sizeof(S)));
@@ -120,8 +140,8 @@ struct operand_reader {
     }
 };
 
-/// A floating operand to write to: piece(i) is filled, then written(i, n) is called.
-template <class B, class T>
+/// A floating operand to write to: piece(i) is filled, then written(i, n) is called. Numbers: never with a NaN.
+template <class B, class T, bool Numbers = false>
 struct operand_writer {
     using element = T;
     const operand& to;
@@ -130,7 +150,7 @@ struct operand_writer {
         return operand_pieces<B, T>::direct(to) ? static_cast<T*>(const_cast<void*>(to.data)) + i : buffer;
     }
     SMX_ALWAYS_INLINE void written(std::size_t i, std::size_t n) const noexcept {
-        if (!operand_pieces<B, T>::direct(to)) operand_pieces<B, T>::copy_out(to, i, n, buffer);
+        if (!operand_pieces<B, T>::direct(to)) operand_pieces<B, T>::template copy_out<Numbers>(to, i, n, buffer);
     }
 };
 

@@ -32,10 +32,13 @@ SMX_ALWAYS_INLINE float64x2_t exp2_eighths(float64x2_t t) noexcept {
 }
 SMX_ALWAYS_INLINE float32x4_t zero_where_less(float32x4_t a, float32x4_t t, float32x4_t limit) noexcept {
 #if SMX_FINITE_MATH
-    // As integers, so that NaN is not taken for impossible: t is a NaN, or not below limit (which is positive).
-    const int32x4_t bits = vreinterpretq_s32_f32(t);
+    // As integers, so that NaN is not taken for impossible: t is a NaN, or not below limit.
+    const auto ordered = [](float32x4_t x) SMX_INLINE_LAMBDA {
+        const int32x4_t bits = vreinterpretq_s32_f32(x);
+        return veorq_s32(bits, vandq_s32(vshrq_n_s32(bits, 31), vdupq_n_s32(0x7fffffff)));
+    };
     const uint32x4_t nan = vcgtq_u32(vshlq_n_u32(vreinterpretq_u32_f32(t), 1), vdupq_n_u32(0xff000000u));
-    const uint32x4_t keep = vorrq_u32(nan, vcgeq_s32(bits, vreinterpretq_s32_f32(limit)));
+    const uint32x4_t keep = vorrq_u32(nan, vcgeq_s32(ordered(t), ordered(limit)));
     return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), keep));
 #else
     return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a), vcltq_f32(t, limit)));
@@ -43,9 +46,12 @@ SMX_ALWAYS_INLINE float32x4_t zero_where_less(float32x4_t a, float32x4_t t, floa
 }
 SMX_ALWAYS_INLINE float64x2_t zero_where_less(float64x2_t a, float64x2_t t, float64x2_t limit) noexcept {
 #if SMX_FINITE_MATH
-    const int64x2_t bits = vreinterpretq_s64_f64(t);
+    const auto ordered = [](float64x2_t x) SMX_INLINE_LAMBDA {
+        const int64x2_t bits = vreinterpretq_s64_f64(x);
+        return veorq_s64(bits, vandq_s64(vshrq_n_s64(bits, 63), vdupq_n_s64(0x7fffffffffffffff)));
+    };
     const uint64x2_t nan = vcgtq_u64(vshlq_n_u64(vreinterpretq_u64_f64(t), 1), vdupq_n_u64(0xffe0000000000000u));
-    const uint64x2_t keep = vorrq_u64(nan, vcgeq_s64(bits, vreinterpretq_s64_f64(limit)));
+    const uint64x2_t keep = vorrq_u64(nan, vcgeq_s64(ordered(t), ordered(limit)));
     return vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(a), keep));
 #else
     return vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(a), vcltq_f64(t, limit)));

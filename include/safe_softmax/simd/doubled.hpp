@@ -66,6 +66,8 @@ SMX_ALWAYS_INLINE doubled<H> where_nonzero(const std::uint8_t* m, doubled<H> a, 
     return {where_nonzero(m, a.lo, b.lo), where_nonzero(m + H::lanes, a.hi, b.hi)};
 }
 template <class H>
+SMX_ALWAYS_INLINE doubled<H> div(doubled<H> a, doubled<H> b) noexcept { return {div(a.lo, b.lo), div(a.hi, b.hi)}; }
+template <class H>
 SMX_ALWAYS_INLINE doubled<H> product(doubled<H> a, doubled<H> b) noexcept { return {product(a.lo, b.lo), product(a.hi, b.hi)}; }
 template <class H>
 SMX_ALWAYS_INLINE std::size_t count_equal(doubled<H> x, doubled<H> y) noexcept {

@@ -39,6 +39,7 @@
 //   zero_where_less(a, t, limit)     +0 where t < limit, else a; NaN in t keeps a, under -ffinite-math-only too
 //   zero_where_equal(a, x, y)        +0 where x == y, else a
 //   where_nonzero(m, a, b)           a where the byte m[lane] is not 0, else b; reads P::lanes bytes
+//   div(a, b)                        IEEE; f64 only: -ffast-math has another idea of it for float
 //   product(a, b)                    mul whose result no compiler takes for a part of an fma
 //   count_equal(x, y)                number of lanes where x == y
 //   truncate_half(a)                 a with the lower half of its significand (12 or 27 bits) cleared
@@ -254,13 +255,21 @@ SMX_ALWAYS_INLINE P map_lanes(F f, A... a) noexcept {
     }(spread(a)...);
 }
 
+/// a or b, as bits: -ffinite-math-only may take what a choice of numbers gives for a number.
+template <class T>
+SMX_ALWAYS_INLINE T selected(bool first, T a, T b) noexcept {
+    using bits = typename float_bits<T>::type;
+    const bits x = vocabulary::bit_cast<bits>(a), y = vocabulary::bit_cast<bits>(b);
+    return vocabulary::bit_cast<T>(first ? x : y);
+}
+
 /// where_nonzero by way of memory.
 template <class P>
 SMX_ALWAYS_INLINE P where_nonzero_lanes(const std::uint8_t* m, P a, P b) noexcept {
     typename P::value_type one[P::lanes], other[P::lanes];
     store(one, a);
     store(other, b);
-    for (std::size_t l = 0; l < P::lanes; ++l) one[l] = m[l] != 0 ? one[l] : other[l];
+    for (std::size_t l = 0; l < P::lanes; ++l) one[l] = selected(m[l] != 0, one[l], other[l]);
     return P::load(one);
 }
 

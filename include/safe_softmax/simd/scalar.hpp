@@ -135,7 +135,14 @@ SMX_ALWAYS_INLINE scalar_pack<T> zero_where_equal(scalar_pack<T> a, scalar_pack<
 }
 template <class T>
 SMX_ALWAYS_INLINE scalar_pack<T> where_nonzero(const std::uint8_t* m, scalar_pack<T> a, scalar_pack<T> b) noexcept {
-    return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return m[l] != 0 ? T(a.v[l]) : T(b.v[l]); });
+    return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return selected(m[l] != 0, T(a.v[l]), T(b.v[l])); });
+}
+SMX_ALWAYS_INLINE scalar_pack<double> div(scalar_pack<double> a, scalar_pack<double> b) noexcept {
+#if defined(__GNUC__)
+    return {fence(a.v / b.v)};
+#else
+    return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return fence(a.v[l] / b.v[l]); });
+#endif
 }
 template <class T>
 SMX_ALWAYS_INLINE scalar_pack<T> product(scalar_pack<T> a, scalar_pack<T> b) noexcept {

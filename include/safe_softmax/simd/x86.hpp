@@ -30,12 +30,23 @@ alignas(64) inline constexpr std::uint32_t exp2_table_f32[16] = {
 
 SMX_ALWAYS_INLINE __m128 max(__m128 a, __m128 b) noexcept { return _mm_max_ps(b, a); }
 SMX_ALWAYS_INLINE __m128d max(__m128d a, __m128d b) noexcept { return _mm_max_pd(b, a); }
-SMX_ALWAYS_INLINE __m128 zero_where_less(__m128 a, __m128 t, __m128 limit) noexcept {
-    return _mm_andnot_ps(_mm_cmplt_ps(t, limit), a);
-}
-SMX_ALWAYS_INLINE __m128d zero_where_less(__m128d a, __m128d t, __m128d limit) noexcept {
-    return _mm_andnot_pd(_mm_cmplt_pd(t, limit), a);
-}
+// t < limit as a register of ones and zeros. Clang's own intrinsics become comparisons that -ffinite-math-only lets it
+// turn round, and a NaN would be less.
+#if defined(__clang__) && SMX_FINITE_MATH
+#pragma float_control(precise, on, push)
+template <class V>
+SMX_ALWAYS_INLINE V less(V t, V limit) noexcept { return reinterpret_cast<V>(t < limit); }
+#pragma float_control(pop)
+#else
+SMX_ALWAYS_INLINE __m128 less(__m128 t, __m128 limit) noexcept { return _mm_cmplt_ps(t, limit); }
+SMX_ALWAYS_INLINE __m128d less(__m128d t, __m128d limit) noexcept { return _mm_cmplt_pd(t, limit); }
+#if defined(__AVX2__)
+SMX_ALWAYS_INLINE __m256 less(__m256 t, __m256 limit) noexcept { return _mm256_cmp_ps(t, limit, _CMP_LT_OQ); }
+SMX_ALWAYS_INLINE __m256d less(__m256d t, __m256d limit) noexcept { return _mm256_cmp_pd(t, limit, _CMP_LT_OQ); }
+#endif
+#endif
+SMX_ALWAYS_INLINE __m128 zero_where_less(__m128 a, __m128 t, __m128 limit) noexcept { return _mm_andnot_ps(less(t, limit), a); }
+SMX_ALWAYS_INLINE __m128d zero_where_less(__m128d a, __m128d t, __m128d limit) noexcept { return _mm_andnot_pd(less(t, limit), a); }
 SMX_ALWAYS_INLINE __m128 zero_where_equal(__m128 a, __m128 x, __m128 y) noexcept {
     return _mm_andnot_ps(_mm_cmpeq_ps(x, y), a);
 }
@@ -136,10 +147,10 @@ SMX_ALWAYS_INLINE __m256d fma(__m256d a, __m256d b, __m256d c) noexcept { return
 SMX_ALWAYS_INLINE __m256 max(__m256 a, __m256 b) noexcept { return _mm256_max_ps(b, a); }
 SMX_ALWAYS_INLINE __m256d max(__m256d a, __m256d b) noexcept { return _mm256_max_pd(b, a); }
 SMX_ALWAYS_INLINE __m256 zero_where_less(__m256 a, __m256 t, __m256 limit) noexcept {
-    return _mm256_andnot_ps(_mm256_cmp_ps(t, limit, _CMP_LT_OQ), a);
+    return _mm256_andnot_ps(less(t, limit), a);
 }
 SMX_ALWAYS_INLINE __m256d zero_where_less(__m256d a, __m256d t, __m256d limit) noexcept {
-    return _mm256_andnot_pd(_mm256_cmp_pd(t, limit, _CMP_LT_OQ), a);
+    return _mm256_andnot_pd(less(t, limit), a);
 }
 SMX_ALWAYS_INLINE __m256 zero_where_equal(__m256 a, __m256 x, __m256 y) noexcept {
     return _mm256_andnot_ps(_mm256_cmp_ps(x, y, _CMP_EQ_OQ), a);
@@ -259,10 +270,18 @@ SMX_ALWAYS_INLINE __m512d fma(__m512d a, __m512d b, __m512d c) noexcept { return
 SMX_ALWAYS_INLINE __m512 max(__m512 a, __m512 b) noexcept { return _mm512_max_ps(b, a); }
 SMX_ALWAYS_INLINE __m512d max(__m512d a, __m512d b) noexcept { return _mm512_max_pd(b, a); }
 SMX_ALWAYS_INLINE __m512 zero_where_less(__m512 a, __m512 t, __m512 limit) noexcept {
+#if defined(__clang__) && SMX_FINITE_MATH
+    return _mm512_andnot_ps(less(t, limit), a);
+#else
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(t, limit, _CMP_NLT_UQ), a);
+#endif
 }
 SMX_ALWAYS_INLINE __m512d zero_where_less(__m512d a, __m512d t, __m512d limit) noexcept {
+#if defined(__clang__) && SMX_FINITE_MATH
+    return _mm512_andnot_pd(less(t, limit), a);
+#else
     return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(t, limit, _CMP_NLT_UQ), a);
+#endif
 }
 SMX_ALWAYS_INLINE __m512 zero_where_equal(__m512 a, __m512 x, __m512 y) noexcept {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, y, _CMP_NEQ_UQ), a);

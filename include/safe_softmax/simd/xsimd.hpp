@@ -165,6 +165,10 @@ SMX_ALWAYS_INLINE xsimd_pack<T> where_nonzero(const std::uint8_t* m, xsimd_pack<
         return where_nonzero_lanes(m, a, b);
     }
 }
+SMX_ALWAYS_INLINE xsimd_pack<double> div(xsimd_pack<double> a, xsimd_pack<double> b) noexcept {
+    using batch = xsimd::batch<double>;
+    return {fence(static_cast<typename batch::register_type>(batch(a.v) / batch(b.v)))};
+}
 template <class T>
 SMX_ALWAYS_INLINE xsimd_pack<T> product(xsimd_pack<T> a, xsimd_pack<T> b) noexcept {
 #if defined(__GNUC__)
