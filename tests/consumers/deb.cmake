@@ -1,0 +1,68 @@
+# The Debian package, made, installed into a scratch root, used and removed.
+# cmake -DSMX_BUILD=<build folder> -DSMX_WORK=<scratch folder> -DSMX_VERSION=<version> -DSMX_CPACK=<cpack> -DSMX_CTEST=<ctest>
+#       -DSMX_GENERATOR=<generator> -P deb.cmake <option of the consumer's build>...
+cmake_minimum_required(VERSION 3.22)
+function(run)
+  execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+find_program(dpkg dpkg)
+find_program(dpkg_deb dpkg-deb)
+if(NOT dpkg OR NOT dpkg_deb)
+  message("SKIPPED: no dpkg here")
+  return()
+endif()
+execute_process(COMMAND id -u OUTPUT_VARIABLE user OUTPUT_STRIP_TRAILING_WHITESPACE)
+set(as_root "")
+if(NOT user STREQUAL "0")
+  find_program(as_root fakeroot)
+  if(NOT as_root)
+    message("SKIPPED: dpkg gives files to root, and this is neither root nor is there a fakeroot")
+    return()
+  endif()
+endif()
+
+file(REMOVE_RECURSE "${SMX_WORK}")
+run("${SMX_CPACK}" --config "${SMX_BUILD}/CPackConfig.cmake" -G DEB -B "${SMX_WORK}")
+set(package "${SMX_WORK}/libsafe-softmax-dev_${SMX_VERSION}_all.deb")
+foreach(field IN ITEMS "Package: libsafe-softmax-dev" "Version: ${SMX_VERSION}" "Architecture: all")
+  string(REGEX REPLACE ": .*" "" name "${field}")
+  execute_process(COMMAND "${dpkg_deb}" --field "${package}" ${name} OUTPUT_VARIABLE value OUTPUT_STRIP_TRAILING_WHITESPACE
+                  COMMAND_ERROR_IS_FATAL ANY)
+  if(NOT "${name}: ${value}" STREQUAL field)
+    message(FATAL_ERROR "the package says ${name}: ${value}, not ${field}")
+  endif()
+endforeach()
+execute_process(COMMAND "${dpkg_deb}" --field "${package}" Depends OUTPUT_VARIABLE depends OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(depends)
+  message(FATAL_ERROR "headers need no other package, but this one needs ${depends}")
+endif()
+
+set(root "${SMX_WORK}/root")
+file(MAKE_DIRECTORY "${root}/var/lib/dpkg/info" "${root}/var/lib/dpkg/updates")
+file(TOUCH "${root}/var/lib/dpkg/status")
+run(${as_root} "${dpkg}" "--root=${root}" --log=/dev/null --install "${package}")
+
+math(EXPR last "${CMAKE_ARGC} - 1")
+set(options "")
+set(script NO)
+foreach(i RANGE ${last})
+  if(script STREQUAL "seen")
+    list(APPEND options "${CMAKE_ARGV${i}}")
+  elseif(CMAKE_ARGV${i} STREQUAL "-P")
+    math(EXPR first "${i} + 1")
+  elseif(DEFINED first AND i EQUAL first)
+    set(script seen)
+  endif()
+endforeach()
+run("${SMX_CTEST}" --build-and-test "${CMAKE_CURRENT_LIST_DIR}/find_package" "${SMX_WORK}/consumer"
+    --build-generator "${SMX_GENERATOR}"
+    --build-options --fresh "-DCMAKE_PREFIX_PATH=${root}/usr" "-DSMX_EXPECTED_VERSION=${SMX_VERSION}" ${options}
+    --test-command consumer)
+
+run(${as_root} "${dpkg}" "--root=${root}" --log=/dev/null --purge libsafe-softmax-dev)
+file(GLOB_RECURSE left "${root}/usr/*")
+if(left)
+  message(FATAL_ERROR "left behind after its removal: ${left}")
+endif()
+message("installed, used and removed: ${package}")
