@@ -23,3 +23,13 @@ if(NOT SMX_WITH_XSIMD)
 endif()
 configure_file(cmake/safe_softmax.pc.in safe_softmax.pc @ONLY)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/safe_softmax.pc" DESTINATION "${smx_pkgconfig_dir}")
+
+# For build systems that read CPS files. Not by default: CMake's own find_package takes a CPS file rather than the package
+# above, which alone has the component dispatch and looks for xsimd.
+if(SMX_INSTALL_CPS)
+  if(CMAKE_VERSION VERSION_LESS 4.3)
+    message(FATAL_ERROR "SMX_INSTALL_CPS needs CMake 4.3, and this is ${CMAKE_VERSION}")
+  endif()
+  install(PACKAGE_INFO safe_softmax EXPORT safe_softmax DESTINATION "${CMAKE_INSTALL_DATADIR}/cps/safe_softmax"
+          VERSION ${PROJECT_VERSION} COMPAT_VERSION ${PROJECT_VERSION_MAJOR} LICENSE BSL-1.0)
+endif()
