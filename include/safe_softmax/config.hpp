@@ -3,6 +3,10 @@
 
 // Compiler and instruction set, asked once. Every other `#if` on the platform lives in simd/.
 
+#if defined(SMX_SINGLE_HEADER)
+#error "safe_softmax: the single header was included before headers of its folder: one file takes one or the other"
+#endif
+
 /// Inlined even at -O0: no out-of-line copy exists that the linker could share between objects built for
 /// different instruction sets.
 #if defined(_MSC_VER) && !defined(__clang__)

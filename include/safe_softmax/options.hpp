@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/config.hpp>
+
 #include <cstddef>
 
 namespace smx {

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <safe_softmax/detail/dispatch.hpp>
-#if !SMX_DISPATCH
-#include <safe_softmax/detail/kernels.hpp>
-#endif
 #include <safe_softmax/detail/shape.hpp>
+#if !SMX_DISPATCH
+#include <safe_softmax/detail/kernels.hpp>  // last: the single header needs what others include too outside this condition
+#endif
 
 namespace smx {
 inline namespace SMX_ABI {

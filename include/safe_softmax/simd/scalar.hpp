@@ -16,6 +16,11 @@ inline constexpr std::size_t scalar_pack_bytes = 32;
 inline constexpr std::size_t scalar_pack_bytes = 16;
 #endif
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // g++ 16 takes a register whose lanes are set one by one for unset
+#endif
+
 /// A pack without intrinsics: an array of lanes, and for every operation a loop over them that compilers turn into one
 /// instruction. Where the compiler has vector types, the array is one, which keeps it in a register.
 template <class T>
@@ -64,6 +69,10 @@ struct scalar_pack {
         return r;
     }
 };
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 template <class T, class S>
 SMX_ALWAYS_INLINE void store(S* p, scalar_pack<T> a) noexcept {

@@ -1,0 +1,22 @@
+# Recipes that state the version themselves have to state that of version.hpp.
+set(vcpkg "${PROJECT_SOURCE_DIR}/cmake/packages/vcpkg/safe-softmax/vcpkg.json")
+set(spack "${PROJECT_SOURCE_DIR}/cmake/packages/spack/package.py")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${vcpkg}" "${spack}")
+file(READ "${vcpkg}" text)
+string(JSON version GET "${text}" version)
+if(NOT version STREQUAL PROJECT_VERSION)
+  message(FATAL_ERROR "${vcpkg} says version ${version}, and version.hpp ${PROJECT_VERSION}")
+endif()
+file(READ "${spack}" text)
+string(FIND "${text}" "\n    version(\"${PROJECT_VERSION}\")\n" at)
+if(at EQUAL -1)
+  message(FATAL_ERROR "${spack} does not say version(\"${PROJECT_VERSION}\"), which is that of version.hpp")
+endif()
+find_package(Python3 QUIET COMPONENTS Interpreter)
+if(Python3_FOUND)
+  foreach(recipe conan/conanfile.py conan/test_package/conanfile.py spack/package.py)
+    add_test(NAME packages.${recipe}
+             COMMAND Python3::Interpreter -c "import ast, sys; ast.parse(open(sys.argv[1]).read())"
+                     "${PROJECT_SOURCE_DIR}/cmake/packages/${recipe}")
+  endforeach()
+endif()
