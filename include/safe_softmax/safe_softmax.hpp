@@ -8,5 +8,6 @@
 #include <safe_softmax/logsumexp.hpp>
 #include <safe_softmax/masked_softmax.hpp>
 #include <safe_softmax/naive_softmax.hpp>
+#include <safe_softmax/online_softmax.hpp>
 #include <safe_softmax/softmax.hpp>
 #include <safe_softmax/version.hpp>

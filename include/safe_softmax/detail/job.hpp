@@ -24,8 +24,17 @@ struct operand {
 };
 
 /// What a kernel is asked for.
-enum class job_function { masked_softmax, masked_log_softmax };
-inline constexpr std::size_t job_functions = 2;
+enum class job_function {
+    masked_softmax,
+    masked_log_softmax,
+    online_push,
+    online_merge,
+    online_read,
+    online_probabilities,
+    online_log_probabilities,
+    online_weights
+};
+inline constexpr std::size_t job_functions = 8;
 
 inline constexpr std::size_t max_operands = 8;
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <safe_softmax/detail/masked_rows.hpp>
+#include <safe_softmax/detail/online_rows.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -13,6 +14,12 @@ void run_job_in(const job& j) noexcept {
     switch (j.function) {
         case vocabulary::job_function::masked_softmax:
         case vocabulary::job_function::masked_log_softmax: return masked_rows<B, T>::run(j);
+        case vocabulary::job_function::online_push:
+        case vocabulary::job_function::online_merge:
+        case vocabulary::job_function::online_read:
+        case vocabulary::job_function::online_probabilities:
+        case vocabulary::job_function::online_log_probabilities:
+        case vocabulary::job_function::online_weights: return online_rows<B, T>::run(j);
     }
 }
 
