@@ -32,9 +32,14 @@ enum class job_function {
     online_read,
     online_probabilities,
     online_log_probabilities,
-    online_weights
+    online_weights,
+    logaddexp,
+    weighted_logsumexp,
+    gumbel_softmax,
+    filtered_softmax,
+    sample
 };
-inline constexpr std::size_t job_functions = 8;
+inline constexpr std::size_t job_functions = 13;
 
 inline constexpr std::size_t max_operands = 8;
 

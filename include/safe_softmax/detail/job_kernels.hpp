@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/family_rows.hpp>
 #include <safe_softmax/detail/masked_rows.hpp>
 #include <safe_softmax/detail/online_rows.hpp>
+#include <safe_softmax/detail/sampling_rows.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -20,6 +22,11 @@ void run_job_in(const job& j) noexcept {
         case vocabulary::job_function::online_probabilities:
         case vocabulary::job_function::online_log_probabilities:
         case vocabulary::job_function::online_weights: return online_rows<B, T>::run(j);
+        case vocabulary::job_function::logaddexp:
+        case vocabulary::job_function::weighted_logsumexp:
+        case vocabulary::job_function::gumbel_softmax: return run_family<B>(j);
+        case vocabulary::job_function::filtered_softmax:
+        case vocabulary::job_function::sample: return sampling_rows<B, T>::run(j);
     }
 }
 
