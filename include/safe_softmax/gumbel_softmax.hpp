@@ -44,7 +44,7 @@ inline namespace SMX_ABI {
 /// Throws std::invalid_argument, before anything is written: as masked_softmax, and for a temperature that is not positive and finite.
 ///
 /// Source: E. Jang, S. Gu, B. Poole, "Categorical reparameterization with Gumbel-softmax" (2016).
-template <readable_view In, writable_view Out, std::uniform_random_bit_generator Engine>
+template <readable_view In, writable_view Out, random_engine Engine>
     requires vocabulary::same_rank<In, Out>
 void gumbel_softmax(const In& in, Out&& out, Engine& engine, const gumbel_options& options = {}) {
     const vocabulary::gumbel_call call{detail::draw_bits(engine), options.hard};
@@ -52,7 +52,7 @@ void gumbel_softmax(const In& in, Out&& out, Engine& engine, const gumbel_option
 }
 
 /// The same in place.
-template <writable_view InOut, std::uniform_random_bit_generator Engine>
+template <writable_view InOut, random_engine Engine>
 void gumbel_softmax(InOut&& inout, Engine& engine, const gumbel_options& options = {}) {
     smx::SMX_ABI::gumbel_softmax(inout, inout, engine, options);
 }

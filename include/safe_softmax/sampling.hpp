@@ -89,7 +89,7 @@ std::size_t sample(const In& in, double u, const sampling_options& options = {})
 
 /// The same with a random engine, from which 64 bits are drawn (one draw of std::mt19937_64, two of std::mt19937): u is the first of the
 /// numbers that SplitMix64 makes from that seed, its upper 53 bits times 2^-53.
-template <readable_view In, std::uniform_random_bit_generator Engine>
+template <readable_view In, random_engine Engine>
     requires(vocabulary::rank_of<const In> == 1)
 std::size_t sample(const In& in, Engine& engine, const sampling_options& options = {}) {
     std::uint64_t index[1];
@@ -116,7 +116,7 @@ void sample(const In& in, const Us& us, Indices&& indices, const sampling_option
 
 /// The same with a random engine, from which 64 bits are drawn once for each call; row r, in row-major order, takes the r-th of the numbers that
 /// SplitMix64 makes from them.
-template <readable_view In, std::uniform_random_bit_generator Engine, class Indices>
+template <readable_view In, random_engine Engine, class Indices>
     requires detail::indices_of_rows<In, Indices>
 void sample(const In& in, Engine& engine, Indices&& indices, const sampling_options& options = {}) {
     detail::run_sampling("sample", detail::job_function::sample, array_ref(in), array_ref(indices), array_ref(), options, detail::draw_bits(engine));

@@ -167,7 +167,10 @@ class gumbel_rows {
         std::uint64_t seed, first;  // the number of the row's first element
         T* buffer;
         bool infinite;
+        mutable std::size_t have = (std::numeric_limits<std::size_t>::max)();  // the piece in the buffer
         SMX_NOINLINE const T* read(std::size_t i, std::size_t n) const noexcept {
+            if (have == i) return buffer;
+            have = i;
             operand_pieces<B, T>::copy_in(in, i, n, buffer);
             for (std::size_t l = 0; l < n; ++l) {
                 T x = buffer[l];
