@@ -28,7 +28,8 @@ struct masked_options {
     array_ref bias{};                  ///< floating; -inf masks out
     array_ref alibi_slope{};           ///< floating; one for each row, or head
     array_ref sink{};         ///< floating: a further logit (not scaled) in the denominator of its row; 0 gives "softmax1"
-    array_ref temperature{};  ///< floating, positive: the scale of a row is divided by it
+    array_ref temperature{};  ///< floating, positive: the scale of a row is divided by it; works without any mask, too:
+                              ///< `masked_softmax(logits, out, {.temperature = one_for_each_row})`
 };
 
 inline namespace SMX_ABI {

@@ -22,7 +22,7 @@ enum class special_values { safe, ieee };
 struct softmax_options {
     std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back, as in NumPy
     /// The logits are multiplied by it: 1/temperature, 1/sqrt(d_k); -1 gives softmin. 0 makes finite rows uniform and
-    /// leaves infinite logits what they are.
+    /// leaves infinite logits what they are. A temperature for each row: masked_options::temperature, without a mask.
     double scale = 1.0;
     special_values special = special_values::safe;
 };

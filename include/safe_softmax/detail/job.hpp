@@ -24,8 +24,22 @@ struct operand {
 };
 
 /// What a kernel is asked for.
-enum class job_function { masked_softmax, masked_log_softmax };
-inline constexpr std::size_t job_functions = 2;
+enum class job_function {
+    masked_softmax,
+    masked_log_softmax,
+    online_push,
+    online_merge,
+    online_read,
+    online_probabilities,
+    online_log_probabilities,
+    online_weights,
+    logaddexp,
+    weighted_logsumexp,
+    gumbel_softmax,
+    filtered_softmax,
+    sample
+};
+inline constexpr std::size_t job_functions = 13;
 
 inline constexpr std::size_t max_operands = 8;
 

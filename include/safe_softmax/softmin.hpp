@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/softmax.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+
+/// The softmax of negated logits: out_i = exp(-scale*in_i) / sum_j exp(-scale*in_j). Bit for bit safe_softmax with the scale
+/// negated, and everything that is said there holds; its table of special values speaks of -scale*in: -inf has the probability.
+template <readable_view In, writable_view Out>
+    requires vocabulary::same_rank<In, Out>
+void softmin(const In& in, Out&& out, const softmax_options& options = {}) {
+    const softmax_options negated{options.axis, -options.scale, options.special};
+    detail::elementwise<detail::to_kernels<detail::function::softmax>>("softmin", in, out, negated);
+}
+
+/// The same in place.
+template <writable_view InOut>
+void softmin(InOut&& inout, const softmax_options& options = {}) {
+    smx::SMX_ABI::softmin(inout, inout, options);
+}
+
+}  // namespace SMX_ABI
+}  // namespace smx
