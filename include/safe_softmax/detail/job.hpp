@@ -24,8 +24,15 @@ struct operand {
 };
 
 /// What a kernel is asked for.
-enum class job_function { masked_softmax, masked_log_softmax };
-inline constexpr std::size_t job_functions = 2;
+enum class job_function {
+    masked_softmax,
+    masked_log_softmax,
+    softmax_backward,  // masked_softmax_backward, too
+    log_softmax_backward,
+    masked_log_softmax_backward,
+    cross_entropy  // and its gradient, as far as there are outputs for them
+};
+inline constexpr std::size_t job_functions = 6;
 
 inline constexpr std::size_t max_operands = 8;
 
@@ -48,6 +55,9 @@ struct job {
     bool causal;
     std::ptrdiff_t causal_offset;
     double softcap;                ///< 0: none
+    double label_smoothing;
+    double z_loss;
+    std::int64_t ignore_index;
     bool wide;                     ///< the arithmetic is in double because an element is
 };
 
