@@ -3,6 +3,8 @@
 
 /// Softmax, log-softmax and log-sum-exp that do not overflow, do not lose digits and do not turn into NaN.
 
+#include <safe_softmax/backward.hpp>
+#include <safe_softmax/cross_entropy.hpp>
 #include <safe_softmax/gumbel_softmax.hpp>
 #include <safe_softmax/isa.hpp>
 #include <safe_softmax/log_softmax.hpp>

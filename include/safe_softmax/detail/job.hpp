@@ -37,9 +37,13 @@ enum class job_function {
     weighted_logsumexp,
     gumbel_softmax,
     filtered_softmax,
-    sample
+    sample,
+    softmax_backward,  // masked_softmax_backward, too
+    log_softmax_backward,
+    masked_log_softmax_backward,
+    cross_entropy  // and its gradient, as far as there are outputs for them
 };
-inline constexpr std::size_t job_functions = 13;
+inline constexpr std::size_t job_functions = 17;
 
 inline constexpr std::size_t max_operands = 8;
 
@@ -62,6 +66,9 @@ struct job {
     bool causal;
     std::ptrdiff_t causal_offset;
     double softcap;                ///< 0: none
+    double label_smoothing;
+    double z_loss;
+    std::int64_t ignore_index;
     bool wide;                     ///< the arithmetic is in double because an element is
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/backward_rows.hpp>
+#include <safe_softmax/detail/cross_entropy_rows.hpp>
 #include <safe_softmax/detail/family_rows.hpp>
 #include <safe_softmax/detail/masked_rows.hpp>
 #include <safe_softmax/detail/online_rows.hpp>
@@ -27,6 +29,10 @@ void run_job_in(const job& j) noexcept {
         case vocabulary::job_function::gumbel_softmax: return run_family<B>(j);
         case vocabulary::job_function::filtered_softmax:
         case vocabulary::job_function::sample: return sampling_rows<B, T>::run(j);
+        case vocabulary::job_function::softmax_backward:
+        case vocabulary::job_function::log_softmax_backward:
+        case vocabulary::job_function::masked_log_softmax_backward: return backward_rows<B, T>::run(j);
+        case vocabulary::job_function::cross_entropy: return cross_entropy_rows<B, T>::run(j);
     }
 }
 

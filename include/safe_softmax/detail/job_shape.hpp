@@ -36,13 +36,14 @@ SMX_NOINLINE inline byte_layout bytes_of(const array_ref& a, argument name) {
 /// A job under construction: the shape is that of its first operand, the input.
 class job_builder {
 public:
-    /// options.axis, scale and so on are checked.
+    /// options.axis, scale and so on are checked. in_name is what errors call the first operand.
     SMX_NOINLINE job_builder(const char* function, vocabulary::job_function f, const array_ref& in, std::ptrdiff_t axis,
-                             double scale, special_values special)
-        : function_(function), in_(in), in_bytes_(bytes_of(in, {function, "in"})) {
+                             double scale, special_values special, const char* in_name = "in")
+        : function_(function), in_name_(in_name), in_(in), in_bytes_(bytes_of(in, {function, in_name})) {
         const std::ptrdiff_t rank = static_cast<std::ptrdiff_t>(in.rank());
         if (axis < -rank || axis >= rank)
-            refuse(function, "options.axis is %td, but in has rank %zu: %td to %td are allowed", axis, in.rank(), -rank, rank - 1);
+            refuse(function, "options.axis is %td, but %s has rank %zu: %td to %td are allowed", axis, in_name, in.rank(), -rank,
+                   rank - 1);
         if (!is_finite(scale)) refuse(function, "options.scale is %g, but it must be finite", scale);
         axis_ = static_cast<std::size_t>(axis < 0 ? axis + rank : axis);
         job_.function = f;
@@ -54,7 +55,7 @@ public:
         for (std::size_t l = 0; l < job_.loops; ++l) job_.loop[l].extent = in.extent(axis_of_loop_[l]);
         job_.query_loop = job_.loops == 0 ? 0 : job_.loops - 1;
         has_elements_ = detail::has_elements(in_bytes_);
-        if (has_elements_) in_range_ = range_of(in_bytes_, {function, "in"});
+        if (has_elements_) in_range_ = range_of(in_bytes_, {function, in_name});
         add(0, in, [&](std::size_t d) { return in.stride(d); });
     }
 
@@ -67,14 +68,30 @@ public:
     /// axes are repeated.
     SMX_NOINLINE void add_broadcast(std::size_t o, const array_ref& a, const char* name) {
         if (a.rank() > in_.rank())
-            refuse(function_, "%s has rank %zu, but in only %zu", name, a.rank(), in_.rank());
+            refuse(function_, "%s has rank %zu, but %s only %zu", name, a.rank(), in_name_, in_.rank());
         const std::size_t missing = in_.rank() - a.rank();
         for (std::size_t d = 0; d < a.rank(); ++d)
             if (a.extent(d) != 1 && a.extent(d) != in_.extent(missing + d))
-                refuse(function_, "extent %zu of %s is %zu, but that of in is %zu there (1 is allowed, too)", d, name, a.extent(d),
+                refuse(function_, "extent %zu of %s is %zu, but that of %s is %zu there (1 is allowed, too)", d, name, a.extent(d), in_name_,
                        in_.extent(missing + d));
         look_at(a, name);
         add(o, a, [&](std::size_t d) { return d < missing || a.extent(d - missing) == 1 ? 0 : a.stride(d - missing); });
+    }
+
+    /// An input of the extents of `in`.
+    SMX_NOINLINE void add_same(std::size_t o, const array_ref& a, const char* name) {
+        check_same_extents(a, name);
+        look_at(a, name);
+        add(o, a, [&](std::size_t d) { return a.stride(d); });
+    }
+
+    /// One number for each element of a row, the same for all rows; or one number for all elements.
+    SMX_NOINLINE void add_along_axis(std::size_t o, const array_ref& a, const char* name) {
+        if (a.rank() > 1) refuse(function_, "%s has rank %zu, but 1 is needed", name, a.rank());
+        if (a.rank() == 1 && a.extent(0) != job_.length)
+            refuse(function_, "extent 0 of %s is %zu, but that of %s along the axis is %zu", name, a.extent(0), in_name_, job_.length);
+        look_at(a, name);
+        add(o, a, [&](std::size_t d) { return d == axis_ && a.rank() == 1 ? a.stride(0) : 0; });
     }
 
     /// One number for each row, or fewer that are broadcast: the extents are those of `in` without the axis, or with extent 1
@@ -82,7 +99,7 @@ public:
     SMX_NOINLINE void add_per_row(std::size_t o, const array_ref& a, const char* name) {
         const bool keeps_axis = a.rank() == in_.rank();
         if (a.rank() > in_.rank() || (keeps_axis && a.rank() != 0 && a.extent(axis_) != 1))
-            refuse(function_, "%s has rank %zu and in %zu: it must be smaller, or extent %zu of %s must be 1", name, a.rank(),
+            refuse(function_, "%s has rank %zu and %s %zu: it must be smaller, or extent %zu of %s must be 1", name, a.rank(), in_name_,
                    in_.rank(), axis_, name);
         const std::size_t missing = keeps_axis ? 0 : in_.rank() - 1 - a.rank();
         const auto own = [&](std::size_t d, std::size_t& axis) {  // false: none, repeated
@@ -94,8 +111,8 @@ public:
         std::size_t axis = 0;
         for (std::size_t d = 0; d < in_.rank(); ++d)
             if (own(d, axis) && a.extent(axis) != 1 && a.extent(axis) != in_.extent(d))
-                refuse(function_, "extent %zu of %s is %zu, but that of in is %zu there (1 is allowed, too)", axis, name,
-                       a.extent(axis), in_.extent(d));
+                refuse(function_, "extent %zu of %s is %zu, but that of %s is %zu there (1 is allowed, too)", axis, name, a.extent(axis),
+                       in_name_, in_.extent(d));
         look_at(a, name);
         const bool wide = job_.wide;  // a number for a row does not decide on the arithmetic
         add(o, a, [&](std::size_t d) {
@@ -107,28 +124,23 @@ public:
 
     /// An output of the extents of `in`: the very same elements, or apart from every input.
     SMX_NOINLINE void add_output(std::size_t o, const array_ref& out, const char* name) {
-        if (out.rank() != in_.rank()) refuse(function_, "%s has rank %zu, but in has %zu", name, out.rank(), in_.rank());
-        for (std::size_t d = 0; d < in_.rank(); ++d)
-            if (out.extent(d) != in_.extent(d))
-                refuse(function_, "extent %zu of %s is %zu, but that of in is %zu", d, name, out.extent(d), in_.extent(d));
+        check_same_extents(out, name);
         add_written(o, out, name);
         add(o, out, [&](std::size_t d) { return out.stride(d); });
     }
 
-    /// An output of one number for each row: the extents of `in` without the axis, or with extent 1 there.
+    /// An input of one number for each row: the extents of `in` without the axis, or with extent 1 there.
+    SMX_NOINLINE void add_each_row(std::size_t o, const array_ref& a, const char* name) {
+        check_each_row(a, name);
+        look_at(a, name);
+        add_reduced(o, a);
+    }
+
+    /// An output of one number for each row, with the same extents.
     SMX_NOINLINE void add_output_per_row(std::size_t o, const array_ref& out, const char* name) {
-        const bool keeps_axis = out.rank() == in_.rank();
-        if (!keeps_axis && out.rank() + 1 != in_.rank())
-            refuse(function_, "%s has rank %zu, but in has %zu: it must be the same, or one less", name, out.rank(), in_.rank());
-        const auto own = [&](std::size_t d) { return keeps_axis || d < axis_ ? d : d - 1; };
-        for (std::size_t d = 0; d < in_.rank(); ++d) {
-            if (d == axis_ && !keeps_axis) continue;
-            const std::size_t needed = d == axis_ ? 1 : in_.extent(d);
-            if (out.extent(own(d)) != needed)
-                refuse(function_, "extent %zu of %s is %zu, but %zu is needed", own(d), name, out.extent(own(d)), needed);
-        }
+        check_each_row(out, name);
         add_written(o, out, name);
-        add(o, out, [&](std::size_t d) { return d == axis_ ? 0 : out.stride(own(d)); });
+        add_reduced(o, out);
     }
 
     /// After all operands: outputs overlap nothing else. The input may be the very same elements as an output. Returns false if
@@ -139,7 +151,7 @@ public:
             const view_of& out = output_[w];
             if (has_elements_ && !(out.bytes.extent[byte_axes - 1] == in_bytes_.extent[byte_axes - 1] && same_elements(in_bytes_, out.bytes) &&
                                    detail::has_elements(out.bytes) && same_extents(in_bytes_, out.bytes)))
-                check_apart(in_bytes_, in_range_, out.bytes, out.range, function_, "in", out.name);
+                check_apart(in_bytes_, in_range_, out.bytes, out.range, function_, in_name_, out.name);
             for (std::size_t r = 0; r < read_; ++r) {
                 // The last input may be written over element by element, too, where the function reads it first.
                 if (input_[r].may_be_output && same_elements(input_[r].bytes, out.bytes) && same_extents(input_[r].bytes, out.bytes)) continue;
@@ -174,6 +186,32 @@ private:
 
     static bool same_extents(const byte_layout& a, const byte_layout& b) noexcept { return a.extent == b.extent; }
 
+    void check_same_extents(const array_ref& a, const char* name) {
+        if (a.rank() != in_.rank()) refuse(function_, "%s has rank %zu, but %s has %zu", name, a.rank(), in_name_, in_.rank());
+        for (std::size_t d = 0; d < in_.rank(); ++d)
+            if (a.extent(d) != in_.extent(d))
+                refuse(function_, "extent %zu of %s is %zu, but that of %s is %zu", d, name, a.extent(d), in_name_, in_.extent(d));
+    }
+
+    /// The axis of `a` that axis d of `in` is.
+    std::size_t reduced_axis(const array_ref& a, std::size_t d) const noexcept { return a.rank() == in_.rank() || d < axis_ ? d : d - 1; }
+
+    void check_each_row(const array_ref& a, const char* name) {
+        const bool keeps_axis = a.rank() == in_.rank();
+        if (!keeps_axis && a.rank() + 1 != in_.rank())
+            refuse(function_, "%s has rank %zu, but %s has %zu: it must be the same, or one less", name, a.rank(), in_name_, in_.rank());
+        for (std::size_t d = 0; d < in_.rank(); ++d) {
+            if (d == axis_ && !keeps_axis) continue;
+            const std::size_t needed = d == axis_ ? 1 : in_.extent(d), own = reduced_axis(a, d);
+            if (a.extent(own) != needed)
+                refuse(function_, "extent %zu of %s is %zu, but %zu is needed", own, name, a.extent(own), needed);
+        }
+    }
+
+    void add_reduced(std::size_t o, const array_ref& a) noexcept {
+        add(o, a, [&](std::size_t d) { return d == axis_ ? 0 : a.stride(reduced_axis(a, d)); });
+    }
+
     void look_at(const array_ref& a, const char* name) {
         const byte_layout bytes = bytes_of(a, {function_, name});
         if (a.rank() == 0 || !detail::has_elements(bytes)) return;  // a number of its own cannot overlap
@@ -201,6 +239,7 @@ private:
     }
 
     const char* function_;
+    const char* in_name_;
     array_ref in_;
     byte_layout in_bytes_;
     byte_range in_range_{};

@@ -63,10 +63,10 @@ struct passes {
             });
     }
 
-    /// Adds the terms below the row's largest to the sum of the row, and counts the largest ones.
-    template <bool General, class S>
+    /// Adds the terms below the row's largest to the sum of the row, and counts the largest ones. Keep: writes all terms to `terms`.
+    template <bool General, bool Keep = false, class S>
     static SMX_NOINLINE void add_terms_below_max(row_sum<B, T>& total, std::size_t& ties, const S* in, std::size_t n,
-                                                 const row_constants<T>& row, const scaling<T>& s) noexcept {
+                                                 const row_constants<T>& row, const scaling<T>& s, T* terms = nullptr) noexcept {
         const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
         const P max = term.logit_of_max(P::broadcast(row.max));
         std::size_t equal = 0;
@@ -75,14 +75,18 @@ struct passes {
             [&](std::size_t i) SMX_INLINE_LAMBDA {
                 const P z = term.logit(P::load(in + i));
                 equal += count_equal(z, max);
-                return zero_where_equal(term.template of_logit<precision::full>(z), z, max);
+                const P t = term.template of_logit<precision::full>(z);
+                if constexpr (Keep) store(terms + i, t);
+                return zero_where_equal(t, z, max);
             },
             [&](std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
                 // Lanes past the end are not counted.
                 const P zero = P::broadcast(0), one = P::broadcast(1);
                 const P z = term.logit(P::load_partial(in + i, left));
                 equal += count_equal(blend_first(zero_where_equal(one, z, max), one, left), zero);
-                return blend_first(zero_where_equal(term.template of_logit<precision::full>(z), z, max), zero, left);
+                const P t = term.template of_logit<precision::full>(z);
+                if constexpr (Keep) store_partial(terms + i, t, left);
+                return blend_first(zero_where_equal(t, z, max), zero, left);
             });
         ties += equal;
     }

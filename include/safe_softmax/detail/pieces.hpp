@@ -111,9 +111,9 @@ private:
     static SMX_ALWAYS_INLINE void store_pack(S* p, P a, const T* from) noexcept {
         // A store to bfloat16 is not for NaN: see pack.hpp.
         if constexpr (!Numbers) {
-            bool nan = false;
-            for (std::size_t l = 0; l < lanes; ++l) nan = nan || is_nan(from[l]);
-            if (nan) return store_elements(p, from, lanes, static_cast<std::ptrdiff_t>(sizeof(S)));
+            typename float_bits<T>::type above = 0;  // its sign bit: something is above infinity
+            for (std::size_t l = 0; l < lanes; ++l) above |= infinity_bits<T> - magnitude_bits(from[l]);
+            if (above >> (8 * sizeof(T) - 1) != 0) return store_elements(p, from, lanes, static_cast<std::ptrdiff_t>(sizeof(S)));
         }
         store(p, a);
     }

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/array_ref.hpp>
+#include <safe_softmax/options.hpp>
+#include <safe_softmax/view.hpp>
+#include <safe_softmax/detail/run_cross_entropy.hpp>
+
+namespace smx {
+
+/// How a loss comes about; an aggregate: `{.label_smoothing = 0.1, .dlosses = 1.0 / rows}`.
+struct cross_entropy_options {
+    std::ptrdiff_t axis = -1;  ///< the axis along which the classes lie; negative counts from the back. 1 for PyTorch's N x C x H x W
+    double scale = 1.0;        ///< the logits are multiplied by it
+    special_values special = special_values::safe;
+    std::ptrdiff_t ignore_index = -100;  ///< rows of this class index have no loss and no gradient, whatever their logits are
+    double label_smoothing = 0;          ///< from 0 to 1: the part of the target that is spread over all classes
+    array_ref class_weights{};           ///< floating and finite, one for each class: w
+    double z_loss = 0;                   ///< the coefficient of logsumexp^2, which is added to the loss of a row
+    array_ref dlosses{};  ///< cross_entropy_with_gradient: the gradient arriving at the losses, for each row or one for all; 1 without it
+};
+
+inline namespace SMX_ABI {
+
+/// Cross-entropy of a softmax, from its logits, as torch.nn.functional.cross_entropy has it with reduction='none':
+///
+///     z = scale*logits,   log p = log_softmax(z),   loss = -sum_j a_j*log p_j + z_loss*logsumexp(z)^2
+///
+///     class index t    a_j = (1 - eps)*w_j*[j == t] + eps/K*w_j        eps = label_smoothing, K classes, w = class_weights or 1
+///     soft targets q   a_j = w_j*((1 - eps)*q_j + eps/K)
+///
+/// @param logits   any readable_view of rank up to 8
+/// @param targets  integers of any type, one for each row: the extents of logits without the axis, or with 1 there; or one integer for
+///                 logits of rank 1. Or soft targets: elements of a floating type and the extents of logits
+/// @param losses   a writable_view of one element for each row: the extents of logits without the axis, or with 1 there
+/// @param options  see cross_entropy_options; dlosses plays no part
+///
+/// Arithmetic is in float, in double as soon as logits, soft targets, class_weights or losses is double; sums of losses are in
+/// double, or with twice its digits.
+///
+/// | row                                             | loss                    | gradient                                |
+/// | ----------------------------------------------- | ----------------------- | --------------------------------------- |
+/// | ignored                                         | 0                       | +0; the logits are not looked at        |
+/// | a NaN in z, otherwise                           | NaN                     | NaN                                     |
+/// | z_j = -inf among others: a masked class, p_j = 0 | +inf if a_j > 0 (-inf if a_j < 0 only), nothing if a_j = 0 | +0 there; the others as ever, finite |
+/// | all z = -inf                                    | the same for every class; +inf if z_loss > 0 | +0; no logit could change anything |
+/// | z = +inf k times                                | p = 1/k there, 0 elsewhere: log k, +inf; +inf if z_loss > 0 | of those p; -inf logits +0; with z_loss infinite at the +inf |
+/// | no classes, soft targets                        | 0                       | nothing is written                      |
+///
+/// So with label smoothing a masked class makes the loss infinite, as in PyTorch, while the gradient stays finite and of use.
+/// special_values::ieee makes rows all -inf or with +inf NaN, as PyTorch does. Soft targets that are not finite make loss and
+/// gradient NaN or infinite.
+///
+/// Error of the loss: at most 3 ulp (16 bits: 0.52 ulp) of the largest of its parts: |a_t|*(max z - z_t), |a_t|*log(sum_j exp(z_j - max
+/// z)) and so on for all classes with a_j != 0 (none is negative unless a_j is, so that without negative weights it is 3 ulp of the
+/// loss), and with z_loss 2*|z_loss|*max(|max z|, log(sum))^2. A confidently right row has its digits: {20, 0} with target 0 gives
+/// 2.0611536e-9.
+///
+/// The bits of a row depend on its values, its target, its length, the element types and the options, and on nothing else, among
+/// machines with fused multiply-add.
+///
+/// Throws std::invalid_argument, before anything is written: as safe_softmax; for a class index that is neither ignore_index nor from
+/// 0 to K - 1, with its row; for a label_smoothing outside of 0 to 1, a z_loss or class_weights that are not finite, and shapes
+/// that do not fit. Allocates nothing, locks nothing; takes up to 100 KiB of stack.
+template <readable_view Logits, class Targets, writable_view Losses>
+    requires(vocabulary::any_view<Targets> || std::integral<Targets>)
+void cross_entropy(const Logits& logits, const Targets& targets, Losses&& losses, const cross_entropy_options& options = {}) {
+    detail::run_cross_entropy("cross_entropy", array_ref(logits), array_ref(targets), array_ref(losses), array_ref(), "", array_ref(), "", options);
+}
+
+/// Gradient of cross_entropy:
+///
+///     dlogits_j = scale*dloss * ((W + 2*z_loss*logsumexp(z))*p_j - a_j),   W = sum_j a_j
+///
+/// @param dlosses  the gradient arriving at each row's loss: floating, the extents of losses, broadcast from fewer axes, or
+///                 one number for all rows: 1.0/rows for the mean
+/// @param dlogits  a writable_view of the extents of logits; the very elements of `logits`, or memory apart from everything else
+///
+/// Error, barring underflow: at most 5 ulp (16 bits: 0.52) of the larger of |scale*dloss*(W + 2*z_loss*logsumexp)*p_j| and
+/// |scale*dloss*a_j|, and with z_loss as many of the term with 2*z_loss times the larger of |max z| and log(sum). At a class index
+/// t, W*p_t - a_t does not cancel: it is (W - a_t)*p_t - a_t*(1 - p_t), with 1 - p_t from the other classes. So a
+/// confident row has the gradient -(1 - p_t) there, and not 0. An infinite dloss gives infinities of the right sign where the gradient
+/// is not 0, NaN gives NaN there.
+///
+/// Special values, bits, errors: cross_entropy. options.dlosses must be left out.
+template <readable_view Logits, class Targets, class DLosses, writable_view DLogits>
+    requires((vocabulary::any_view<Targets> || std::integral<Targets>) && (vocabulary::any_view<DLosses> || std::floating_point<DLosses>) &&
+             vocabulary::same_rank<Logits, DLogits>)
+void cross_entropy_backward(const Logits& logits, const Targets& targets, const DLosses& dlosses, DLogits&& dlogits,
+                            const cross_entropy_options& options = {}) {
+    if (options.dlosses) detail::refuse("cross_entropy_backward", "options.dlosses is given, but dlosses is an argument");
+    detail::run_cross_entropy("cross_entropy_backward", array_ref(logits), array_ref(targets), array_ref(), array_ref(dlosses), "dlosses",
+                              array_ref(dlogits), "dlogits", options);
+}
+
+/// cross_entropy and cross_entropy_backward with options.dlosses at once, for about the time of one softmax. The same bits.
+template <readable_view Logits, class Targets, writable_view Losses, writable_view DLogits>
+    requires((vocabulary::any_view<Targets> || std::integral<Targets>) && vocabulary::same_rank<Logits, DLogits>)
+void cross_entropy_with_gradient(const Logits& logits, const Targets& targets, Losses&& losses, DLogits&& dlogits,
+                                 const cross_entropy_options& options = {}) {
+    detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses), options.dlosses,
+                              "options.dlosses", array_ref(dlogits), "dlogits", options);
+}
+
+/// The same with the gradient over the logits.
+template <writable_view Logits, class Targets, writable_view Losses>
+    requires(vocabulary::any_view<Targets> || std::integral<Targets>)
+void cross_entropy_with_gradient(Logits&& logits, const Targets& targets, Losses&& losses, const cross_entropy_options& options = {}) {
+    detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses), options.dlosses,
+                              "options.dlosses", array_ref(logits), "logits", options);
+}
+
+}  // namespace SMX_ABI
+}  // namespace smx

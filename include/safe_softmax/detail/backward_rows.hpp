@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/exp_double.hpp>
+#include <safe_softmax/detail/row_dot.hpp>
+#include <safe_softmax/simd/environment.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+using vocabulary::job_function;
+
+/// The operands of the backward functions.
+struct backward {
+    enum operands : std::size_t { y, dy, dx };
+};
+
+/// What element (y, dy) adds to the sum of its row.
+template <job_function F, class Part, class P>
+SMX_ALWAYS_INLINE void add_to_dot(Part& part, P y, P dy) noexcept {
+    if constexpr (F == job_function::softmax_backward) part.add_product(y, zero_where_equal(dy, y, P::broadcast(0)));
+    else if constexpr (F == job_function::masked_log_softmax_backward) part.add_number(zero_where_less(dy, y, P::broadcast(lowest<double>)));
+    else part.add_number(dy);
+}
+
+/// The gradient from y, dy and the sum of the row, which is finite. In double everything is halved until the end, so that no
+/// difference overflows.
+template <class P, class T, job_function F>
+struct gradient_of_row {
+    static constexpr bool wide = sizeof(T) == 8;
+    P minus_head, minus_tail, by;
+
+    SMX_ALWAYS_INLINE gradient_of_row(P head, P tail, double scale) noexcept
+        : minus_head(mul(head, P::broadcast(wide ? -0.5 : -1))), minus_tail(mul(tail, P::broadcast(wide ? -0.5 : -1))),
+          by(P::broadcast(wide ? twice(scale) : scale)) {}
+
+    SMX_ALWAYS_INLINE P operator()(P y, P dy) const noexcept {
+        if constexpr (F == job_function::softmax_backward) {
+            P d;
+            if constexpr (wide) d = add(fma(dy, P::broadcast(0.5), minus_head), minus_tail);
+            else d = add(dy, minus_head);
+            return zero_where_equal(mul(mul(y, by), d), y, P::broadcast(0));
+        } else {
+            if constexpr (wide) dy = product(dy, P::broadcast(0.5));
+            const P r = mul(fma(exp_of_logarithm<T>(y), minus_head, dy), by);
+            if constexpr (F == job_function::masked_log_softmax_backward) return zero_where_less(r, y, P::broadcast(lowest<double>));
+            else return r;
+        }
+    }
+};
+
+/// A row in which an infinity or a NaN takes part, or whose sum overflows: element by element.
+template <class B, job_function F>
+class special_gradient {
+    static constexpr bool softmax = F == job_function::softmax_backward;
+    static constexpr bool masked = F == job_function::masked_log_softmax_backward;
+
+public:
+    static SMX_NOINLINE void run(const job& j, const operand* op) noexcept {
+        bool nan = false;
+        std::size_t counted = 0, infinities[2] = {0, 0};
+        double weight[2] = {0, 0};  // of +inf, of -inf
+        double_double small{0, 0};  // the sum, of dy * 2^-64
+        for (std::size_t i = 0; i < j.length; ++i) {
+            const double y = at(op[backward::y], i), dy = at(op[backward::dy], i);
+            if (!takes_part(y)) continue;
+            ++counted;
+            if (is_nan(dy) || (softmax && is_nan(y))) {
+                nan = true;
+            } else if (!is_finite(dy)) {
+                ++infinities[is_negative(dy)];
+                weight[is_negative(dy)] = fence(weight[is_negative(dy)] + y);
+            } else if (softmax) {
+                const split_double p = two_product(y, fence(dy * 0x1p-64));
+                small = add(small, normalised(p.head, p.tail));
+            } else {
+                small = add(small, {fence(dy * 0x1p-64), 0});
+            }
+        }
+        for (std::size_t i = 0; i < j.length; ++i) {
+            const double y = at(op[backward::y], i), dy = at(op[backward::dy], i);
+            const operand& dx = op[backward::dx];
+            if (!takes_part(y)) {
+                put_nothing(dx, i, i + 1, false);
+            } else if (is_nan(y) || is_nan(dy) || (nan && (softmax || masked || !is_minus_infinity(y)))) {
+                put_nan(dx, i);
+            } else if (!nan && infinities[0] + infinities[1] != 0) {
+                put_limit(j, dx, i, y, dy, counted, infinities, weight);
+            } else if (softmax) {
+                const double d = fence(fence(fence(dy * 0x1p-64) - small.head) - small.tail);
+                put_number(dx, i, fence(fence(fence(y * j.scale) * d) * 0x1p64));
+            } else {
+                const double d = fma(-exp_of_number<B, double>(y), nan ? 0 : small.head, fence(dy * 0x1p-64));
+                put_number(dx, i, fence(fence(d * j.scale) * 0x1p64));
+            }
+        }
+    }
+
+private:
+    static SMX_ALWAYS_INLINE double at(const operand& o, std::size_t i) noexcept {
+        return number_at<double>(moved(o.data, static_cast<std::ptrdiff_t>(i) * o.step), o.type);
+    }
+    static SMX_ALWAYS_INLINE bool is_minus_infinity(double y) noexcept { return !is_finite(y) && !is_nan(y) && is_negative(y); }
+    static SMX_ALWAYS_INLINE bool takes_part(double y) noexcept {
+        if constexpr (softmax) return magnitude_bits(y) != 0;
+        else return !(masked && is_minus_infinity(y));
+    }
+    /// The sign of the gradient's limit when the infinite dy are one number that grows: what it is multiplied by.
+    static SMX_ALWAYS_INLINE void put_limit(const job& j, const operand& dx, std::size_t i, double y, double dy, std::size_t counted,
+                                            const std::size_t (&infinities)[2], const double (&weight)[2]) noexcept {
+        const double sign = is_finite(dy) ? 0 : is_negative(dy) ? -1 : 1;
+        double rate;
+        if constexpr (softmax) {  // y_i * sum_j y_j*(sign_i - sign_j)
+            if (sign == 0) rate = fence(weight[1] - weight[0]);
+            else rate = counted == infinities[sign < 0] ? 0 : sign;
+        } else {
+            const double net = fence(static_cast<double>(infinities[0]) - static_cast<double>(infinities[1]));
+            rate = fma(-exp_of_number<B, double>(y), net, sign);
+        }
+        if (j.scale == 0 || (rate == 0 && sign != 0) || (rate == 0 && softmax)) put_nothing(dx, i, i + 1, false);
+        else if (rate == 0) put_number(dx, i, fence(dy * j.scale));
+        else put_infinity(dx, i, (rate < 0) != (j.scale < 0));
+    }
+};
+
+/// softmax_backward, log_softmax_backward and masked_log_softmax_backward with backend B, for elements of type T and
+/// smaller; the arithmetic is in double. One pass over a row for its sum, one for its gradient.
+template <class B, class T>
+class backward_rows {
+    using P = typename B::f64;
+    using part = dot_part<B, T>;
+    static constexpr std::size_t lanes = P::lanes;
+
+public:
+    static void run(const job& j) noexcept {
+        const default_environment environment;
+        run_under_default(j);
+    }
+
+private:
+    static SMX_NOINLINE void run_under_default(const job& j) noexcept {
+        switch (j.function) {
+            case job_function::softmax_backward: return run_as<job_function::softmax_backward>(j);
+            case job_function::log_softmax_backward: return run_as<job_function::log_softmax_backward>(j);
+            default: return run_as<job_function::masked_log_softmax_backward>(j);
+        }
+    }
+
+    template <job_function F>
+    static SMX_ALWAYS_INLINE void run_as(const job& j) noexcept {
+        if (j.length == 0) return;
+        const std::size_t neighbours = loop_of_neighbours(j);
+        if (neighbours == j.loops) {
+            for_each_row(j, [&](const operand* op, std::size_t) SMX_INLINE_LAMBDA { row<F>(j, op); });
+            return;
+        }
+        job outer = j;
+        const vocabulary::job_loop inner = j.loop[neighbours];
+        for (std::size_t l = neighbours; l + 1 < j.loops; ++l) outer.loop[l] = j.loop[l + 1];
+        --outer.loops;
+        outer.query_loop = 0;
+        for_each_row(outer, [&](const operand* op, std::size_t) SMX_INLINE_LAMBDA {
+            for (std::size_t c = 0; c < inner.extent; c += tile_rows)
+                tile<F>(j, op, c, inner.extent - c < tile_rows ? inner.extent - c : tile_rows);
+        });
+    }
+
+    // ---- a row --------------------------------------------------------------------------------------------------------
+
+    template <job_function F>
+    static SMX_NOINLINE void add_piece(row_dot<B, T>& dot, const T* y, const T* dy, std::size_t n) noexcept {
+        row_dot<B, T> sum = dot;
+        sum.for_packs(n, [&](part& p, std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
+            add_to_dot<F>(p, F == job_function::log_softmax_backward ? P::broadcast(0) : load_up_to<P>(y + i, left), load_up_to<P>(dy + i, left));
+        });
+        dot = sum;
+    }
+
+    template <job_function F>
+    static SMX_NOINLINE void write_piece(const T* y, const T* dy, T* dx, std::size_t n, const double_double& sum, double scale) noexcept {
+        const gradient_of_row<P, T, F> gradient(P::broadcast(sum.head), P::broadcast(sum.tail), scale);
+        std::size_t i = 0;
+        for (; i + lanes <= n; i += lanes) store(dx + i, gradient(P::load(y + i), P::load(dy + i)));
+        if (i < n) store_partial(dx + i, gradient(P::load_partial(y + i, n - i), P::load_partial(dy + i, n - i)), n - i);
+    }
+
+    template <job_function F>
+    static SMX_NOINLINE void row(const job& j, const operand* op) noexcept {
+        alignas(64) T y_buffer[piece_elements<T>];
+        alignas(64) T dy_buffer[piece_elements<T>];
+        alignas(64) T dx_buffer[piece_elements<T>];
+        const operand_reader<B, T> y{op[backward::y], y_buffer}, dy{op[backward::dy], dy_buffer};
+        const operand_writer<B, T> dx{op[backward::dx], dx_buffer};
+        constexpr bool needs_y = F != job_function::log_softmax_backward;
+        const T* y_piece = nullptr;
+        const T* dy_piece = nullptr;
+        const bool one_piece = j.length <= piece_elements<T>;
+
+        row_dot<B, T> dot;
+        for_pieces<T>(j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+            if (needs_y) y_piece = y.read(i, n);
+            dy_piece = dy.read(i, n);
+            add_piece<F>(dot, y_piece, dy_piece, n);
+        });
+        const double_double sum = dot.result();
+        if (!is_finite(sum.head) || !is_finite(sum.tail)) return special_gradient<B, F>::run(j, op);
+        for_pieces<T>(j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+            if (!one_piece || !needs_y) y_piece = y.read(i, n);
+            if (!one_piece) dy_piece = dy.read(i, n);
+            write_piece<F>(y_piece, dy_piece, dx.piece(i), n, sum, j.scale);
+            dx.written(i, n);
+        });
+    }
+
+    // ---- neighbouring rows: a lane for each ---------------------------------------------------------------------------
+
+    static constexpr std::size_t tile_rows = 64, tile_packs = tile_rows / lanes;
+
+    /// The loop whose rows lie next to each other in memory, where the elements of a row do not; j.loops if there is none.
+    static SMX_ALWAYS_INLINE std::size_t loop_of_neighbours(const job& j) noexcept {
+        const auto adjacent = [&](std::size_t o, std::ptrdiff_t bytes) SMX_INLINE_LAMBDA {
+            return bytes == static_cast<std::ptrdiff_t>(size_of(j.op[o].type));
+        };
+        if (adjacent(backward::y, j.op[backward::y].step) && adjacent(backward::dx, j.op[backward::dx].step)) return j.loops;
+        for (std::size_t l = 0; l < j.loops; ++l) {
+            const std::ptrdiff_t* s = j.loop[l].stride;
+            if (j.loop[l].extent >= lanes / 2 && adjacent(backward::y, s[backward::y]) && adjacent(backward::dy, s[backward::dy]) &&
+                adjacent(backward::dx, s[backward::dx]))
+                return l;
+        }
+        return j.loops;
+    }
+
+    /// Element i of `count` neighbouring rows from row c on.
+    struct line {
+        operand from;
+        std::size_t count;
+        T* buffer;  // of tile_rows elements, those past count 0
+        SMX_ALWAYS_INLINE line(const operand& o, std::size_t c, std::size_t n, T* b) noexcept : from(o), count(n), buffer(b) {
+            from.step = static_cast<std::ptrdiff_t>(size_of(o.type));
+            from.data = moved(o.data, static_cast<std::ptrdiff_t>(c) * from.step);
+            for (std::size_t l = n; l < tile_rows; ++l) b[l] = 0;
+        }
+        SMX_ALWAYS_INLINE bool direct() const noexcept { return operand_pieces<B, T>::direct(from) && count % lanes == 0; }
+        SMX_ALWAYS_INLINE const T* read() const noexcept {
+            if (direct()) return static_cast<const T*>(from.data);
+            operand_pieces<B, T>::copy_in(from, 0, count, buffer);
+            return buffer;
+        }
+        SMX_ALWAYS_INLINE T* piece() const noexcept { return direct() ? static_cast<T*>(const_cast<void*>(from.data)) : buffer; }
+        SMX_ALWAYS_INLINE void written() const noexcept {
+            if (!direct()) operand_pieces<B, T>::copy_out(from, 0, count, buffer);
+        }
+    };
+
+    template <job_function F>
+    static SMX_NOINLINE void tile(const job& j, const operand* op, std::size_t c, std::size_t count) noexcept {
+        alignas(64) T y_buffer[tile_rows];
+        alignas(64) T dy_buffer[tile_rows];
+        alignas(64) T dx_buffer[tile_rows];
+        const line y_lines(op[backward::y], c, count, y_buffer), dy_lines(op[backward::dy], c, count, dy_buffer);
+        const std::size_t packs = (count + lanes - 1) / lanes;
+
+        P head[tile_packs], tail[tile_packs];
+        if (!sums<F>(j, op, y_lines, dy_lines, packs, head, tail)) {
+            for (std::size_t l = 0; l < count; ++l) {
+                operand single[vocabulary::max_operands];
+                for (std::size_t o = 0; o <= backward::dx; ++o) {
+                    single[o] = op[o];
+                    single[o].data = moved(op[o].data, static_cast<std::ptrdiff_t>((c + l) * size_of(op[o].type)));
+                }
+                row<F>(j, single);
+            }
+            return;
+        }
+        line y = y_lines, dy = dy_lines, dx(op[backward::dx], c, count, dx_buffer);
+        for (std::size_t i = 0; i < j.length; ++i) {
+            const T* from_y = y.read();
+            const T* from_dy = dy.read();
+            T* to = dx.piece();
+            for (std::size_t k = 0; k < packs; ++k) {
+                const gradient_of_row<P, T, F> gradient(head[k], tail[k], j.scale);
+                store(to + k * lanes, gradient(P::load(from_y + k * lanes), P::load(from_dy + k * lanes)));
+            }
+            dx.written();
+            y.from.data = moved(y.from.data, op[backward::y].step);
+            dy.from.data = moved(dy.from.data, op[backward::dy].step);
+            dx.from.data = moved(dx.from.data, op[backward::dx].step);
+        }
+    }
+
+    /// The sums of the rows of a tile, in the order that each has on its own. False: one of them is not finite.
+    template <job_function F>
+    static SMX_NOINLINE bool sums(const job& j, const operand* op, line y, line dy, std::size_t packs, P (&head)[tile_packs],
+                                  P (&tail)[tile_packs]) noexcept {
+        part dot[tile_packs][part::lanes];
+        for (std::size_t i = 0, lane = 0; i < j.length; ++i, lane = lane + 1 == part::lanes ? 0 : lane + 1) {
+            const T* from_y = F == job_function::log_softmax_backward ? nullptr : y.read();
+            const T* from_dy = dy.read();
+            for (std::size_t k = 0; k < packs; ++k)
+                add_to_dot<F>(dot[k][lane], F == job_function::log_softmax_backward ? P::broadcast(0) : P::load(from_y + k * lanes),
+                              P::load(from_dy + k * lanes));
+            y.from.data = moved(y.from.data, op[backward::y].step);
+            dy.from.data = moved(dy.from.data, op[backward::dy].step);
+        }
+        for (std::size_t k = 0; k < packs; ++k) {
+            P sum[part::lanes], error[part::lanes];
+            for (std::size_t l = 0; l < part::lanes; ++l) {
+                sum[l] = dot[k][l].sum;
+                error[l] = dot[k][l].error;
+            }
+            fold_lanes<T>(sum, error);
+            tail[k] = P::broadcast(0);
+            head[k] = sizeof(T) == 8 ? two_sum(sum[0], error[0], tail[k]) : sum[0];
+            double both[2][lanes];
+            store(both[0], head[k]);
+            store(both[1], tail[k]);
+            for (std::size_t l = 0; l < lanes; ++l)
+                if (!is_finite(both[0][l]) || !is_finite(both[1][l])) return false;
+        }
+        return true;
+    }
+};
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

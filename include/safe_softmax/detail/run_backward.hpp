@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/run_job.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+using vocabulary::job_function;
+
+/// Everything is checked here, before anything is written. The operands are those of struct backward.
+SMX_NOINLINE inline void run_backward(const char* function, job_function f, const array_ref& y, const array_ref& dy, const array_ref& dx,
+                                      const char* dx_name, const softmax_options& options) {
+    job_builder b(function, f, y, options.axis, options.scale, options.special, "y");
+    b.add_same(1, dy, "dy");
+    b.may_be_output();
+    b.add_output(2, dx, dx_name);
+    if (b.check()) run_job(b.job());
+}
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+// Functions of the family take many arrays of any types: tests hand them over as views whose type is chosen at run time, and
+// call what the public templates call.
+
+#include "memory.hpp"
+
+#include <safe_softmax/array_ref.hpp>
+#include <safe_softmax/isa.hpp>
+
+#include <vector>
+
+namespace softmax_test {
+
+/// The view as the library's functions see it.
+smx::array_ref array_of(const view& v);
+
+/// The instruction sets with fused multiply-add that this processor has: results have the same bits on all of them.
+std::vector<smx::isa> fused_isas();
+/// All that it has.
+std::vector<smx::isa> all_isas();
+
+}  // namespace softmax_test
