@@ -7,5 +7,6 @@
 #include <safe_softmax/log_softmax.hpp>
 #include <safe_softmax/logsumexp.hpp>
 #include <safe_softmax/naive_softmax.hpp>
+#include <safe_softmax/parallel.hpp>
 #include <safe_softmax/softmax.hpp>
 #include <safe_softmax/version.hpp>

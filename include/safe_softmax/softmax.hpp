@@ -49,13 +49,13 @@ inline namespace SMX_ABI {
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void safe_softmax(const In& in, Out&& out, const softmax_options& options = {}) {
-    detail::elementwise<detail::to_kernels<detail::function::softmax>>("safe_softmax", in, out, options);
+    detail::elementwise(detail::to_kernels<detail::function::softmax>{}, "safe_softmax", in, out, options);
 }
 
 /// The same in place.
 template <writable_view InOut>
 void safe_softmax(InOut&& inout, const softmax_options& options = {}) {
-    detail::elementwise<detail::to_kernels<detail::function::softmax>>("safe_softmax", inout, inout, options);
+    detail::elementwise(detail::to_kernels<detail::function::softmax>{}, "safe_softmax", inout, inout, options);
 }
 
 }  // namespace SMX_ABI
