@@ -5,6 +5,9 @@
 #include <safe_softmax/logsumexp.hpp>
 #include <safe_softmax/softmax.hpp>
 #include <safe_softmax/detail/split.hpp>
+#if !SMX_DISPATCH
+#include <safe_softmax/detail/segments.hpp>
+#endif
 
 #include <concepts>
 #include <cstddef>
@@ -98,20 +101,46 @@ public:
         for (std::size_t l = 0; l < w.outer_count; ++l) elements *= w.outer[l].extent;
         const std::size_t threads = elements < parallel_from ? 1 : static_cast<std::size_t>(executor_.concurrency());
         if (threads <= 1) return to_kernels<F>{}.template run<In, Out, R>(w);
+        const element_sizes size{sizeof(In), sizeof(Out)};
         const row_units units(w, threads);
-        run_units<R>(w, units, elements, threads, {sizeof(In), sizeof(Out)}, kernel_for<In, Out, R>());
+        // One and the same for all tasks, even if another thread makes another instruction set the active one.
+#if SMX_DISPATCH
+        using vocabulary::type_index;
+        const dispatch::table& active = dispatch::active_table();
+        constexpr std::size_t f = static_cast<std::size_t>(F);
+        const dispatch::kernel of_rows = active.run[f][type_index<In>][type_index<Out>];
+        const dispatch::segment_kernel of_segment = active.run_segment[f][type_index<In>][type_index<Out>];
+#else
+        const dispatch::kernel of_rows = &kernels<default_backend, In, Out>::template run<F, (R > 1)>;
+        const dispatch::segment_kernel of_segment = &segment_kernels<default_backend, In, Out>::template run<F>;
+#endif
+        if (!by_segments(w, units, threads)) return run_units<R>(w, units, elements, threads, size, of_rows);
+        for (std::size_t row = 0; row < units.count; ++row)
+            for_units<R>(w, units, row, row + 1, size, [&](const work& one) { run_segments(one, of_segment); });
     }
 
 private:
-    /// One and the same for all tasks, even if another thread makes another instruction set the active one.
-    template <class In, class Out, std::size_t R>
-    static dispatch::kernel kernel_for() noexcept {
-#if SMX_DISPATCH
-        using namespace vocabulary;
-        return dispatch::active_table().run[static_cast<std::size_t>(F)][type_index<In>][type_index<Out>];
-#else
-        return &kernels<default_backend, In, Out>::template run<F, (R > 1)>;
-#endif
+    /// Rows one after the other, each shared by all threads, if fewer than there are tasks otherwise, and if that leaves threads idle for
+    /// longer.
+    static bool by_segments(const work& w, const row_units& units, std::size_t threads) noexcept {
+        if (w.length <= vocabulary::segment_step || units.rows != 1) return false;
+        if (units.count / tasks_per_thread >= threads) return false;
+        const auto rounds = [threads](std::size_t parts) { return (parts - 1) / threads + 1; };
+        const std::size_t segments = vocabulary::segment_count(w.length);
+        return units.count * rounds(segments) < rounds(units.count) * segments;
+    }
+
+    void run_segments(const work& row, dispatch::segment_kernel kernel) const {
+        const std::size_t segments = vocabulary::segment_count(row.length);
+        vocabulary::shared_row shared{};
+        const auto run_stage = [&](vocabulary::stage now) {
+            const auto run_task = [&, now](std::size_t segment) noexcept { kernel(row, shared, now, segment); };
+            executor_(segments, parallel_task(run_task));
+        };
+        run_stage(vocabulary::stage::maximum);
+        run_stage(vocabulary::stage::sum);
+        if constexpr (F == function::logsumexp) kernel(row, shared, vocabulary::stage::result, 0);
+        else run_stage(vocabulary::stage::result);
     }
 
     template <std::size_t R>
@@ -133,18 +162,23 @@ private:
 
 }  // namespace detail
 
-/// safe_softmax on the threads of an executor: the same results to the bit, the same checks and errors before any task
-/// starts, for every number of threads and order of tasks.
+/// safe_softmax on the threads of an executor: the same bits, whatever their number and the order of tasks, and the same
+/// checks and errors, before any task starts.
 ///
-/// The rows are shared out, about four tasks to a thread. Work of less than 32768 elements stays on the calling thread, and the executor is not
-/// asked; so does all that is one row, or fewer than 32 neighbouring rows along an axis that is not the last.
+/// | work                                     | is shared                                                               |
+/// | ---------------------------------------- | ----------------------------------------------------------------------- |
+/// | of fewer than 32768 elements             | not: it stays on the calling thread, and the executor is not asked      |
+/// | rows                                     | row by row, four tasks to a thread                                      |
+/// | rows next to each other in memory, axis not the last | by tiles of 64 rows, or of 16 if there would be too few: fewer than 32 stay |
+/// | a few rows of more than 65536 elements   | each by segments, up to 64, in three rounds of tasks (logsumexp: two)   |
+/// | a single row of up to 65536 elements     | not                                                                     |
 ///
 /// @param executor  a parallel_executor
 ///
-/// Allocates nothing and locks nothing itself. Each thread takes up to 40 KiB of stack, and rounds and flushes as the
-/// caller's would: results do not depend on what a thread has set. If the executor throws, the exception passes through; if it
-/// throws or returns before every task was run once, `out` has unspecified values. Tasks that still run then read and write
-/// memory that may be gone: that is for the executor to prevent.
+/// Allocates nothing, locks nothing and waits for nothing but the executor. Takes up to 40 KiB of stack of each thread. What a
+/// thread has set, rounding or flush-to-zero, does not matter and is kept. If the executor throws, its exception passes
+/// through. If it throws or returns before each task was run once, `out` has unspecified values; for tasks that then still
+/// run, the views have to stay alive, and the call itself, which does not: that is a defect of the executor.
 template <parallel_executor E, readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void safe_softmax(E&& executor, const In& in, Out&& out, const softmax_options& options = {}) {

@@ -197,11 +197,15 @@ void expect_same(const shape& s, const std::vector<In>& in, const smx::softmax_o
 
 /// check(name) under every instruction set that there is.
 void for_each_isa(const std::function<void(const char*)>& check) {
+#if !SMX_DISPATCH
+    check(smx::name_of(smx::active_isa()));
+#else
     using enum smx::isa;
     const smx::isa before = smx::active_isa();
     for (const smx::isa i : {scalar, sse2, avx2, avx512, avx512bf16, neon64})
         if (smx::set_active_isa(i)) check(smx::name_of(i));
     smx::set_active_isa(before);
+#endif
 }
 
 template <class Types>
@@ -277,6 +281,82 @@ TYPED_TEST(Parallel, Tbb) {
     });
 }
 #endif
+
+// Rows that are shared by segments: more than 65536 elements, fewer rows than threads. From 2^22 on segments are longer.
+constexpr shape huge_shapes[] = {
+    {"a row", {1, 1, 65537}, {0, 0, 1}, 2},
+    {"a row of whole segments", {1, 1, 131072}, {0, 0, 1}, 2},
+    {"a row of longer segments", {1, 1, 4194304 + 5}, {0, 0, 1}, 2},
+    {"a row backwards, with gaps", {1, 1, 300001}, {0, 0, -2}, 2},
+    {"a row and a half for each of two threads", {1, 3, 200000}, {0, 200003, 1}, 2},
+    {"three columns", {100001, 1, 3}, {3, 3, 1}, 0},
+    {"three rows in two loops", {3, 70000, 1}, {70000 * 3, 3, 1}, 1},
+    {"columns", {70001, 1, 32}, {32, 32, 1}, 0},
+};
+
+TYPED_TEST(Parallel, SharedRows) {
+    using In = typename TypeParam::in;
+    using Out = typename TypeParam::out;
+    for_each_isa([](const char* isa) {
+        for (const shape& s : huge_shapes) {
+            if (s.extents[2] > 1000000 && isa != std::string(smx::name_of(smx::active_isa()))) continue;
+            const std::vector<In> in = logits<In>(reach_of(s).size);
+            for (const std::size_t threads : {2u, 3u, 64u}) {
+                const order o = threads == 2 ? order::backward : order::shuffled;
+                pretended_executor executor{threads, o};
+                expect_same<In, Out>(s, in, {.scale = threads == 2 ? 1 : -0.3}, executor, isa + (" threads " + std::to_string(threads)));
+                EXPECT_GT(executor.calls, 0u) << s.name;
+            }
+        }
+    });
+}
+
+TYPED_TEST(Parallel, SharedRowsOnRealThreads) {
+    using In = typename TypeParam::in;
+    using Out = typename TypeParam::out;
+    for (const shape& s : huge_shapes) {
+        if (s.extents[2] > 1000000) continue;
+        const std::vector<In> in = logits<In>(reach_of(s).size);
+        expect_same<In, Out>(s, in, {}, thread_executor{4}, "4 threads");
+#if defined(SMX_TEST_TBB)
+        expect_same<In, Out>(s, in, {}, smx::tbb_executor{}, "TBB");
+#endif
+        expect_same<In, Out>(s, in, {}, smx::openmp_executor{3}, "OpenMP");
+    }
+}
+
+TYPED_TEST(Parallel, SharedRowsOfAllKinds) {
+    using In = typename TypeParam::in;
+    using Out = typename TypeParam::out;
+    constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+    const shape contiguous{"a row", {1, 1, 200001}, {0, 0, 1}, 2}, stepped{"a row with gaps", {1, 1, 200001}, {0, 0, 2}, 2};
+    struct kind { const char* name; double everywhere, here, there; };
+    constexpr double no = 12345;  // what was there
+    const kind kinds[] = {
+        {"a NaN", no, nan, no},          {"a NaN at the end", no, no, nan},   {"+inf", no, inf, no},
+        {"+inf twice", no, inf, inf},    {"NaN and +inf", no, nan, inf},      {"all -inf", -inf, no, no},
+        {"all -inf but one", -inf, no, 1}, {"all -inf and a NaN", -inf, nan, no}, {"all +inf", inf, no, no},
+        {"-inf among others", no, -inf, -inf}, {"ties", 3, 50, 50},           {"all equal", 3, no, no},
+        {"far from 0", no, 30000, 29999},
+    };
+    for (const shape& s : {contiguous, stepped}) {
+        for (const kind& k : kinds) {
+            std::vector<In> in = logits<In>(reach_of(s).size);
+            const std::size_t step = static_cast<std::size_t>(s.strides[2]);
+            if (k.everywhere != no) std::fill(in.begin(), in.end(), In(static_cast<float>(k.everywhere)));
+            if (k.here != no) in[70000 * step] = In(static_cast<float>(k.here));
+            if (k.there != no) in.back() = In(static_cast<float>(k.there));
+            for (const smx::special_values special : {smx::special_values::safe, smx::special_values::ieee}) {
+                for (const double scale : {1.0, -1.0, 1e30}) {
+                    pretended_executor executor{4, order::backward};
+                    expect_same<In, Out>(s, in, {.scale = scale, .special = special}, executor, k.name);
+                    const bool in_place = std::is_same_v<In, Out>;
+                    EXPECT_EQ(executor.calls, in_place ? 14u : 8u) << "three stages, two of logsumexp";
+                }
+            }
+        }
+    }
+}
 
 const shape& rows = shapes[0];
 
@@ -376,8 +456,11 @@ TEST(ParallelCalls, WhatAThreadHasSetMattersNotAndIsKept) {
         }
     };
     for (const shape& s : shapes) expect_same<float, float>(s, logits<float>(reach_of(s).size), {}, rounding_upward{}, "rounding upward");
+    for (const shape& s : {huge_shapes[0], huge_shapes[4]})
+        expect_same<double, double>(s, logits<double>(reach_of(s).size), {.scale = 0.3}, rounding_upward{}, "rounding upward");
 }
 
+#if SMX_DISPATCH
 TEST(ParallelCalls, AnotherInstructionSetInBetween) {
     struct fickle {
         std::size_t concurrency() const { return 4; }
@@ -391,7 +474,9 @@ TEST(ParallelCalls, AnotherInstructionSetInBetween) {
         smx::isa best = smx::active_isa();
     };
     expect_same<float, float>(rows, logits<float>(reach_of(rows).size), {}, fickle{}, "changing instruction sets");
+    expect_same<float, float>(huge_shapes[0], logits<float>(reach_of(huge_shapes[0]).size), {}, fickle{}, "changing instruction sets");
 }
+#endif
 
 TEST(ParallelCalls, WhatAnExecutorThrowsPassesThrough) {
     struct throwing {

@@ -32,8 +32,10 @@ struct row_units {
         count = outer * inner;
     }
 
-    /// Rows that the kernels take as neighbours (kernels.hpp), however many they are.
-    static bool are_columns(const work& w) noexcept { return w.rows.in == 1 && w.rows.out == 1 && w.in_step != 1; }
+    /// Rows that the kernels take side by side (kernels.hpp), but for two or three of double.
+    static bool are_columns(const work& w) noexcept {
+        return w.rows.in == 1 && w.rows.out == 1 && w.in_step != 1 && w.rows.extent >= pack / 4;
+    }
 };
 
 /// The same work from iteration i of one of its loops on.
