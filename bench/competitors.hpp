@@ -27,4 +27,8 @@ loops<T> library_native;
 template <class T>
 loops<T> library_dispatch;
 
+/// library_native on two threads of OpenMP; on one where OpenMP was not found.
+template <class T>
+loops<T> library_two_threads;
+
 }  // namespace bench

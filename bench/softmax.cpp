@@ -8,6 +8,7 @@
 #include <random>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -25,6 +26,9 @@ struct shape {
 constexpr shape shapes[] = {{1, 10, 1},       {4096, 8, 1},       {4096, 16, 1},   {4096, 64, 1},   {1024, 128, 1},
                             {1024, 197, 1},   {512, 512, 1},      {512, 1000, 1},  {256, 4096, 1},  {64, 32000, 1},
                             {16, 128256, 1},  {1, 1048576, 1},    {1, 16777216, 1}, {512, 1000, 64}, {3000, 100, 3}};
+
+/// Those that are measured on two threads besides.
+constexpr shape threaded_shapes[] = {{4096, 64, 1}, {64, 32000, 1}, {4096, 1000, 1}, {1, 16777216, 1}};
 
 template <class T>
 void measure(benchmark::State& state, function f, shape s, bench::loops<T>* run) {
@@ -45,6 +49,17 @@ void measure(benchmark::State& state, function f, shape s, bench::loops<T>* run)
 }
 
 template <class T>
+void add_threads(const char* type) {
+    for (const shape& s : threaded_shapes) {
+        const std::string name = std::string("threads/") + type + "/" + s.name() + "/";
+        for (const auto& [what, run] : {std::pair("1", bench::library_native<T>), std::pair("2", bench::library_two_threads<T>)})
+            benchmark::RegisterBenchmark((name + what).c_str(), [s, run = run](benchmark::State& state) {
+                measure<T>(state, function::softmax, s, run);
+            })->Unit(benchmark::kMicrosecond)->MinTime(0.05)->UseRealTime();
+    }
+}
+
+template <class T>
 void add(const char* type) {
     for (const function f : {function::softmax, function::log_softmax}) {
         for (const shape& s : shapes) {
@@ -61,6 +76,7 @@ void add(const char* type) {
     }
 }
 
-const bool added = (add<float>("f32"), add<double>("f64"), add<smx::float16>("f16"), add<smx::bfloat16>("bf16"), true);
+const bool added = (add<float>("f32"), add<double>("f64"), add<smx::float16>("f16"), add<smx::bfloat16>("bf16"),
+                    add_threads<float>("f32"), add_threads<smx::bfloat16>("bf16"), true);
 
 }  // namespace

@@ -176,6 +176,38 @@ TEST_P(Reproducibility, InPlaceIsOutOfPlace) {
     }
 }
 
+// Past 65536 elements the sum is that of several segments.
+TEST_P(Reproducibility, LongRowsHaveTheSameBitsHoweverTheyLie) {
+    for (const subject* s : runnable_subjects(in(), out())) {
+        for (const std::size_t n : {65537u, 200001u}) {
+            const std::vector<double> row = logits(family::normal_3, n);
+            constexpr std::size_t columns = 5;
+            std::vector<double> transposed(n * columns);
+            for (std::size_t i = 0; i < n; ++i)
+                for (std::size_t j = 0; j < columns; ++j) transposed[i * columns + j] = row[i] + (j == 2 ? 0 : 1);
+            for (const function f : all_functions) {
+                const bits expected = contiguous(*s, f, row);
+                const std::size_t results = expected.size();
+                const guarded_memory from(softmax_test::tensor_view(in(), {n, columns}));
+                const guarded_memory to(softmax_test::tensor_view(out(), {results, columns}));
+                store_all(from.elements(), transposed);
+                s->out_of_place(f, from.elements(), to.elements(), {.axis = 0});
+                ASSERT_TRUE(load_all_bits(row_of(to.elements(), 0, {0, 2})) == expected) << at(*s, f, n) << " as a column";
+                if (f == function::logsumexp) continue;
+                const guarded_memory stepped(strided_view(in(), n, -2)), stepped_out(strided_view(out(), n, 3));
+                store_all(stepped.elements(), row);
+                s->out_of_place(f, stepped.elements(), stepped_out.elements(), {});
+                ASSERT_TRUE(load_all_bits(stepped_out.elements()) == expected) << at(*s, f, n) << " with strides";
+                if (in() != out()) continue;
+                const guarded_memory inout(span_view(in(), n));
+                store_all(inout.elements(), row);
+                s->in_place(f, inout.elements(), {});
+                ASSERT_TRUE(load_all_bits(inout.elements()) == expected) << at(*s, f, n) << " in place";
+            }
+        }
+    }
+}
+
 TEST_P(Reproducibility, TheReturnedLogsumexpIsTheWrittenOne) {
     if (in() != out()) return;  // what is returned has the type of the input
     for (const subject* s : runnable_subjects(in(), out())) {

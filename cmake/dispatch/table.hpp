@@ -7,6 +7,7 @@
 #include <safe_softmax/detail/dispatch.hpp>
 #include <safe_softmax/detail/job_kernels.hpp>
 #include <safe_softmax/detail/kernels.hpp>
+#include <safe_softmax/detail/segments.hpp>
 
 #define SMX_JOIN_(a, b) a##b
 #define SMX_JOIN(a, b) SMX_JOIN_(a, b)
@@ -19,16 +20,18 @@ static_assert(isa::SMX_COMPILED_ISA == isa::SMX_TABLE, "this file was compiled w
 static_assert(vocabulary::functions == 3 && vocabulary::types == 4, "the table below lists them all");
 
 // Many = true: a table serves every rank.
-#define SMX_KERNEL(f, in, out) &detail::kernels<detail::default_backend, in, out>::run<vocabulary::function::f, true>
-#define SMX_TO(f, in) \
-    { SMX_KERNEL(f, in, float), SMX_KERNEL(f, in, double), SMX_KERNEL(f, in, float16), SMX_KERNEL(f, in, bfloat16) }
-#define SMX_FUNCTION(f) \
-    { SMX_TO(f, float), SMX_TO(f, double), SMX_TO(f, float16), SMX_TO(f, bfloat16) }
+#define SMX_ROWS(f, in, out) &detail::kernels<detail::default_backend, in, out>::run<vocabulary::function::f, true>
+#define SMX_SEGMENT(f, in, out) &detail::segment_kernels<detail::default_backend, in, out>::run<vocabulary::function::f>
+#define SMX_TO(k, f, in) \
+    { k(f, in, float), k(f, in, double), k(f, in, float16), k(f, in, bfloat16) }
+#define SMX_FUNCTION(k, f) \
+    { SMX_TO(k, f, float), SMX_TO(k, f, double), SMX_TO(k, f, float16), SMX_TO(k, f, bfloat16) }
+#define SMX_FUNCTIONS(k) \
+    { SMX_FUNCTION(k, softmax), SMX_FUNCTION(k, log_softmax), SMX_FUNCTION(k, logsumexp) }
 
 extern const table SMX_JOIN(table_, SMX_TABLE);
 constinit const table SMX_JOIN(table_, SMX_TABLE) = {
-    isa::SMX_TABLE,
-    {SMX_FUNCTION(softmax), SMX_FUNCTION(log_softmax), SMX_FUNCTION(logsumexp)},
+    isa::SMX_TABLE, SMX_FUNCTIONS(SMX_ROWS), SMX_FUNCTIONS(SMX_SEGMENT),
     {&detail::run_job_in<detail::default_backend, float>, &detail::run_job_in<detail::default_backend, double>}};
 
 }  // namespace dispatch

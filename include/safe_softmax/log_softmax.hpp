@@ -40,13 +40,13 @@ inline namespace SMX_ABI {
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void log_softmax(const In& in, Out&& out, const softmax_options& options = {}) {
-    detail::elementwise<detail::to_kernels<detail::function::log_softmax>>("log_softmax", in, out, options);
+    detail::elementwise(detail::to_kernels<detail::function::log_softmax>{}, "log_softmax", in, out, options);
 }
 
 /// The same in place.
 template <writable_view InOut>
 void log_softmax(InOut&& inout, const softmax_options& options = {}) {
-    detail::elementwise<detail::to_kernels<detail::function::log_softmax>>("log_softmax", inout, inout, options);
+    detail::elementwise(detail::to_kernels<detail::function::log_softmax>{}, "log_softmax", inout, inout, options);
 }
 
 }  // namespace SMX_ABI

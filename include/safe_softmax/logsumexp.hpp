@@ -35,27 +35,7 @@ inline namespace SMX_ABI {
 template <readable_view In, writable_view Out>
     requires vocabulary::reduced_rank<In, Out>
 void logsumexp(const In& in, Out&& out, const softmax_options& options = {}) {
-    constexpr const char* function = "logsumexp";
-    detail::check_strided(in, {function, "in"});
-    detail::check_strided(out, {function, "out"});
-    constexpr std::size_t rank = vocabulary::rank_of<const In>;
-    const auto from = vocabulary::look(in);
-    const auto to = vocabulary::look(out);
-    using S = std::remove_cv_t<std::remove_reference_t<decltype(*from.data)>>;
-    using O = std::remove_reference_t<decltype(*to.data)>;
-    const std::size_t axis = detail::checked_axis<rank>(options, {function, "in"});
-    vocabulary::layout<O, rank> kept{to.data, {}, {}};
-    for (std::size_t d = 0; d < rank; ++d) {
-        if constexpr (vocabulary::rank_of<Out> == rank) {
-            kept.extent[d] = to.extent[d];
-            kept.stride[d] = to.stride[d];
-        } else {
-            const std::size_t source = d - (d > axis ? 1 : 0);
-            kept.extent[d] = d == axis ? 1 : to.extent[source];
-            kept.stride[d] = d == axis ? 0 : to.stride[source];
-        }
-    }
-    detail::run_logsumexp(function, vocabulary::layout<const S, rank>{from.data, from.extent, from.stride}, kept, axis, options);
+    detail::reduction(detail::to_kernels<detail::function::logsumexp>{}, "logsumexp", in, out, options);
 }
 
 /// The same of a single row, as a value of its element type.

@@ -30,8 +30,8 @@ inline S rounded_quotient(S a, S b) {
 }
 
 struct to_naive_rows {
-    template <class S, class O, bool>
-    static void run(const work& w) noexcept {
+    template <class S, class O, std::size_t>
+    void run(const work& w) const noexcept {
         for_each_outer<S, O>(w, [](const work& inner) {
             for (std::size_t j = 0; j < inner.rows.extent; ++j)
                 row(stepped<const S>{in_row<S>(inner, j), inner.in_step}, stepped<O>{out_row<O>(inner, j), inner.out_step},
@@ -66,7 +66,7 @@ private:
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void naive_softmax(const In& in, Out&& out) {
-    detail::elementwise<detail::to_naive_rows>("naive_softmax", in, out, {});
+    detail::elementwise(detail::to_naive_rows{}, "naive_softmax", in, out, {});
 }
 
 /// The same in place.

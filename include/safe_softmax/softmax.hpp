@@ -41,7 +41,7 @@ inline namespace SMX_ABI {
 /// not finite, out overlaps itself or (other than element by element) in; views of crossing strides for which a search of
 /// 100,000 steps finds no overlap pass. Built without exceptions: prints the text to
 /// stderr and aborts. Allocates nothing, locks nothing; takes up to 40 KiB of stack. Calls
-/// from several threads do not touch each other. Floating-point exception flags are not meaningful afterwards.
+/// from several threads do not touch each other; one call on several threads: parallel.hpp. Floating-point exception flags are not meaningful afterwards.
 ///
 /// Source of the method: P. Blanchard, D. J. Higham, N. J. Higham, "Accurately computing the log-sum-exp and softmax
 /// functions", IMA J. Numer. Anal. 41 (2021), for dividing instead of subtracting a logarithm; the maximum as an integer
@@ -49,13 +49,13 @@ inline namespace SMX_ABI {
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void safe_softmax(const In& in, Out&& out, const softmax_options& options = {}) {
-    detail::elementwise<detail::to_kernels<detail::function::softmax>>("safe_softmax", in, out, options);
+    detail::elementwise(detail::to_kernels<detail::function::softmax>{}, "safe_softmax", in, out, options);
 }
 
 /// The same in place.
 template <writable_view InOut>
 void safe_softmax(InOut&& inout, const softmax_options& options = {}) {
-    detail::elementwise<detail::to_kernels<detail::function::softmax>>("safe_softmax", inout, inout, options);
+    detail::elementwise(detail::to_kernels<detail::function::softmax>{}, "safe_softmax", inout, inout, options);
 }
 
 }  // namespace SMX_ABI

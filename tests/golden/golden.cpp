@@ -33,6 +33,9 @@ namespace {
 
 constexpr std::uint64_t expected_fused = 0x7a42dc3d0403d167;
 constexpr std::uint64_t expected_unfused = 0xd91bbd876aa9f1e5;
+// Rows of more than 65536 elements, whose sum has several segments.
+constexpr std::uint64_t expected_long_fused = 0x227738e056a2d2d9;
+constexpr std::uint64_t expected_long_unfused = 0xb7dfd2bdb982d3e4;
 
 /// Whole numbers only, so that every machine makes the same logits.
 class generator {
@@ -316,6 +319,30 @@ std::uint64_t hash_of_all_rows() {
     return h.value();
 }
 
+template <class In, class Out>
+void long_rows(hash& h) {
+    std::uint64_t seed = sizeof(In) * 16 + sizeof(Out);
+    for (const function f : {function::softmax, function::log_softmax, function::logsumexp}) {
+        for (const std::size_t length : {70001u, 200001u}) {
+            const std::size_t rows = length < 100000 ? 4 : 1;  // 4: enough for columns
+            group<In, Out> g(f, rows, length, {});
+            ++seed;
+            g.fill(static_cast<int>(seed % 3 * 2 + 1), seed);
+            g.run(h);
+            total_rows += rows;
+        }
+    }
+}
+
+std::uint64_t hash_of_long_rows() {
+    hash h;
+    total_rows = 0;
+    long_rows<float, float>(h);
+    long_rows<double, double>(h);
+    long_rows<float, smx::bfloat16>(h);
+    return h.value();
+}
+
 /// True if the hash is the expected one in every environment.
 bool check(bool fused, bool print, bool brief, const char* name) {
     const std::uint64_t expected = fused ? expected_fused : expected_unfused;
@@ -330,7 +357,14 @@ bool check(bool fused, bool print, bool brief, const char* name) {
                         static_cast<unsigned long long>(found));
         good = good && found == expected;
     }
-    std::printf("%s: %zu rows in %zu environments, %s, %d ways differ\n", name, total_rows, count,
+    const std::size_t short_rows = total_rows;
+    active = environments[0];
+    const std::uint64_t expected_long = fused ? expected_long_fused : expected_long_unfused, found_long = hash_of_long_rows();
+    if (print || found_long != expected_long)
+        std::printf("%s: hash of long rows %s fma is 0x%016llx\n", name, fused ? "with" : "without",
+                    static_cast<unsigned long long>(found_long));
+    good = good && found_long == expected_long;
+    std::printf("%s: %zu rows in %zu environments and %zu long ones, %s, %d ways differ\n", name, short_rows, count, total_rows,
                 good ? "the golden bits" : "NOT the golden bits: results have changed, see golden.cpp", differences);
     return good && differences == 0;
 }

@@ -44,16 +44,16 @@ public:
         }
     }
 
-    /// The sum of each row.
-    SMX_ALWAYS_INLINE void result(double (&sum)[rows]) noexcept {
+    /// The sum of each row: its head and, for double, its tail.
+    SMX_ALWAYS_INLINE void parts(double* head, double* tail) noexcept {
         for (std::size_t k = 0; k < K; ++k) {
             if constexpr (narrow) {
                 double even[D::lanes], odd[D::lanes];
                 store(even, fold(first_, k));
                 store(odd, fold(second_, k));
                 for (std::size_t l = 0; l < D::lanes; ++l) {
-                    sum[k * lanes + 2 * l] = even[l] * 0x1p896;
-                    sum[k * lanes + 2 * l + 1] = odd[l] * 0x1p896;
+                    head[k * lanes + 2 * l] = even[l] * 0x1p896;
+                    head[k * lanes + 2 * l + 1] = odd[l] * 0x1p896;
                 }
             } else {
                 for (std::size_t half = lanes / 2; half > 0; half /= 2) {
@@ -63,7 +63,8 @@ public:
                         second_[l][k] = add(add(second_[l][k], second_[l + half][k]), lost);
                     }
                 }
-                store(sum + k * lanes, add(first_[0][k], second_[0][k]));
+                store(head + k * lanes, first_[0][k]);
+                store(tail + k * lanes, second_[0][k]);
             }
         }
     }
@@ -87,6 +88,7 @@ class column_input {
 public:
     using P = pack_t<B, T>;
     static constexpr std::size_t lanes = P::lanes, rows = K * lanes;
+    static constexpr bool narrow = sizeof(T) == 4;
 
     struct constants {
         T max[rows], magic[rows], offset[rows];
@@ -174,13 +176,34 @@ public:
     SMX_ALWAYS_INLINE const scaling<T>& scale() const noexcept { return scale_; }
 
 private:
-    /// Adds up term(i, k) for every row.
+    /// Adds up term(i, k) for every row, segment by segment if there are several.
     template <class F>
     SMX_ALWAYS_INLINE void sum(double (&total)[rows], F term) const noexcept {
+        const std::size_t segment = vocabulary::segment_length(length_);
+        double rest[rows];
+        for (std::size_t begin = 0; begin < length_; begin += segment) {
+            column_sums<B, T, K> sums;
+            add_terms(sums, begin, length_ - begin < segment ? length_ : begin + segment, term);
+            double head[rows], tail[rows];
+            sums.parts(begin == 0 ? total : head, begin == 0 ? rest : tail);
+            if (narrow && begin == 0 && segment < length_) {
+                for (double& r : rest) r = 0;
+            }
+            for (std::size_t j = 0; j < rows && begin != 0; ++j) {
+                const sum_parts sum = with_segment({total[j], rest[j]}, {head[j], narrow ? 0 : tail[j]});
+                total[j] = sum.head;
+                rest[j] = sum.tail;
+            }
+        }
+        if (narrow && length_ <= segment) return;
+        for (std::size_t j = 0; j < rows; ++j) total[j] = add(total[j], rest[j]);
+    }
+
+    /// Adds term(i, k) for i in [start, end).
+    template <class F>
+    SMX_ALWAYS_INLINE void add_terms(column_sums<B, T, K>& sums, std::size_t start, std::size_t end, F term) const noexcept {
         constexpr std::size_t group = packs_per_group * lanes;
-        column_sums<B, T, K> sums;
-        std::size_t start = 0;
-        for (; start + group <= length_; start += group) {
+        for (; start + group <= end; start += group) {
             for (std::size_t lane = 0; lane < lanes; ++lane) {
                 const std::size_t i = start + lane;
                 for (std::size_t k = 0; k < K; ++k) {
@@ -189,14 +212,13 @@ private:
                 }
             }
         }
-        for (std::size_t lane = 0; lane < lanes && start + lane < length_; ++lane) {
+        for (std::size_t lane = 0; lane < lanes && start + lane < end; ++lane) {
             for (std::size_t k = 0; k < K; ++k) {
                 P a[packs_per_group] = {P::broadcast(0), P::broadcast(0), P::broadcast(0), P::broadcast(0)};
-                for (std::size_t i = start + lane, q = 0; i < length_; i += lanes, ++q) a[q] = term(i, k);
+                for (std::size_t i = start + lane, q = 0; i < end; i += lanes, ++q) a[q] = term(i, k);
                 sums.add_group(lane, k, add(add(a[0], a[1]), add(a[2], a[3])));
             }
         }
-        sums.result(total);
     }
 
     const S* data_;

@@ -17,10 +17,13 @@ namespace dispatch {
 
 using kernel = void (*)(const vocabulary::work&) noexcept;
 using job_kernel = void (*)(const vocabulary::job&) noexcept;
+/// Of a segment of a row, the last argument, as in segments.hpp.
+using segment_kernel = void (*)(const vocabulary::work&, vocabulary::shared_row&, vocabulary::stage, std::size_t) noexcept;
 
 struct table {
     isa level;
     kernel run[vocabulary::functions][vocabulary::types][vocabulary::types];  // [function][type of in][type of out]
+    segment_kernel run_segment[vocabulary::functions][vocabulary::types][vocabulary::types];
     job_kernel run_job[2];  // in float, in double
 };
 

@@ -18,6 +18,8 @@ namespace detail {
 ///                  scale: they stay in registers                                  short_rows.hpp
 ///     rows         contiguous ones pass by pass, stepped ones by way of a copy    rows.hpp, passes.hpp
 ///     special      rows with a NaN or without a finite maximum                    special.hpp
+///
+/// Threads that share a row run segments.hpp.
 template <class B, class In, class Out>
 class kernels {
     using T = compute_t<In, Out>;
@@ -105,8 +107,9 @@ private:
     static SMX_NOINLINE void contiguous_row(const In* in, Out* out, std::size_t length, const recipe<T>& r) noexcept {
         const pieces_in_place<const In> from{in};
         const pieces_in_place<Out> to{out};
-        row_constants<T> row;
-        if (!kernel::find_constants(from, length, r.scale, row)) return special<F>({in, 1}, {out, 1}, length, r);
+        const T top = kernel::largest(from, 0, length, r.scale);
+        if (!is_finite(top)) return special<F>({in, 1}, {out, 1}, length, r);
+        const row_constants<T> row = constants_of_row(top, r.scale);
         if constexpr (F == function::softmax) {
             bool done;
             if constexpr (std::is_same_v<Out, T>) {
@@ -127,8 +130,9 @@ private:
         alignas(64) T buffer[piece_elements<T>];
         const pieces_copied<T, const In> from{in.data, in.step, copy};
         const pieces_copied<T, Out> to{out.data, out.step, buffer};
-        row_constants<T> row;
-        if (!kernel::find_constants(from, length, r.scale, row)) return special<F>(in, out, length, r);
+        const T top = kernel::largest(from, 0, length, r.scale);
+        if (!is_finite(top)) return special<F>(in, out, length, r);
+        const row_constants<T> row = constants_of_row(top, r.scale);
         if constexpr (F == function::softmax) {
             if (!kernel::template softmax_through_buffer<Q>(from, to, length, buffer, row, r.scale)) fill_nan(out, length);
         } else {
@@ -145,15 +149,16 @@ private:
             if (number) store_exact(out.data, log_total(log_sum, row, r.scale));
             else store_nan(out.data);
         } else {
-            if (number) kernel::subtract(from, to, length, row, log_sum, r.scale);
+            if (number) kernel::subtract(from, to, 0, length, row, log_sum, r.scale);
             else fill_nan(out, length);
         }
     }
 
     template <function F>
     static SMX_ALWAYS_INLINE void special(stepped<const In> in, stepped<Out> out, std::size_t length, const recipe<T>& r) noexcept {
-        if constexpr (F == function::logsumexp) write_special_total<T>(in, out.data, length, r);
-        else write_special_row<T, F == function::log_softmax>(in, out, length, r);
+        const special_row row = inspect<T>(in, length, r.scale.negative);
+        if constexpr (F == function::logsumexp) write_special_total(row, out.data, r.special);
+        else write_special_row<T, F == function::log_softmax>(row, in, out, length, r);
     }
 
     template <function F>

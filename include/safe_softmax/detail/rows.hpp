@@ -37,97 +37,118 @@ struct pieces_copied {
     }
 };
 
-/// f(first element, number of elements) for every piece of a row.
+/// f(first element, number of elements) for every piece of the elements [begin, begin + count).
 template <class T, class F>
-SMX_ALWAYS_INLINE void for_pieces(std::size_t length, F f) noexcept {
-    for (std::size_t i = 0; i < length; i += piece_elements<T>)
-        f(i, length - i < piece_elements<T> ? length - i : piece_elements<T>);
+SMX_ALWAYS_INLINE void for_pieces(std::size_t begin, std::size_t count, F f) noexcept {
+    for (std::size_t i = 0; i < count; i += piece_elements<T>)
+        f(begin + i, count - i < piece_elements<T> ? count - i : piece_elements<T>);
 }
 
+/// What is done with a row, or with a segment of one: `count` elements from `begin` on.
 template <class B, class T>
 class row_kernel {
     using pass = passes<B, T>;
 
 public:
-    /// The constants of a row; false if it has none because its maximum is not finite.
+    /// The largest logit of two parts of a row, from the largest of each. A NaN stays.
+    static SMX_ALWAYS_INLINE T larger(T a, T b) noexcept { return is_nan(b) || a < b ? b : a; }
+
+    /// As passes::largest. count >= 1.
     template <class In>
-    static SMX_ALWAYS_INLINE bool find_constants(const In& in, std::size_t length, const scaling<T>& s, row_constants<T>& row) noexcept {
+    static SMX_ALWAYS_INLINE T largest(const In& in, std::size_t begin, std::size_t count, const scaling<T>& s) noexcept {
         T top = 0;
-        for_pieces<T>(length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T m = pass::largest(in.read(i, n), n, s);
-            if (i == 0 || is_nan(m) || top < m) top = m;  // a NaN stays
+            top = i == begin ? m : larger(top, m);
         });
-        if (!is_finite(top)) return false;
-        row = constants_of_row(top, s);
-        return true;
+        return top;
     }
 
-    /// Terms in `out` itself: its elements are of the arithmetic's type, one behind the other.
+    template <precision Q, class S>
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
+                                            const scaling<T>& s) noexcept {
+        if (row.general) pass::template add_terms<Q, true>(total, in, terms, n, row, s);
+        else pass::template add_terms<Q, false>(total, in, terms, n, row, s);
+    }
+    /// Of the terms only the last piece's stay, in the buffer.
+    template <precision Q, class In>
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const In& in, std::size_t begin, std::size_t count, T* buffer,
+                                            const row_constants<T>& row, const scaling<T>& s) noexcept {
+        for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+            add_terms<Q>(total, in.read(i, n), buffer, n, row, s);
+        });
+    }
+
+    /// Terms times `share`. `known`: there is one piece, and its terms are in the buffer; else they are computed a second time.
+    template <precision Q, class In, class Out>
+    static SMX_ALWAYS_INLINE void write_shares(const In& in, const Out& out, std::size_t begin, std::size_t count, T* buffer,
+                                               bool known, T share, const row_constants<T>& row, const scaling<T>& s) noexcept {
+        for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+            if (!known) {
+                row_sum<B, T> again;
+                add_terms<Q>(again, in.read(i, n), buffer, n, row, s);
+            }
+            pass::scale(buffer, out.piece(i), n, share);
+            out.written(i, n);
+        });
+    }
+
+    /// Terms in `out` itself: its elements are of the arithmetic's type, one behind the other. False: a NaN.
     template <precision Q, class S>
     static SMX_ALWAYS_INLINE bool softmax_through_output(const S* in, T* out, std::size_t length, const row_constants<T>& row,
                                                          const scaling<T>& s) noexcept {
-        row_sum<B, T> total;
-        add_terms<Q>(total, in, out, length, row, s);
-        const double sum = total.result();
+        const double sum = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+            add_terms<Q>(total, in + i, out + i, n, row, s);
+        });
         if (sum_is_nan(sum)) return false;
         pass::scale(out, out, length, share_of<T>(sum));
         return true;
     }
 
-    /// Terms in a buffer, a piece at a time; computed a second time if there is more than one piece. False: a NaN.
+    /// Terms in a buffer, a piece at a time. False: a NaN.
     template <precision Q, class In, class Out>
     static SMX_ALWAYS_INLINE bool softmax_through_buffer(const In& in, const Out& out, std::size_t length, T* buffer,
                                                          const row_constants<T>& row, const scaling<T>& s) noexcept {
-        row_sum<B, T> total;
-        for_pieces<T>(length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            add_terms<Q>(total, in.read(i, n), buffer, n, row, s);
+        const double sum = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+            add_terms<Q>(total, in, i, n, buffer, row, s);
         });
-        const double sum = total.result();
         if (sum_is_nan(sum)) return false;
-        for_pieces<T>(length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            if (length > piece_elements<T>) {
-                row_sum<B, T> again;
-                add_terms<Q>(again, in.read(i, n), buffer, n, row, s);
-            }
-            pass::scale(buffer, out.piece(i), n, share_of<T>(sum));
-            out.written(i, n);
-        });
+        write_shares<Q>(in, out, 0, length, buffer, length <= piece_elements<T>, share_of<T>(sum), row, s);
         return true;
+    }
+
+    /// Adds the terms below the row's largest, and counts the largest ones.
+    template <class In>
+    static SMX_ALWAYS_INLINE void add_terms_below_max(row_sum<B, T>& total, std::size_t& ties, const In& in, std::size_t begin,
+                                                      std::size_t count, const row_constants<T>& row, const scaling<T>& s) noexcept {
+        for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+            if (row.general) pass::template add_terms_below_max<true>(total, ties, in.read(i, n), n, row, s);
+            else pass::template add_terms_below_max<false>(total, ties, in.read(i, n), n, row, s);
+        });
     }
 
     /// log(sum of exp(z - max z)); false if there is a NaN.
     template <class In>
     static SMX_ALWAYS_INLINE bool log_of_sum(const In& in, std::size_t length, const row_constants<T>& row, const scaling<T>& s,
                                              double& log_sum) noexcept {
-        row_sum<B, T> total;
         std::size_t ties = 0;
-        for_pieces<T>(length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            if (row.general) pass::template add_terms_below_max<true>(total, ties, in.read(i, n), n, row, s);
-            else pass::template add_terms_below_max<false>(total, ties, in.read(i, n), n, row, s);
+        const double rest = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+            add_terms_below_max(total, ties, in, i, n, row, s);
         });
-        const double rest = total.result();
         if (sum_is_nan(rest)) return false;
         log_sum = log_sum_exp_of(rest, static_cast<double>(ties), row, s);
         return true;
     }
 
     template <class In, class Out>
-    static SMX_ALWAYS_INLINE void subtract(const In& in, const Out& out, std::size_t length, const row_constants<T>& row,
-                                           double log_sum, const scaling<T>& s) noexcept {
-        for_pieces<T>(length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+    static SMX_ALWAYS_INLINE void subtract(const In& in, const Out& out, std::size_t begin, std::size_t count,
+                                           const row_constants<T>& row, double log_sum, const scaling<T>& s) noexcept {
+        for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T log = static_cast<T>(log_sum);
             if (row.general) pass::template subtract<true>(in.read(i, n), out.piece(i), n, row, log, s);
             else pass::template subtract<false>(in.read(i, n), out.piece(i), n, row, log, s);
             out.written(i, n);
         });
-    }
-
-private:
-    template <precision Q, class S>
-    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
-                                            const scaling<T>& s) noexcept {
-        if (row.general) pass::template add_terms<Q, true>(total, in, terms, n, row, s);
-        else pass::template add_terms<Q, false>(total, in, terms, n, row, s);
     }
 };
 

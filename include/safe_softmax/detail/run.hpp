@@ -26,23 +26,23 @@ SMX_ALWAYS_INLINE void check_memory(const layout<In, R>& in, const layout<Out, R
     if (!same_elements(in, out)) check_apart(in, in_range, out, out_range, name);
 }
 
-/// Hands checked work to the kernels. Many: it may be more than one row.
+/// Hands checked work to the kernels, on the calling thread. R: the rank of the views that it comes from.
 template <function F>
 struct to_kernels {
-    template <class In, class Out, bool Many>
-    static SMX_ALWAYS_INLINE void run(const work& w) noexcept {
+    template <class In, class Out, std::size_t R>
+    SMX_ALWAYS_INLINE void run(const work& w) const noexcept {
 #if SMX_DISPATCH
         using namespace vocabulary;
         dispatch::active_table().run[static_cast<std::size_t>(F)][type_index<In>][type_index<Out>](w);
 #else
-        kernels<default_backend, In, Out>::template run<F, Many>(w);
+        kernels<default_backend, In, Out>::template run<F, (R > 1)>(w);
 #endif
     }
 };
 
 /// One result for each element: in and out have the same extents.
 template <class To, class In, class Out, std::size_t R>
-inline void run_elementwise(const char* name, const layout<const In, R>& in, const layout<Out, R>& out,
+inline void run_elementwise(const To& to, const char* name, const layout<const In, R>& in, const layout<Out, R>& out,
                             const softmax_options& options) {
     for (std::size_t d = 0; d < R; ++d)
         if (in.extent[d] != out.extent[d])
@@ -50,12 +50,12 @@ inline void run_elementwise(const char* name, const layout<const In, R>& in, con
     const std::size_t axis = checked_axis<R>(options, {name, "in"});
     if (!has_elements(in)) return;
     check_memory(in, out, name);
-    To::template run<In, Out, (R > 1)>(row_loops<In, Out, R>(in, out, axis, false, options).work());
+    to.template run<In, Out, R>(row_loops<In, Out, R>(in, out, axis, false, options).work());
 }
 
 /// One result for each row: out has extent 1 along the axis.
-template <class In, class Out, std::size_t R>
-inline void run_logsumexp(const char* name, const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis,
+template <class To, class In, class Out, std::size_t R>
+inline void run_reduction(const To& to, const char* name, const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis,
                           const softmax_options& options) {
     for (std::size_t d = 0; d < R; ++d)
         if (out.extent[d] != (d == axis ? 1 : in.extent[d]))
@@ -73,17 +73,41 @@ inline void run_logsumexp(const char* name, const layout<const In, R>& in, const
         check_distinct(out, {name, "out"});
         check_apart(in, in_range, out, out_range, name);
     }
-    to_kernels<function::logsumexp>::run<In, Out, (R > 1)>(row_loops<In, Out, R>(from, out, axis, true, options).work());
+    to.template run<In, Out, R>(row_loops<In, Out, R>(from, out, axis, true, options).work());
 }
 
 template <class To, class In, class Out>
-SMX_ALWAYS_INLINE void elementwise(const char* name, const In& in, Out& out, const softmax_options& options) {
+SMX_ALWAYS_INLINE void elementwise(const To& to, const char* name, const In& in, Out& out, const softmax_options& options) {
     check_strided(in, {name, "in"});
     check_strided(out, {name, "out"});
     const auto from = vocabulary::look(in);
     using S = std::remove_cv_t<std::remove_reference_t<decltype(*from.data)>>;
-    run_elementwise<To>(name, layout<const S, vocabulary::rank_of<const In>>{from.data, from.extent, from.stride},
-                       vocabulary::look(out), options);
+    run_elementwise(to, name, layout<const S, vocabulary::rank_of<const In>>{from.data, from.extent, from.stride},
+                    vocabulary::look(out), options);
+}
+
+template <class To, class In, class Out>
+SMX_ALWAYS_INLINE void reduction(const To& to, const char* name, const In& in, Out& out, const softmax_options& options) {
+    check_strided(in, {name, "in"});
+    check_strided(out, {name, "out"});
+    constexpr std::size_t rank = vocabulary::rank_of<const In>;
+    const auto from = vocabulary::look(in);
+    const auto into = vocabulary::look(out);
+    using S = std::remove_cv_t<std::remove_reference_t<decltype(*from.data)>>;
+    using O = std::remove_reference_t<decltype(*into.data)>;
+    const std::size_t axis = checked_axis<rank>(options, {name, "in"});
+    layout<O, rank> kept{into.data, {}, {}};
+    for (std::size_t d = 0; d < rank; ++d) {
+        if constexpr (vocabulary::rank_of<Out> == rank) {
+            kept.extent[d] = into.extent[d];
+            kept.stride[d] = into.stride[d];
+        } else {
+            const std::size_t source = d - (d > axis ? 1 : 0);
+            kept.extent[d] = d == axis ? 1 : into.extent[source];
+            kept.stride[d] = d == axis ? 0 : into.stride[source];
+        }
+    }
+    run_reduction(to, name, layout<const S, rank>{from.data, from.extent, from.stride}, kept, axis, options);
 }
 
 }  // namespace detail

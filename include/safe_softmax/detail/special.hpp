@@ -77,10 +77,9 @@ SMX_NOINLINE void fill_nan(const Row& out, std::size_t n) noexcept {
     for (std::size_t i = 0; i < n; ++i) store_nan(out.at(i));
 }
 
-/// safe_softmax (Log: log_softmax) of a row whose maximum is NaN or infinite.
+/// safe_softmax (Log: log_softmax) of n elements of a row whose maximum is NaN or infinite.
 template <class T, bool Log, class In, class Out>
-SMX_NOINLINE void write_special_row(const In& in, const Out& out, std::size_t n, const recipe<T>& r) noexcept {
-    const special_row row = inspect<T>(in, n, r.scale.negative);
+SMX_NOINLINE void write_special_row(const special_row& row, const In& in, const Out& out, std::size_t n, const recipe<T>& r) noexcept {
     if (row.nan || r.special == special_values::ieee) return fill_nan(out, n);
     const double share = row.infinities == 0 ? 0.0
                          : Log               ? -log_1_plus<double>(static_cast<double>(row.infinities) - 1)
@@ -95,10 +94,9 @@ SMX_NOINLINE void write_special_row(const In& in, const Out& out, std::size_t n,
 }
 
 /// logsumexp of a row whose maximum is NaN or infinite.
-template <class T, class In, class Out>
-SMX_NOINLINE void write_special_total(const In& in, Out* out, std::size_t n, const recipe<T>& r) noexcept {
-    const special_row row = inspect<T>(in, n, r.scale.negative);
-    if (row.nan || r.special == special_values::ieee) store_nan(out);
+template <class Out>
+SMX_NOINLINE void write_special_total(const special_row& row, Out* out, special_values special) noexcept {
+    if (row.nan || special == special_values::ieee) store_nan(out);
     else store_infinity(out, row.infinities == 0);
 }
 

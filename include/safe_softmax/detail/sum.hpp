@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/work.hpp>
 #include <safe_softmax/simd/pack.hpp>
 
 namespace smx {
@@ -13,7 +14,9 @@ namespace detail {
 //   and the group's sum is (a0 + a1) + (a2 + a3), lane by lane, in the compute type; what is missing at the end is +0;
 // - float: the group's sum goes to two double accumulators, one of the even and one of the odd lanes;
 //   double: it is added to one accumulator, the error of that addition (two-sum) to another;
-// - at the end even + odd, then halving: lane l and l+4, l+2, l+1.
+// - at the end even + odd, then halving: lane l and l+4, l+2, l+1;
+// - a row of more than 65536 elements is cut into segments (work.hpp), each added up like a row; then one segment's sum after
+//   the other, and what those additions round away (two-sum; for double, with the errors that the segments kept), apart.
 //
 // Two roundings in float remain between a term and a double. Error of the sum: float 2 * 2^-24 at worst (1.1 * 2^-24
 // when one term dominates, see exp.hpp), independent of the length; double 2 * 2^-53.
@@ -32,7 +35,20 @@ SMX_ALWAYS_INLINE V two_sum(V a, V b, V& error) noexcept {
     return sum;
 }
 
-/// Adds up the terms of one row.
+/// A sum that is not rounded yet: head + tail.
+struct sum_parts {
+    double head, tail;
+    SMX_ALWAYS_INLINE double result() const noexcept { return add(head, tail); }
+};
+
+/// What the segments so far add up to, and the next one.
+SMX_ALWAYS_INLINE sum_parts with_segment(sum_parts sum, sum_parts segment) noexcept {
+    double lost;
+    const double head = two_sum(sum.head, segment.head, lost);
+    return {head, add(sum.tail, add(segment.tail, lost))};
+}
+
+/// Adds up the terms of one row, or of one segment of it.
 template <class B, class T>
 class row_sum;
 
@@ -44,6 +60,7 @@ public:
         odd_ = add(odd_, odd_as_double(s));
     }
     SMX_ALWAYS_INLINE double result() const noexcept { return reduce_add(add(even_, odd_)) * 0x1p896; }
+    SMX_ALWAYS_INLINE sum_parts parts() const noexcept { return {result(), 0}; }
 
 private:
     typename B::f64 even_ = B::f64::broadcast(0), odd_ = B::f64::broadcast(0);
@@ -59,6 +76,18 @@ public:
     }
     SMX_ALWAYS_INLINE double result() const noexcept {
         double sum[8], error[8];
+        fold(sum, error);
+        return add(sum[0], error[0]);
+    }
+    SMX_ALWAYS_INLINE sum_parts parts() const noexcept {
+        double sum[8], error[8];
+        fold(sum, error);
+        return {sum[0], error[0]};
+    }
+
+private:
+    /// Into the first lane.
+    SMX_ALWAYS_INLINE void fold(double (&sum)[8], double (&error)[8]) const noexcept {
         store(sum, sum_);
         store(error, error_);
         for (std::size_t half = 4; half > 0; half /= 2) {
@@ -68,12 +97,28 @@ public:
                 error[l] = add(add(error[l], error[l + half]), lost);
             }
         }
-        return add(sum[0], error[0]);
     }
 
-private:
     typename B::f64 sum_ = B::f64::broadcast(0), error_ = B::f64::broadcast(0);
 };
+
+/// The sum of a row of `length` terms; add_terms(sum, first, count) adds those of a segment to its sum.
+template <class B, class T, class F>
+SMX_ALWAYS_INLINE double sum_of_row(std::size_t length, F add_terms) noexcept {
+    if (length <= vocabulary::segment_step) {  // by the loop below it would take 3 ns longer
+        row_sum<B, T> sum;
+        add_terms(sum, 0, length);
+        return sum.result();
+    }
+    const std::size_t segment = vocabulary::segment_length(length);
+    sum_parts total{0, 0};
+    for (std::size_t i = 0; i < length; i += segment) {
+        row_sum<B, T> sum;
+        add_terms(sum, i, length - i < segment ? length - i : segment);
+        total = with_segment(total, sum.parts());
+    }
+    return total.result();
+}
 
 /// What terms are multiplied by to become probabilities.
 template <class T>

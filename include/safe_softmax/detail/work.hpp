@@ -30,6 +30,29 @@ struct work {
     special_values special;
 };
 
+// A row of more than 65536 elements is added up in segments, at most 64 of them, all of the same length but for the last one, which may be
+// shorter. They depend on the length of the row alone: threads that share a row by segments give the bits of one thread.
+
+inline constexpr std::size_t segment_step = 65536, most_segments = 64;
+
+/// Elements of a segment, a multiple of segment_step, in a row of 1 or more.
+SMX_ALWAYS_INLINE constexpr std::size_t segment_length(std::size_t row_length) noexcept {
+    return ((row_length - 1) / (segment_step * most_segments) + 1) * segment_step;
+}
+SMX_ALWAYS_INLINE constexpr std::size_t segment_count(std::size_t row_length) noexcept {
+    return (row_length - 1) / segment_length(row_length) + 1;
+}
+
+/// What those who share a row do, segment by segment; a stage begins when all segments are through with the one before.
+enum class stage { maximum, sum, result };
+
+/// What a stage finds out about each segment for the next ones.
+struct shared_row {
+    double top[most_segments];                      ///< the largest logit, as scaling.hpp takes it
+    double sum[most_segments], rest[most_segments]; ///< the sum of the terms and what it rounded away
+    std::size_t ties[most_segments];                ///< how often the largest logit of the row is there
+};
+
 /// What is done with the rows.
 enum class function { softmax, log_softmax, logsumexp };
 inline constexpr std::size_t functions = 3;
