@@ -75,6 +75,8 @@ function(place header from)
     elseif(line MATCHES "^[ \t]*#[ \t]*pragma[ \t]+once")
       set(once YES)
       set(keep NO)
+    elseif(line MATCHES "^[ \t]*#[ \t]*if (!?SMX_DISPATCH)$") # means the same everywhere
+      string(APPEND context "${CMAKE_MATCH_1}|")
     elseif(line MATCHES "^[ \t]*#[ \t]*if")
       string(APPEND context "${here}|")
     elseif(line MATCHES "^[ \t]*#[ \t]*(el|endif)")

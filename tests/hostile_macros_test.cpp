@@ -61,6 +61,7 @@
 #define unix no word
 #define linux no word
 
+#undef SMX_DISPATCH // with all kernels
 #include <safe_softmax/safe_softmax.hpp>
 
 namespace softmax_test {
@@ -73,6 +74,17 @@ TEST(Interface, WorksAmongHostileMacros) {
     smx::log_softmax(row);
     smx::naive_softmax(row);
     EXPECT_GT(smx::logsumexp(row), 0);
+    const bool mask[3] = {true, false, true};
+    smx::masked_softmax(row, mask, row);
+    EXPECT_EQ(row[1], 0);
+    smx::online_softmax<float> state;
+    state.push(row);
+    EXPECT_GT(state.logsumexp(), 0);
+    const int target[1] = {0};
+    const float logits[1][3] = {{1, 2, 3}};
+    float losses[1];
+    smx::cross_entropy(smx::tensor_view(&logits[0][0], 1, 3), target, losses);
+    EXPECT_GT(losses[0], 0);
 }
 
 }  // namespace

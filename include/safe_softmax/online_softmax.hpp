@@ -127,7 +127,7 @@ public:
     bool empty() const noexcept { return vocabulary::is_nothing(state_); }
 
     /// The largest scaled logit, rounded; state().max is exact. -inf if empty().
-    arithmetic max() const noexcept {
+    arithmetic (max)() const noexcept {
         if (!detail::is_finite(state_.max)) return static_cast<arithmetic>(state_.max);
         return static_cast<arithmetic>(state_.max * detail::magnitude_of(scale_));
     }
@@ -191,7 +191,7 @@ private:
         detail::check_rows(name, from, to);
         online_state copy = state_;
         if (run(f, &from, &to.elements, &copy, nullptr).refused)
-            detail::refuse(name, "in has a NaN or a logit that is larger than the largest pushed (times the scale: %g)", static_cast<double>(max()));
+            detail::refuse(name, "in has a NaN or a logit that is larger than the largest pushed (times the scale: %g)", static_cast<double>((max)()));
     }
     void check_same(const char* name, const online_softmax& other) const {
         if (scale_ != other.scale_) detail::refuse(name, "the other's options.scale is %g, but the own is %g", other.scale_, scale_);

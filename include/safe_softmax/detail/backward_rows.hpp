@@ -61,7 +61,7 @@ public:
         bool nan = false;
         std::size_t counted = 0, infinities[2] = {0, 0};
         double weight[2] = {0, 0};  // of +inf, of -inf
-        double_double small{0, 0};  // the sum, of dy * 2^-64
+        double_double scaled_down{0, 0};  // the sum, of dy * 2^-64
         for (std::size_t i = 0; i < j.length; ++i) {
             const double y = at(op[backward::y], i), dy = at(op[backward::dy], i);
             if (!takes_part(y)) continue;
@@ -73,9 +73,9 @@ public:
                 weight[is_negative(dy)] = fence(weight[is_negative(dy)] + y);
             } else if (softmax) {
                 const split_double p = two_product(y, fence(dy * 0x1p-64));
-                small = add(small, normalised(p.head, p.tail));
+                scaled_down = add(scaled_down, normalised(p.head, p.tail));
             } else {
-                small = add(small, {fence(dy * 0x1p-64), 0});
+                scaled_down = add(scaled_down, {fence(dy * 0x1p-64), 0});
             }
         }
         for (std::size_t i = 0; i < j.length; ++i) {
@@ -88,10 +88,10 @@ public:
             } else if (!nan && infinities[0] + infinities[1] != 0) {
                 put_limit(j, dx, i, y, dy, counted, infinities, weight);
             } else if (softmax) {
-                const double d = fence(fence(fence(dy * 0x1p-64) - small.head) - small.tail);
+                const double d = fence(fence(fence(dy * 0x1p-64) - scaled_down.head) - scaled_down.tail);
                 put_number(dx, i, fence(fence(fence(y * j.scale) * d) * 0x1p64));
             } else {
-                const double d = fma(-exp_of_number<B, double>(y), nan ? 0 : small.head, fence(dy * 0x1p-64));
+                const double d = fma(-exp_of_number<B, double>(y), nan ? 0 : scaled_down.head, fence(dy * 0x1p-64));
                 put_number(dx, i, fence(fence(d * j.scale) * 0x1p64));
             }
         }
@@ -198,14 +198,14 @@ private:
         const bool one_piece = j.length <= piece_elements<T>;
 
         row_dot<B, T> dot;
-        for_pieces<T>(j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             if (needs_y) y_piece = y.read(i, n);
             dy_piece = dy.read(i, n);
             add_piece<F>(dot, y_piece, dy_piece, n);
         });
         const double_double sum = dot.result();
         if (!is_finite(sum.head) || !is_finite(sum.tail)) return special_gradient<B, F>::run(j, op);
-        for_pieces<T>(j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             if (!one_piece || !needs_y) y_piece = y.read(i, n);
             if (!one_piece) dy_piece = dy.read(i, n);
             write_piece<F>(y_piece, dy_piece, dx.piece(i), n, sum, j.scale);
@@ -250,7 +250,7 @@ private:
         }
         SMX_ALWAYS_INLINE T* piece() const noexcept { return direct() ? static_cast<T*>(const_cast<void*>(from.data)) : buffer; }
         SMX_ALWAYS_INLINE void written() const noexcept {
-            if (!direct()) operand_pieces<B, T>::copy_out(from, 0, count, buffer);
+            if (!direct()) operand_pieces<B, T>::template copy_out<false>(from, 0, count, buffer);
         }
     };
 

@@ -105,7 +105,7 @@ public:
         P m[K];
         for (std::size_t k = 0; k < K; ++k) m[k] = mul(load(0, k), first);
         for (std::size_t i = 1; i < length_; ++i)
-            for (std::size_t k = 0; k < K; ++k) m[k] = max(m[k], mul(load(i, k), first));
+            for (std::size_t k = 0; k < K; ++k) m[k] = maximum(m[k], mul(load(i, k), first));
         for (std::size_t k = 0; k < K; ++k) store(c.max + k * lanes, m[k]);
         for (std::size_t j = 0; j < rows; ++j) {
             c.row[j] = constants_of_row(c.max[j], scale_);

@@ -84,7 +84,7 @@ private:
         alignas(64) T buffer[piece];
         const operand_reader<B, T> w{j.op[names::weights], buffer};
         row_dot<B, T> sum;
-        for_pieces<T>(j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T* from = w.read(i, n);
             sum.for_packs(n, [&](auto& part, std::size_t l, std::size_t left) SMX_INLINE_LAMBDA { part.add_number(load_up_to<D>(from + l, left)); });
         });
@@ -145,12 +145,12 @@ private:
         const bool keep = in_output || (gradient && j.length <= piece);
         const double x_target = a.soft ? 0 : element(op[names::logits], a.target);  // before anything is written over it
 
-        row_sum<B, T> total;
         std::size_t ties = 0;
-        for_pieces<T>(j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            add_terms(total, ties, from.read(i, n), n, state.row, s, keep ? (in_output ? to.piece(i) : buffer) : nullptr);
+        state.rest = sum_of_row<B, T>(j.length, [&](row_sum<B, T>& total, std::size_t first, std::size_t length) SMX_INLINE_LAMBDA {
+            for_pieces<T>(first, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+                add_terms(total, ties, from.read(i, n), n, state.row, s, keep ? (in_output ? to.piece(i) : buffer) : nullptr);
+            });
         });
-        state.rest = total.result();
         if (sum_is_nan(state.rest)) return write_nan(j, op);
         complete(state, static_cast<double>(ties), s);
 
@@ -168,7 +168,7 @@ private:
         const bool later = !is_finite(c) || magnitude_of(c) > most / 4 || magnitude_of(fence(c * whole)) > most / 4;
         const double unit = later ? 1 : c, factor = fence(unit * whole);
 
-        for_pieces<T>(j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             T* terms = in_output ? to.piece(i) : buffer;
             const T* x = nullptr;
             if (!keep || !simple) x = from.read(i, n);
@@ -252,7 +252,7 @@ private:
         const D half_max = D::broadcast(max * 0.5), minus_half = D::broadcast(-0.5), zero = D::broadcast(0), one = D::broadcast(1);
         const D kept = D::broadcast(a.kept), spread = D::broadcast(a.spread);
         row_dot<B, T> distances, weights;
-        for_pieces<T>(length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(0, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T* px = x.read(i, n);
             const T* pq = a.soft ? q.read(i, n) : nullptr;
             const T* pw = has_weights ? w.read(i, n) : nullptr;

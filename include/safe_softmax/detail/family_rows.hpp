@@ -117,9 +117,9 @@ SMX_NOINLINE inline signed_log weighted_row(const job& j, const operand* op) noe
         const double scaled = rounded(w * power_of_two(-half)) * power_of_two(half - e);  // in [1, 2)
         if (x == max) {
             sum.add_product({scaled, 0}, e);  // exactly 1, in units of the largest
-        } else if (!top.far) {
+        } else if (!top.beyond) {
             const power p = power_of(x, scale);
-            if (!p.far) rest.add_product(mul(p.factor, scaled), p.octave - top.octave + e);
+            if (!p.beyond) rest.add_product(mul(p.factor, scaled), p.octave - top.octave + e);
         }
     }
     if (rest.value.head != 0) sum.add_product(divide(rest.value, top.factor), rest.octave);
@@ -213,7 +213,7 @@ private:
         if (call.hard) {
             T most = online_state{}.max;
             std::size_t place = 0;
-            for_pieces<T>(j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+            for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
                 const T* z = from.read(i, n);
                 for (std::size_t l = 0; l < n; ++l) {
                     if (!is_finite(z[l]) || (is_finite(most) && z[l] <= most)) continue;
@@ -236,20 +236,24 @@ private:
     }
 };
 
-/// These three, for backend B.
-template <class B>
-SMX_NOINLINE void run_family_under_default(const job& j) noexcept {
-    switch (j.function) {
-        case vocabulary::job_function::logaddexp: return logaddexp_rows(j);
-        case vocabulary::job_function::weighted_logsumexp: return weighted_rows(j);
-        default: return gumbel_rows<B>::run(j);
+/// These three, for backend B; T makes no difference.
+template <class B, class T>
+class family_rows {
+public:
+    static void run(const job& j) noexcept {
+        const default_environment environment;
+        run_under_default(j);
     }
-}
-template <class B>
-void run_family(const job& j) noexcept {
-    const default_environment environment;
-    run_family_under_default<B>(j);
-}
+
+private:
+    static SMX_NOINLINE void run_under_default(const job& j) noexcept {
+        switch (j.function) {
+            case vocabulary::job_function::logaddexp: return logaddexp_rows(j);
+            case vocabulary::job_function::weighted_logsumexp: return weighted_rows(j);
+            default: return gumbel_rows<B>::run(j);
+        }
+    }
+};
 
 }  // namespace detail
 }  // namespace SMX_ABI

@@ -26,7 +26,7 @@ void run_job_in(const job& j) noexcept {
         case vocabulary::job_function::online_weights: return online_rows<B, T>::run(j);
         case vocabulary::job_function::logaddexp:
         case vocabulary::job_function::weighted_logsumexp:
-        case vocabulary::job_function::gumbel_softmax: return run_family<B>(j);
+        case vocabulary::job_function::gumbel_softmax: return family_rows<B, double>::run(j);
         case vocabulary::job_function::filtered_softmax:
         case vocabulary::job_function::sample: return sampling_rows<B, T>::run(j);
         case vocabulary::job_function::softmax_backward:

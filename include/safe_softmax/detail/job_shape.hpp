@@ -8,6 +8,8 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
+using vocabulary::job_function;
+
 // From arrays to a job. One compiled function serves every element type and rank: an array is looked at in bytes, those of
 // an element being one axis more.
 
@@ -31,6 +33,27 @@ SMX_NOINLINE inline byte_layout bytes_of(const array_ref& a, argument name) {
     l.extent[byte_axes - 1] = size;
     l.stride[byte_axes - 1] = 1;
     return l;
+}
+
+/// Calls f(value as T, number of the row among those that have a value of their own) for the elements of an array.
+template <class T, class F>
+SMX_ALWAYS_INLINE void for_each_number(const array_ref& a, F f) {
+    std::size_t index[array_ref::max_rank] = {}, count = 0;
+    for (std::size_t d = 0; d < a.rank(); ++d)
+        if (a.extent(d) == 0) return;
+    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_of(a.type()));
+    while (true) {
+        std::ptrdiff_t offset = 0;
+        for (std::size_t d = 0; d < a.rank(); ++d) offset += static_cast<std::ptrdiff_t>(index[d]) * a.stride(d) * size;
+        f(number_at<T>(moved(a.data(), offset), a.type()), count++);
+        std::size_t d = a.rank();
+        while (d > 0 && ++index[d - 1] == a.extent(d - 1)) index[--d] = 0;
+        if (d == 0) return;
+    }
+}
+
+inline void check_floating(const char* function, const char* name, const array_ref& a) {
+    if (!is_floating(a.type()) && a.rank() != 0) refuse(function, "%s must have floating elements, but they are integers", name);
 }
 
 /// A job under construction: the shape is that of its first operand, the input.
@@ -145,7 +168,7 @@ public:
 
     /// After all operands: outputs overlap nothing else. The input may be the very same elements as an output. Returns false if
     /// there is nothing to do.
-    SMX_NOINLINE bool check() {
+    SMX_NOINLINE bool finish() {
         if (!has_elements_ && !rows_without_elements()) return false;
         for (std::size_t w = 0; w < written_; ++w) {
             const view_of& out = output_[w];

@@ -107,9 +107,8 @@ private:
     static SMX_NOINLINE void contiguous_row(const In* in, Out* out, std::size_t length, const recipe<T>& r) noexcept {
         const pieces_in_place<const In> from{in};
         const pieces_in_place<Out> to{out};
-        const T top = kernel::largest(from, 0, length, r.scale);
-        if (!is_finite(top)) return special<F>({in, 1}, {out, 1}, length, r);
-        const row_constants<T> row = constants_of_row(top, r.scale);
+        row_constants<T> row;
+        if (!kernel::find_constants(from, length, r.scale, row)) return special<F>({in, 1}, {out, 1}, length, r);
         if constexpr (F == function::softmax) {
             bool done;
             if constexpr (std::is_same_v<Out, T>) {
@@ -130,9 +129,8 @@ private:
         alignas(64) T buffer[piece_elements<T>];
         const pieces_copied<T, const In> from{in.data, in.step, copy};
         const pieces_copied<T, Out> to{out.data, out.step, buffer};
-        const T top = kernel::largest(from, 0, length, r.scale);
-        if (!is_finite(top)) return special<F>(in, out, length, r);
-        const row_constants<T> row = constants_of_row(top, r.scale);
+        row_constants<T> row;
+        if (!kernel::find_constants(from, length, r.scale, row)) return special<F>(in, out, length, r);
         if constexpr (F == function::softmax) {
             if (!kernel::template softmax_through_buffer<Q>(from, to, length, buffer, row, r.scale)) fill_nan(out, length);
         } else {

@@ -93,7 +93,7 @@ public:
                 h = two_product(given, P::broadcast(scale_head_), e);
                 e = fma(given, P::broadcast(scale_tail_), e);
             }
-            most = max(most, max(h, sub(zero, h)));
+            most = maximum(most, maximum(h, sub(zero, h)));
             if (job_.softcap != 0) cap(h, e);
             if (op_[masked::slope]) add_slope(i + l, h, e);
             if (bias != nullptr) add_to(h, e, load(bias), added == nullptr, least);
@@ -114,7 +114,7 @@ public:
             e = zero_where_less(sub(e, sub(sum, h)), sum, least);
             store(head + l, sum);
             store(tail + l, e);
-            top = max(top, sum);
+            top = maximum(top, sum);
         }
         const T r = reduce_max(most);
         if (!(r <= reach)) reach = r;  // a NaN stays
@@ -159,7 +159,7 @@ private:
                 const P head = two_product(h, P::broadcast(by_head_), product);
                 double_pack a{head, fma(e, P::broadcast(by_head_), fma(h, P::broadcast(by_tail_), product))};
                 a.head = within(a.head, P::broadcast(80));
-                a.tail = zero_where_less(a.tail, sub(P::broadcast(79), max(a.head, sub(P::broadcast(0), a.head))), P::broadcast(0));
+                a.tail = zero_where_less(a.tail, sub(P::broadcast(79), maximum(a.head, sub(P::broadcast(0), a.head))), P::broadcast(0));
                 a = capped(a);
                 h = two_product(a.head, cap, product);
                 e = fma(a.tail, cap, product);

@@ -87,19 +87,19 @@ public:
         const bool has_sink = take_sink(op, top, top_tail, logits.shift(), row, sink);
         if (has_sink && !is_finite(sink.above_max.head)) return write_by_sink(j, op, kept, sink), true;
 
-        row_sum<B, T> total;
         const operand_writer<B, T, true> to{out, buffer};
         const bool in_output = !log && operand_pieces<B, T>::direct(out);
-        for (std::size_t i = 0; i < kept; i += pairs::piece) {
-            const std::size_t n = count(i, kept);
-            if (!one_piece) logits.prepare(i, n, head, tail, unused);
-            const T top_head = head[at];
-            if (log && i == piece_of_top) head[at] = minus_infinity<T>();
-            terms(out, total, head, tail, buffer, n, log ? of_max : row, top_tail);
-            head[at] = top_head;
-            if (in_output) std::memcpy(to.piece(i), buffer, n * sizeof(T));
-        }
-        double sum = total.result();
+        double sum = sum_of_row<B, T>(kept, [&](row_sum<B, T>& total, std::size_t first, std::size_t length) SMX_INLINE_LAMBDA {
+            for (std::size_t i = first; i < first + length; i += pairs::piece) {
+                const std::size_t n = count(i, kept);
+                if (!one_piece) logits.prepare(i, n, head, tail, unused);
+                const T top_head = head[at];
+                if (log && i == piece_of_top) head[at] = minus_infinity<T>();
+                terms(out, total, head, tail, buffer, n, log ? of_max : row, top_tail);
+                head[at] = top_head;
+                if (in_output) std::memcpy(to.piece(i), buffer, n * sizeof(T));
+            }
+        });
         if (sum_is_nan(sum)) return write_nan(j, op, kept), true;
 
         if (log) {
@@ -218,29 +218,26 @@ private:
         if (has_sink && !is_finite(sink.above_max.head)) return write_by_sink(j, op, kept, sink);
 
         if (log) {
-            row_sum<B, T> total;
             std::size_t ties = 0;
-            for_pieces<T>(kept, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-                if (row.general) pass::template add_terms_below_max<true>(total, ties, from.read(i, n), n, of_max, s);
-                else pass::template add_terms_below_max<false>(total, ties, from.read(i, n), n, of_max, s);
+            const double rest = sum_of_row<B, T>(kept, [&](row_sum<B, T>& total, std::size_t first, std::size_t length) SMX_INLINE_LAMBDA {
+                kernel::add_terms_below_max(total, ties, from, first, length, of_max, s);
             });
-            const double rest = total.result();
             if (sum_is_nan(rest)) return write_nan(j, op, kept);
-            kernel::subtract(from, to, kept, of_max, log_of(rest, static_cast<double>(ties) - 1, exact_max_term(of_max, s), has_sink, sink), s);
+            kernel::subtract(from, to, 0, kept, of_max, log_of(rest, static_cast<double>(ties) - 1, exact_max_term(of_max, s), has_sink, sink), s);
             return;
         }
         const bool half = sizeof(T) == 4 && size_of(out.type) == 2;
         const bool direct = operand_pieces<B, T>::direct(out);
-        row_sum<B, T> total;
-        for_pieces<T>(kept, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            add_terms(half, total, from.read(i, n), direct ? to.piece(i) : buffer, n, row, s);
+        double sum = sum_of_row<B, T>(kept, [&](row_sum<B, T>& total, std::size_t first, std::size_t length) SMX_INLINE_LAMBDA {
+            for_pieces<T>(first, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+                add_terms(half, total, from.read(i, n), direct ? to.piece(i) : buffer, n, row, s);
+            });
         });
-        double sum = total.result();
         if (sum_is_nan(sum)) return write_nan(j, op, kept);
         if (has_sink) sum = fence(sum + sink.term);
         if (kept == 1 && !has_sink) return put_number(out, 0, 1.0);
         const T share = share_of<T>(sum);
-        for_pieces<T>(kept, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(0, kept, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             if (!direct && kept > piece_elements<T>) {
                 row_sum<B, T> again;
                 add_terms(half, again, from.read(i, n), buffer, n, row, s);
@@ -282,9 +279,9 @@ private:
 
     /// The largest tail next to a head of `top`.
     static SMX_NOINLINE T largest_tail(const T* head, const T* tail, std::size_t n, T top) noexcept {
-        const P all = P::broadcast(top), far = P::broadcast(-lowest<T>);
+        const P all = P::broadcast(top), huge = P::broadcast(-lowest<T>);
         P most = P::broadcast(lowest<T>);
-        for (std::size_t l = 0; l < n; l += lanes) most = max(most, sub(P::load(tail + l), zero_where_equal(far, P::load(head + l), all)));
+        for (std::size_t l = 0; l < n; l += lanes) most = maximum(most, sub(P::load(tail + l), zero_where_equal(huge, P::load(head + l), all)));
         return reduce_max(most);
     }
 

@@ -101,7 +101,7 @@ private:
     /// exp(max) * rest / max_term.
     static SMX_ALWAYS_INLINE void add_block(online_state& b, double rest, double max_term, double scale) noexcept {
         const power p = power_of(b.max, scale);
-        if (p.far) return;
+        if (p.beyond) return;
         max_term *= 0x1p-62;
         const double first = fence(p.factor.head / max_term);
         double_double value;
@@ -216,7 +216,7 @@ private:
         const P limit = P::broadcast(is_nothing(state) ? -(std::numeric_limits<T>::max)() : next_above(static_cast<T>(state.max)));
         const P zero = P::broadcast(0), one = P::broadcast(1);
         P found = zero;
-        const auto look = [&](P a) SMX_INLINE_LAMBDA { found = max(found, zero_where_less(one, negative ? sub(zero, a) : a, limit)); };
+        const auto look = [&](P a) SMX_INLINE_LAMBDA { found = maximum(found, zero_where_less(one, negative ? sub(zero, a) : a, limit)); };
         std::size_t i = 0;
         for (; i + P::lanes <= n; i += P::lanes) look(P::load(x + i));
         if (i < n) look(blend_first(P::load_partial(x + i, n - i), P::broadcast(x[i]), n - i));

@@ -29,7 +29,7 @@ SMX_ALWAYS_INLINE split_double exact_product(double a, double b) noexcept {
 struct power {
     std::int64_t octave;
     double_double factor;
-    bool far;  ///< |z| >= 2^62, where different logits are at least 512 apart: octave and factor are not given
+    bool beyond;  ///< |z| >= 2^62, where different logits are at least 512 apart: octave and factor are not given
 };
 
 /// exp(max*scale) for finite numbers.
@@ -138,7 +138,7 @@ SMX_NOINLINE inline void add_to_rest(online_state& s, double_double value, std::
 /// What was the largest logit no longer is.
 SMX_ALWAYS_INLINE void add_old_max(online_state& s, double max, std::uint64_t count, double scale) noexcept {
     const power p = power_of(max, scale);
-    if (!p.far) add_to_rest(s, p.factor, p.octave, count);
+    if (!p.beyond) add_to_rest(s, p.factor, p.octave, count);
 }
 
 /// What has seen a NaN, or +inf so many times.
@@ -192,7 +192,7 @@ SMX_NOINLINE inline double rescale_factor(const online_state& before, const onli
     if (vocabulary::bit_cast<std::uint64_t>(before.max) == vocabulary::bit_cast<std::uint64_t>(after.max)) return 1;
     if (!is_finite(before.max) || !is_finite(after.max)) return 0;
     const power a = power_of(before.max, scale), b = power_of(after.max, scale);
-    if (a.far || b.far) return 0;
+    if (a.beyond || b.beyond) return 0;
     const double octaves = static_cast<double>(a.octave) - static_cast<double>(b.octave);
     if (octaves < -1022) return 0;
     if (octaves > 1) return 1;  // not what came about from `before`
@@ -204,7 +204,7 @@ SMX_NOINLINE inline double rescale_factor(const online_state& before, const onli
 SMX_NOINLINE inline double_double rest_below_max(const online_state& s, double scale) noexcept {
     if (s.rest[0] == 0) return {0, 0};
     const power p = power_of(s.max, scale);
-    if (p.far) return {0, 0};
+    if (p.beyond) return {0, 0};
     const std::int64_t exponent = digit_bits * s.rest_top;
     const double octaves = static_cast<double>(exponent) - static_cast<double>(p.octave);
     if (octaves < -1200) return {0, 0};

@@ -34,14 +34,14 @@ struct passes {
         P m1 = m0, m2 = m0, m3 = m0;
         std::size_t i = lanes;
         for (; i + 4 * lanes <= n; i += 4 * lanes) {
-            m0 = max(m0, mul(P::load(in + i), first));
-            m1 = max(m1, mul(P::load(in + i + lanes), first));
-            m2 = max(m2, mul(P::load(in + i + 2 * lanes), first));
-            m3 = max(m3, mul(P::load(in + i + 3 * lanes), first));
+            m0 = maximum(m0, mul(P::load(in + i), first));
+            m1 = maximum(m1, mul(P::load(in + i + lanes), first));
+            m2 = maximum(m2, mul(P::load(in + i + 2 * lanes), first));
+            m3 = maximum(m3, mul(P::load(in + i + 3 * lanes), first));
         }
-        for (; i + lanes <= n; i += lanes) m0 = max(m0, mul(P::load(in + i), first));
-        if (i < n) m1 = max(m1, mul(P::load(in + n - lanes), first));  // some a second time: no harm to a maximum
-        return reduce_max(max(max(m0, m1), max(m2, m3)));
+        for (; i + lanes <= n; i += lanes) m0 = maximum(m0, mul(P::load(in + i), first));
+        if (i < n) m1 = maximum(m1, mul(P::load(in + n - lanes), first));  // some a second time: no harm to a maximum
+        return reduce_max(maximum(maximum(m0, m1), maximum(m2, m3)));
     }
 
     /// Adds the terms of a piece to the sum of its row and writes them to `terms`.

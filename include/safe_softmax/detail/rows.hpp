@@ -64,6 +64,15 @@ public:
         return top;
     }
 
+    /// False if the maximum is not finite.
+    template <class In>
+    static SMX_ALWAYS_INLINE bool find_constants(const In& in, std::size_t length, const scaling<T>& s, row_constants<T>& row) noexcept {
+        const T top = largest(in, 0, length, s);
+        if (!is_finite(top)) return false;
+        row = constants_of_row(top, s);
+        return true;
+    }
+
     template <precision Q, class S>
     static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
                                             const scaling<T>& s) noexcept {

@@ -4,7 +4,7 @@
 #include <safe_softmax/detail/dispatch.hpp>
 #include <safe_softmax/detail/shape.hpp>
 #if !SMX_DISPATCH
-#include <safe_softmax/detail/kernels.hpp>  // last: the single header needs what others include too outside this condition
+#include <safe_softmax/detail/kernels.hpp>
 #endif
 
 namespace smx {

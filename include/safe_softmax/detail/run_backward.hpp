@@ -2,12 +2,16 @@
 #pragma once
 
 #include <safe_softmax/detail/run_job.hpp>
+#if !SMX_DISPATCH
+#include <safe_softmax/detail/backward_rows.hpp>
+#endif
 
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-using vocabulary::job_function;
+template <class B, class T>
+class backward_rows;
 
 /// Everything is checked here, before anything is written. The operands are those of struct backward.
 SMX_NOINLINE inline void run_backward(const char* function, job_function f, const array_ref& y, const array_ref& dy, const array_ref& dx,
@@ -16,7 +20,7 @@ SMX_NOINLINE inline void run_backward(const char* function, job_function f, cons
     b.add_same(1, dy, "dy");
     b.may_be_output();
     b.add_output(2, dx, dx_name);
-    if (b.check()) run_job(b.job());
+    if (b.finish()) run_job<backward_rows>(b.job());
 }
 
 }  // namespace detail

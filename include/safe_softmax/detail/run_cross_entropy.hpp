@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/detail/cross_entropy_job.hpp>
-#include <safe_softmax/detail/run_masked.hpp>
+#include <safe_softmax/detail/run_job.hpp>
+#if !SMX_DISPATCH
+#include <safe_softmax/detail/cross_entropy_rows.hpp>
+#endif
 
 namespace smx {
 
@@ -10,6 +12,9 @@ struct cross_entropy_options;
 
 inline namespace SMX_ABI {
 namespace detail {
+
+template <class B, class T>
+class cross_entropy_rows;
 
 /// Numbers of an operand of one row are finite; contiguous ones are asked in a loop that compilers vectorise.
 SMX_NOINLINE inline bool all_finite(const array_ref& a) noexcept {
@@ -69,7 +74,7 @@ SMX_NOINLINE void run_cross_entropy(const char* function, const array_ref& logit
         b.add_per_row(names::dlosses, dlosses, dlosses_name);
     }
     if (dlogits) b.add_output(names::dlogits, dlogits, dlogits_name);
-    if (b.check()) run_job(j);
+    if (b.finish()) run_job<cross_entropy_rows>(j);
 }
 
 }  // namespace detail

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/detail/family_job.hpp>
-#include <safe_softmax/detail/run_masked.hpp>
+#include <safe_softmax/detail/run_job.hpp>
+#if !SMX_DISPATCH
+#include <safe_softmax/detail/family_rows.hpp>
+#include <safe_softmax/detail/sampling_rows.hpp>
+#endif
 
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
+
+template <class B, class T>
+class family_rows;
+template <class B, class T>
+class sampling_rows;
 
 // Checks of the smaller functions; then their jobs run.
 
@@ -22,7 +30,7 @@ SMX_NOINLINE inline void run_logaddexp(const array_ref& in, const array_ref& oth
     b.add_output(vocabulary::logaddexp_of::out, out, "out");
     b.add_broadcast(vocabulary::logaddexp_of::other, other, "other");
     b.may_be_output();
-    if (b.check()) run_job(b.job());
+    if (b.finish()) run_job<family_rows>(b.job());
 }
 
 SMX_NOINLINE inline double run_logaddexp(double a, double b) noexcept {
@@ -37,7 +45,7 @@ SMX_NOINLINE inline double run_logaddexp(double a, double b) noexcept {
     j.loops = j.query_loop = 0;
     j.scale = 1;
     j.wide = true;
-    run_job(j);
+    run_job<family_rows>(j);
     return result;
 }
 
@@ -50,7 +58,7 @@ SMX_NOINLINE void run_weighted(const char* function, const array_ref& in, const 
         b.add_broadcast(vocabulary::weighted_sum::weights, options.weights, "options.weights");
     }
     if (sign) b.add_output_per_row(vocabulary::weighted_sum::sign, sign, "sign");
-    if (b.check()) run_job(b.job());
+    if (b.finish()) run_job<family_rows>(b.job());
 }
 
 template <class Options>
@@ -60,7 +68,7 @@ SMX_NOINLINE void run_gumbel(const char* function, const array_ref& in, const ar
     job_builder b(function, job_function::gumbel_softmax, in, options.axis, fence(1 / options.temperature), options.special);
     b.add_output(vocabulary::gumbel::out, out, "out");
     add_call(b.job(), vocabulary::gumbel::call, &call);
-    if (b.check() && b.has_elements()) run_job(b.job());
+    if (b.finish() && b.has_elements()) run_job<family_rows>(b.job());
 }
 
 /// out: as in, or of integers, one for each row. u: not given, or one for each row.
@@ -87,7 +95,7 @@ SMX_NOINLINE void run_sampling(const char* function, job_function f, const array
         b.add_output(vocabulary::sampling::out, out, "out");
     }
     add_call(b.job(), vocabulary::sampling::call, &call);
-    if (b.check() && (f == job_function::sample || b.has_elements())) run_job(b.job());
+    if (b.finish() && (f == job_function::sample || b.has_elements())) run_job<sampling_rows>(b.job());
 }
 
 }  // namespace detail

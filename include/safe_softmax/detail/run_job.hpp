@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+// The operands of all jobs, here and not only where they are used: the single header has kernels under a condition, and what
+// else needs a header has to come before it.
+#include <safe_softmax/detail/cross_entropy_job.hpp>
 #include <safe_softmax/detail/dispatch.hpp>
+#include <safe_softmax/detail/family_job.hpp>
 #include <safe_softmax/detail/job_shape.hpp>
-#if !SMX_DISPATCH
-#include <safe_softmax/detail/job_kernels.hpp>
-#endif
+#include <safe_softmax/detail/masked_job.hpp>
+#include <safe_softmax/detail/online_job.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// Hands a checked job to the kernels.
+/// Hands a checked job to the kernels. Rows: those for jobs of its function; with run-time dispatch the tables know them
+/// (job_kernels.hpp).
+template <template <class, class> class Rows>
 SMX_ALWAYS_INLINE void run_job(const job& j) noexcept {
 #if SMX_DISPATCH
     dispatch::active_table().run_job[j.wide ? 1 : 0](j);
 #else
-    if (j.wide) run_job_in<default_backend, double>(j);
-    else run_job_in<default_backend, float>(j);
+    if (j.wide) Rows<default_backend, double>::run(j);
+    else Rows<default_backend, float>::run(j);
 #endif
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/detail/masked_job.hpp>
 #include <safe_softmax/detail/run_job.hpp>
+#if !SMX_DISPATCH
+#include <safe_softmax/detail/masked_rows.hpp>
+#endif
 
 namespace smx {
 
@@ -11,28 +13,8 @@ struct masked_options;
 inline namespace SMX_ABI {
 namespace detail {
 
-using vocabulary::job_function;
-
-/// Calls f(value as T, number of the row among those that have a value of their own) for the elements of an array.
-template <class T, class F>
-SMX_ALWAYS_INLINE void for_each_number(const array_ref& a, F f) {
-    std::size_t index[array_ref::max_rank] = {}, count = 0;
-    for (std::size_t d = 0; d < a.rank(); ++d)
-        if (a.extent(d) == 0) return;
-    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_of(a.type()));
-    while (true) {
-        std::ptrdiff_t offset = 0;
-        for (std::size_t d = 0; d < a.rank(); ++d) offset += static_cast<std::ptrdiff_t>(index[d]) * a.stride(d) * size;
-        f(number_at<T>(moved(a.data(), offset), a.type()), count++);
-        std::size_t d = a.rank();
-        while (d > 0 && ++index[d - 1] == a.extent(d - 1)) index[--d] = 0;
-        if (d == 0) return;
-    }
-}
-
-inline void check_floating(const char* function, const char* name, const array_ref& a) {
-    if (!is_floating(a.type()) && a.rank() != 0) refuse(function, "%s must have floating elements, but they are integers", name);
-}
+template <class B, class T>
+class masked_rows;
 
 /// Everything is checked here, before anything is written.
 template <class Options>
@@ -87,7 +69,7 @@ SMX_NOINLINE void run_masked(const char* function, job_function f, const array_r
                 refuse(function, "options.scale %g divided by options.temperature %g (place %zu) is not finite", options.scale, t, i);
         });
     }
-    if (b.check()) run_job(j);
+    if (b.finish()) run_job<masked_rows>(j);
 }
 
 }  // namespace detail

@@ -2,12 +2,17 @@
 #pragma once
 
 #include <safe_softmax/options.hpp>
-#include <safe_softmax/detail/online_job.hpp>
 #include <safe_softmax/detail/run_job.hpp>
+#if !SMX_DISPATCH
+#include <safe_softmax/detail/online_rows.hpp>
+#endif
 
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
+
+template <class B, class T>
+class online_rows;
 
 /// A row of a view as an operand of a job.
 struct row_of_view {
@@ -40,7 +45,7 @@ SMX_NOINLINE inline void run_online(vocabulary::job_function f, const row_of_vie
     j.causal_offset = 0;
     j.softcap = 0;
     j.wide = wide;
-    run_job(j);
+    run_job<online_rows>(j);
 }
 
 /// A row and what is written from it: of one length, the very same elements or apart, and the output's all different.

@@ -187,7 +187,7 @@ private:
     }
     static SMX_NOINLINE double sum_of_terms(row_of_job& r) noexcept {
         double sum = 0;
-        for_pieces<T>(r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA { sum = fence(sum + terms_of(r, i, n)); });
+        for_pieces<T>(0, r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA { sum = fence(sum + terms_of(r, i, n)); });
         return sum;
     }
 
@@ -221,7 +221,7 @@ private:
         const P limit = P::broadcast(number_of(key)), zero = P::broadcast(0), one = P::broadcast(1), none = P::broadcast(minus_infinity<T>());
         row_sum<B, T> total;
         count = 0;
-        for_pieces<T>(r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(0, r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T* x = r.from.read_all(i, n);
             if constexpr (Terms) compute_terms(r, x, n);
             P found = zero;
@@ -252,7 +252,7 @@ private:
         T top = 0, bottom = 0;
         const scaling<T>& up = sign_scaling(r.s.negative);
         const scaling<T>& down = sign_scaling(!r.s.negative);
-        for_pieces<T>(r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(0, r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T* x = r.from.read_all(i, n);
             const T most = pass::largest(x, n, up), least = -pass::largest(x, n, down);
             top = i == 0 || top < most ? most : top;
@@ -300,7 +300,7 @@ private:
         struct { bits key; double mass; } left[candidates];
         std::size_t size = 0;
         const P lowest_kept = P::broadcast(number_of(low)), zero = P::broadcast(0), one = P::broadcast(1);
-        for_pieces<T>(r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(0, r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T* x = r.from.read_all(i, n);
             if constexpr (Terms) compute_terms(r, x, n);
             for (std::size_t l = 0; l < n; l += lanes) {
@@ -343,7 +343,7 @@ private:
         const P least = P::broadcast(r.s.negative ? -found.least : found.least);
         bool enough = false;
         std::size_t end = 0;
-        for_pieces<T>(r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(0, r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             if (found.end != everywhere) return;
             const T* x = r.from.read_all(i, n);
             bool computed = false;
@@ -375,7 +375,7 @@ private:
             return static_cast<double>(r.terms[0]);
         };
         T top = 0;
-        for_pieces<T>(r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(0, r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T most = pass::largest(r.from.read_all(i, n), n, sign_scaling(r.s.negative));
             top = i == 0 || top < most ? most : top;
         });

@@ -24,7 +24,7 @@ public:
         for (std::size_t k = 0; k < K; ++k)
             x_[k] = full(k) ? P::load(in + k * lanes) : blend_first(P::load_partial(in + k * lanes, left(k)), first, left(k));
         P m = x_[0];
-        for (std::size_t k = 1; k < K; ++k) m = max(m, x_[k]);
+        for (std::size_t k = 1; k < K; ++k) m = maximum(m, x_[k]);
         const T max_of_row = reduce_max(m);
         finite_ = is_finite(max_of_row);
         row_ = constants_of_row(max_of_row, r.scale);

@@ -74,8 +74,8 @@ struct log_of_terms {
         if constexpr (General) d = mul(mul(fma(x, first, minus_max), second), third);
         else d = add(x, minus_max);
         // -inf must not meet a scale_tail of 0 or of the other sign.
-        constexpr T far = sizeof(T) == 4 ? T(-0x1p80) : T(-0x1p120);
-        return fma(d, scale_head, fma(max(P::broadcast(far), d), scale_tail, minus_log_sum));
+        constexpr T too_far = sizeof(T) == 4 ? T(-0x1p80) : T(-0x1p120);
+        return fma(d, scale_head, fma(maximum(P::broadcast(too_far), d), scale_tail, minus_log_sum));
     }
 };
 

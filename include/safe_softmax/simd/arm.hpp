@@ -15,8 +15,8 @@ namespace native {
 
 SMX_ALWAYS_INLINE float32x4_t fma(float32x4_t a, float32x4_t b, float32x4_t c) noexcept { return vfmaq_f32(c, a, b); }
 SMX_ALWAYS_INLINE float64x2_t fma(float64x2_t a, float64x2_t b, float64x2_t c) noexcept { return vfmaq_f64(c, a, b); }
-SMX_ALWAYS_INLINE float32x4_t max(float32x4_t a, float32x4_t b) noexcept { return vmaxq_f32(a, b); }
-SMX_ALWAYS_INLINE float64x2_t max(float64x2_t a, float64x2_t b) noexcept { return vmaxq_f64(a, b); }
+SMX_ALWAYS_INLINE float32x4_t maximum(float32x4_t a, float32x4_t b) noexcept { return vmaxq_f32(a, b); }
+SMX_ALWAYS_INLINE float64x2_t maximum(float64x2_t a, float64x2_t b) noexcept { return vmaxq_f64(a, b); }
 SMX_ALWAYS_INLINE float32x4_t exp2_eighths(float32x4_t t) noexcept {
     const uint32x4_t n = vreinterpretq_u32_f32(t);
     const uint8x16x2_t table = {{vld1q_u8(reinterpret_cast<const unsigned char*>(exp2_table<float>::bits)),

@@ -52,7 +52,7 @@ SMX_ALWAYS_INLINE doubled<H> fma(doubled<H> a, doubled<H> b, doubled<H> c) noexc
     return {fma(a.lo, b.lo, c.lo), fma(a.hi, b.hi, c.hi)};
 }
 template <class H>
-SMX_ALWAYS_INLINE doubled<H> max(doubled<H> a, doubled<H> b) noexcept { return {max(a.lo, b.lo), max(a.hi, b.hi)}; }
+SMX_ALWAYS_INLINE doubled<H> maximum(doubled<H> a, doubled<H> b) noexcept { return {maximum(a.lo, b.lo), maximum(a.hi, b.hi)}; }
 template <class H>
 SMX_ALWAYS_INLINE doubled<H> zero_where_less(doubled<H> a, doubled<H> t, doubled<H> limit) noexcept {
     return {zero_where_less(a.lo, t.lo, limit.lo), zero_where_less(a.hi, t.hi, limit.hi)};
@@ -86,7 +86,7 @@ SMX_ALWAYS_INLINE auto odd_as_double(doubled<H> a) noexcept {
     return doubled<decltype(odd_as_double(a.lo))>{odd_as_double(a.lo), odd_as_double(a.hi)};
 }
 template <class H>
-SMX_ALWAYS_INLINE typename H::value_type reduce_max(doubled<H> a) noexcept { return reduce_max(max(a.lo, a.hi)); }
+SMX_ALWAYS_INLINE typename H::value_type reduce_max(doubled<H> a) noexcept { return reduce_max(maximum(a.lo, a.hi)); }
 template <class H>
 SMX_ALWAYS_INLINE typename H::value_type reduce_add(doubled<H> a) noexcept { return reduce_add(add(a.lo, a.hi)); }
 

@@ -34,7 +34,7 @@
 //   store_partial(p, a, n)           the first n lanes; writes n elements only
 //   add, sub, mul                    IEEE; never reassociated
 //   fma(a, b, c)                     a*b+c; rounded once if P::fused, else after each step
-//   max(a, b)                        the larger; a NaN in b gives a or NaN; the zero of max(-0, +0) is either
+//   maximum(a, b)                    the larger; a NaN in b gives a or NaN; the zero of max(-0, +0) is either
 //   blend_first(a, b, n)             the first n lanes of a, the others of b
 //   zero_where_less(a, t, limit)     +0 where t < limit, else a; NaN in t keeps a, under -ffinite-math-only too
 //   zero_where_equal(a, x, y)        +0 where x == y, else a

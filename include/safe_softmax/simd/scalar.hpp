@@ -127,7 +127,7 @@ SMX_ALWAYS_INLINE scalar_pack<T> fma(scalar_pack<T> a, scalar_pack<T> b, scalar_
     }
 }
 template <class T>
-SMX_ALWAYS_INLINE scalar_pack<T> max(scalar_pack<T> a, scalar_pack<T> b) noexcept {
+SMX_ALWAYS_INLINE scalar_pack<T> maximum(scalar_pack<T> a, scalar_pack<T> b) noexcept {
     return a.generate([=](std::size_t l) SMX_INLINE_LAMBDA { return a.v[l] < b.v[l] ? T(b.v[l]) : T(a.v[l]); });
 }
 template <class T>

@@ -28,8 +28,8 @@ alignas(64) inline constexpr std::uint32_t exp2_table_f32[16] = {
 
 // ---- 128 bits -------------------------------------------------------------------------------------------------------
 
-SMX_ALWAYS_INLINE __m128 max(__m128 a, __m128 b) noexcept { return _mm_max_ps(b, a); }
-SMX_ALWAYS_INLINE __m128d max(__m128d a, __m128d b) noexcept { return _mm_max_pd(b, a); }
+SMX_ALWAYS_INLINE __m128 maximum(__m128 a, __m128 b) noexcept { return _mm_max_ps(b, a); }
+SMX_ALWAYS_INLINE __m128d maximum(__m128d a, __m128d b) noexcept { return _mm_max_pd(b, a); }
 // t < limit as a register of ones and zeros. Clang's own intrinsics become comparisons that -ffinite-math-only lets it
 // turn round, and a NaN would be less.
 #if defined(__clang__) && SMX_FINITE_MATH
@@ -115,10 +115,10 @@ SMX_ALWAYS_INLINE __m128d odd_as_double(__m128 a) noexcept {
     return _mm_castsi128_pd(_mm_and_si128(_mm_srli_epi64(_mm_castps_si128(a), 3), magnitude));
 }
 SMX_ALWAYS_INLINE float reduce_max(__m128 a) noexcept {
-    a = max(a, _mm_movehl_ps(a, a));
-    return _mm_cvtss_f32(max(a, _mm_shuffle_ps(a, a, 1)));
+    a = maximum(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(maximum(a, _mm_shuffle_ps(a, a, 1)));
 }
-SMX_ALWAYS_INLINE double reduce_max(__m128d a) noexcept { return _mm_cvtsd_f64(max(a, _mm_unpackhi_pd(a, a))); }
+SMX_ALWAYS_INLINE double reduce_max(__m128d a) noexcept { return _mm_cvtsd_f64(maximum(a, _mm_unpackhi_pd(a, a))); }
 SMX_ALWAYS_INLINE double reduce_add(__m128d a) noexcept {
     return fence(_mm_cvtsd_f64(a) + _mm_cvtsd_f64(_mm_unpackhi_pd(a, a)));
 }
@@ -144,8 +144,8 @@ SMX_ALWAYS_INLINE __m128d fma(__m128d a, __m128d b, __m128d c) noexcept { return
 SMX_ALWAYS_INLINE __m256 fma(__m256 a, __m256 b, __m256 c) noexcept { return _mm256_fmadd_ps(a, b, c); }
 SMX_ALWAYS_INLINE __m256d fma(__m256d a, __m256d b, __m256d c) noexcept { return _mm256_fmadd_pd(a, b, c); }
 #endif
-SMX_ALWAYS_INLINE __m256 max(__m256 a, __m256 b) noexcept { return _mm256_max_ps(b, a); }
-SMX_ALWAYS_INLINE __m256d max(__m256d a, __m256d b) noexcept { return _mm256_max_pd(b, a); }
+SMX_ALWAYS_INLINE __m256 maximum(__m256 a, __m256 b) noexcept { return _mm256_max_ps(b, a); }
+SMX_ALWAYS_INLINE __m256d maximum(__m256d a, __m256d b) noexcept { return _mm256_max_pd(b, a); }
 SMX_ALWAYS_INLINE __m256 zero_where_less(__m256 a, __m256 t, __m256 limit) noexcept {
     return _mm256_andnot_ps(less(t, limit), a);
 }
@@ -230,10 +230,10 @@ SMX_ALWAYS_INLINE __m256d odd_as_double(__m256 a) noexcept {
     return _mm256_castsi256_pd(_mm256_and_si256(_mm256_srli_epi64(_mm256_castps_si256(a), 3), magnitude));
 }
 SMX_ALWAYS_INLINE float reduce_max(__m256 a) noexcept {
-    return reduce_max(max(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
+    return reduce_max(maximum(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
 }
 SMX_ALWAYS_INLINE double reduce_max(__m256d a) noexcept {
-    return reduce_max(max(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1)));
+    return reduce_max(maximum(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1)));
 }
 SMX_ALWAYS_INLINE double reduce_add(__m256d a) noexcept {
     return reduce_add(fence(_mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1))));
@@ -267,8 +267,8 @@ SMX_ALWAYS_INLINE void store_as(tag<float, 8>, float16* p, __m256 a) noexcept {
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 SMX_ALWAYS_INLINE __m512 fma(__m512 a, __m512 b, __m512 c) noexcept { return _mm512_fmadd_ps(a, b, c); }
 SMX_ALWAYS_INLINE __m512d fma(__m512d a, __m512d b, __m512d c) noexcept { return _mm512_fmadd_pd(a, b, c); }
-SMX_ALWAYS_INLINE __m512 max(__m512 a, __m512 b) noexcept { return _mm512_max_ps(b, a); }
-SMX_ALWAYS_INLINE __m512d max(__m512d a, __m512d b) noexcept { return _mm512_max_pd(b, a); }
+SMX_ALWAYS_INLINE __m512 maximum(__m512 a, __m512 b) noexcept { return _mm512_max_ps(b, a); }
+SMX_ALWAYS_INLINE __m512d maximum(__m512d a, __m512d b) noexcept { return _mm512_max_pd(b, a); }
 SMX_ALWAYS_INLINE __m512 zero_where_less(__m512 a, __m512 t, __m512 limit) noexcept {
 #if defined(__clang__) && SMX_FINITE_MATH
     return _mm512_andnot_ps(less(t, limit), a);
@@ -333,10 +333,10 @@ SMX_ALWAYS_INLINE __m512d odd_as_double(__m512 a) noexcept {
     return _mm512_castsi512_pd(_mm512_and_si512(_mm512_srli_epi64(_mm512_castps_si512(a), 3), magnitude));
 }
 SMX_ALWAYS_INLINE float reduce_max(__m512 a) noexcept {
-    return reduce_max(max(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1)));
+    return reduce_max(maximum(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1)));
 }
 SMX_ALWAYS_INLINE double reduce_max(__m512d a) noexcept {
-    return reduce_max(max(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1)));
+    return reduce_max(maximum(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1)));
 }
 SMX_ALWAYS_INLINE double reduce_add(__m512d a) noexcept {
     return reduce_add(fence(_mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1))));

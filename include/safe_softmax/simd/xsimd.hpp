@@ -21,7 +21,7 @@ namespace native {
 // The names exist on every machine, so that asking for an overload is well-formed where there is none.
 struct nothing {};
 void fma(nothing);
-void max(nothing);
+void maximum(nothing);
 void zero_where_less(nothing);
 void zero_where_equal(nothing);
 void where_nonzero(nothing);
@@ -123,9 +123,9 @@ SMX_ALWAYS_INLINE xsimd_pack<T> fma(xsimd_pack<T> a, xsimd_pack<T> b, xsimd_pack
     }
 }
 template <class T>
-SMX_ALWAYS_INLINE xsimd_pack<T> max(xsimd_pack<T> a, xsimd_pack<T> b) noexcept {
-    if constexpr (requires { native::max(a.v, b.v); }) {
-        return {native::max(a.v, b.v)};
+SMX_ALWAYS_INLINE xsimd_pack<T> maximum(xsimd_pack<T> a, xsimd_pack<T> b) noexcept {
+    if constexpr (requires { native::maximum(a.v, b.v); }) {
+        return {native::maximum(a.v, b.v)};
     } else {
         return map_lanes<xsimd_pack<T>>([](T x, T y) SMX_INLINE_LAMBDA { return x < y ? y : x; }, a, b);
     }
