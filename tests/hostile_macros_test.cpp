@@ -83,7 +83,7 @@ TEST(Interface, WorksAmongHostileMacros) {
     const int target[1] = {0};
     const float logits[1][3] = {{1, 2, 3}};
     float losses[1];
-    smx::cross_entropy(smx::tensor_view(&logits[0][0], 1, 3), target, losses);
+    smx::cross_entropy(smx::tensor_view<const float, 2>(&logits[0][0], {1, 3}), target, losses);
     EXPECT_GT(losses[0], 0);
 }
 

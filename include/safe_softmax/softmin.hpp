@@ -12,7 +12,7 @@ template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void softmin(const In& in, Out&& out, const softmax_options& options = {}) {
     const softmax_options negated{options.axis, -options.scale, options.special};
-    detail::elementwise<detail::to_kernels<detail::function::softmax>>("softmin", in, out, negated);
+    detail::elementwise(detail::to_kernels<detail::function::softmax>{}, "softmin", in, out, negated);
 }
 
 /// The same in place.

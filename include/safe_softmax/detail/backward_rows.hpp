@@ -3,6 +3,7 @@
 
 #include <safe_softmax/detail/exp_double.hpp>
 #include <safe_softmax/detail/row_dot.hpp>
+#include <safe_softmax/detail/rows.hpp>
 #include <safe_softmax/simd/environment.hpp>
 
 namespace smx {

@@ -9,6 +9,9 @@
 #include <safe_softmax/detail/job_shape.hpp>
 #include <safe_softmax/detail/masked_job.hpp>
 #include <safe_softmax/detail/online_job.hpp>
+#if !SMX_DISPATCH
+#include <safe_softmax/simd/backend.hpp>
+#endif
 
 namespace smx {
 inline namespace SMX_ABI {
