@@ -31,8 +31,8 @@
 
 namespace {
 
-constexpr std::uint64_t expected_fused = 0x7a42dc3d0403d167;
-constexpr std::uint64_t expected_unfused = 0xd91bbd876aa9f1e5;
+constexpr std::uint64_t expected_fused = 0xc399b456ed95e32b;
+constexpr std::uint64_t expected_unfused = 0xfad77db1aa249640;
 // Rows of more than 65536 elements, whose sum has several segments.
 constexpr std::uint64_t expected_long_fused = 0x227738e056a2d2d9;
 constexpr std::uint64_t expected_long_unfused = 0xb7dfd2bdb982d3e4;

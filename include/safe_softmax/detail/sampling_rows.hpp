@@ -128,6 +128,7 @@ private:
             return put_index(op[v::out], is_finite(r.constants.max) ? index_of(r, u) : ~std::uint64_t(0));
         }
         if (!is_finite(r.constants.max)) return put_nothing(op[v::out], 0, j.length, false);
+        if (j.length == 1) return put_number(op[v::out], 0, 1);  // not 1 less a rounding
         const operand_writer<B, T> to{op[v::out], terms};
         const bool number_row = sizeof(T) == 4 && size_of(op[v::out].type) == 2
                                     ? kernel::template softmax_through_buffer<half_of>(r.from, to, j.length, terms, r.constants, s)
