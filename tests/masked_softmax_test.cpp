@@ -340,7 +340,8 @@ void expect_same(const std::vector<double>& actual, const std::vector<double>& e
 }
 
 TEST(MaskedRows, SpecialValues) {
-    const bool keep[] = {true, true, false, true};
+    const bool keep[] = {true, true, false, true}, all[] = {true, true, true, true};
+    const float added[] = {0, 0, -std::numeric_limits<float>::infinity(), 0};
     const std::vector<double> zeros(4, 0.0), minus(4, -inf), nans(4, nan_value);
     const double n = nan_value;
     on_every_isa([&](smx::isa) {
@@ -348,10 +349,17 @@ TEST(MaskedRows, SpecialValues) {
             for (const bool in_place : {false, true}) {
                 const auto check = [&](std::vector<double> logits, std::vector<double> safe, std::vector<double> log, std::vector<double> ieee,
                                        smx::masked_options options = {}) {
-                    expect_same(apply(false, type, logits, keep, options, {}, in_place), safe, "safe");
-                    expect_same(apply(true, type, logits, keep, options, {}, in_place), log, "log");
-                    options.special = smx::special_values::ieee;
-                    expect_same(apply(false, type, logits, keep, options, {}, in_place), ieee, "ieee");
+                    // The same mask to add, and as a bias.
+                    for (const int form : {0, 1, 2}) {
+                        options.bias = form == 2 ? smx::array_ref(added) : smx::array_ref();
+                        options.special = smx::special_values::safe;
+                        const smx::array_ref mask = form == 0 ? smx::array_ref(keep) : form == 1 ? smx::array_ref(added) : smx::array_ref(all);
+                        SCOPED_TRACE(form);
+                        expect_same(apply(false, type, logits, mask, options, {}, in_place), safe, "safe");
+                        expect_same(apply(true, type, logits, mask, options, {}, in_place), log, "log");
+                        options.special = smx::special_values::ieee;
+                        expect_same(apply(false, type, logits, mask, options, {}, in_place), ieee, "ieee");
+                    }
                 };
                 check({5, 5, n, -inf}, {0.5, 0.5, 0, 0}, apply(true, type, {5, 5, 0, -inf}, keep, {}), {0.5, 0.5, 0, 0});
                 check({5, 5, inf, -inf}, {0.5, 0.5, 0, 0}, apply(true, type, {5, 5, 0, -inf}, keep, {}), {0.5, 0.5, 0, 0});

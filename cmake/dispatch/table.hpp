@@ -21,7 +21,7 @@ static_assert(vocabulary::functions == 3 && vocabulary::types == 4, "the table b
 
 // Many = true: a table serves every rank.
 #define SMX_ROWS(f, in, out) &detail::kernels<detail::default_backend, in, out>::run<vocabulary::function::f, true>
-#define SMX_SEGMENT(f, in, out) &detail::segment_kernels<detail::default_backend, in, out>::run<vocabulary::function::f>
+#define SMX_SEGMENT(f, in, out) detail::segment_kernel_of<vocabulary::function::f, in, out>()
 #define SMX_TO(k, f, in) \
     { k(f, in, float), k(f, in, double), k(f, in, float16), k(f, in, bfloat16) }
 #define SMX_FUNCTION(k, f) \

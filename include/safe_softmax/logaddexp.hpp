@@ -24,7 +24,8 @@ T logaddexp(T a, T b) noexcept {
     using S = vocabulary::storage_t<T>;
     const S storage_a = vocabulary::bit_cast<S>(a), storage_b = vocabulary::bit_cast<S>(b);
     S result;
-    detail::store_exact(&result, detail::run_logaddexp(static_cast<double>(storage_a), static_cast<double>(storage_b)));
+    constexpr auto type = vocabulary::scalar_type_of<T>();
+    detail::run_logaddexp({&storage_a, sizeof(S), type}, {&storage_b, sizeof(S), type}, {&result, sizeof(S), type});
     return vocabulary::bit_cast<T>(result);
 }
 

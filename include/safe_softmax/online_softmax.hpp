@@ -137,14 +137,15 @@ public:
 
     /// 1/sum(), but 0 if empty (with special_values::safe).
     arithmetic inverse_sum() const {
-        const double s = read(nullptr).sum;
-        return static_cast<arithmetic>(s > 0 || detail::is_nan(s) ? 1 / s : 0.0);
+        return static_cast<arithmetic>(read(nullptr).inverse_sum);
     }
 
     /// log(sum of exp(scaled logit)).
     T logsumexp() const {
         vocabulary::storage_t<T> result;
-        detail::store_exact(&result, read(nullptr).logsumexp);
+        const detail::operand to{&result, sizeof result, vocabulary::scalar_type_of<T>()};
+        online_state copy = state_;
+        run(function::online_read, nullptr, &to, &copy, nullptr);
         return vocabulary::bit_cast<T>(result);
     }
 

@@ -112,9 +112,9 @@ public:
         const dispatch::segment_kernel of_segment = active.run_segment[f][type_index<In>][type_index<Out>];
 #else
         const dispatch::kernel of_rows = &kernels<default_backend, In, Out>::template run<F, (R > 1)>;
-        const dispatch::segment_kernel of_segment = &segment_kernels<default_backend, In, Out>::template run<F>;
+        const dispatch::segment_kernel of_segment = segment_kernel_of<F, In, Out>();
 #endif
-        if (!by_segments(w, units, threads)) return run_units<R>(w, units, elements, threads, size, of_rows);
+        if (of_segment == nullptr || !by_segments(w, units, threads)) return run_units<R>(w, units, elements, threads, size, of_rows);
         for (std::size_t row = 0; row < units.count; ++row)
             for_units<R>(w, units, row, row + 1, size, [&](const work& one) { run_segments(one, of_segment); });
     }

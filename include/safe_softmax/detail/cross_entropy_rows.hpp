@@ -103,7 +103,7 @@ private:
         return !is_finite(x) && !is_nan(x) && is_negative(x) != (j.scale < 0);
     }
     /// a*b, where an a of 0 makes 0 of everything.
-    static SMX_ALWAYS_INLINE double times(double a, double b) noexcept { return a == 0 ? 0 : fence(a * b); }
+    static SMX_ALWAYS_INLINE double times(double a, double b) noexcept { return magnitude_bits(a) == 0 ? 0 : fence(a * b); }
     /// x, or the number of magnitude `most` that is nearest to it.
     static SMX_ALWAYS_INLINE double within(double x, double most) noexcept {
         if (!is_finite(x) || magnitude_of(x) > most) return is_negative(x) ? -most : most;
@@ -382,7 +382,7 @@ private:
             double g = 0;
             if (is_top(x)) g = j.z_loss != 0 ? (j.z_loss < 0 ? -infinity() : infinity()) : fma(total, share, -a.of(i));
             else if (k != 0 && !is_masked_out(j, x)) g = -a.of(i);
-            put(op[names::dlogits], i, g == 0 ? 0 : times(j.scale, times(dloss, g)));
+            put(op[names::dlogits], i, magnitude_bits(g) == 0 ? 0 : times(j.scale, times(dloss, g)));
         }
     }
 };

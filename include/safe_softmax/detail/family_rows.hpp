@@ -19,13 +19,6 @@ SMX_ALWAYS_INLINE double element_of(const operand& o, std::size_t i) noexcept {
 }
 SMX_ALWAYS_INLINE double quiet_nan() noexcept { return from_bits<double>(infinity_bits<double> | std::uint64_t(1) << 51); }
 
-/// A number of any kind, infinities and NaN by their bits.
-SMX_ALWAYS_INLINE void put_any(const operand& o, std::size_t i, double value) noexcept {
-    if (is_nan(value)) put_nan(o, i);
-    else if (!is_finite(value)) put_infinity(o, i, is_negative(value));
-    else put_number(o, i, value);
-}
-
 /// log(exp(a) + exp(b)); see logaddexp.hpp.
 SMX_ALWAYS_INLINE double logaddexp_of_numbers(double a, double b) noexcept {
     if (is_nan(a) || is_nan(b)) return quiet_nan();
@@ -185,7 +178,7 @@ class gumbel_rows {
 public:
     static SMX_NOINLINE void run(const job& j) noexcept {
         const vocabulary::gumbel_call& call = *static_cast<const vocabulary::gumbel_call*>(j.op[v::call].data);
-        const scaling<T> s = make_scaling<T>(j.scale);
+        const scaling<T> s = make_scaling<T>(fence(1 / j.scale));  // here, where the caller's rounding does not matter
         std::uint64_t first = 0;
         for_each_row(j, [&](const operand* op, std::size_t) SMX_INLINE_LAMBDA {
             row(j, op, call, first, s);

@@ -19,13 +19,14 @@ namespace detail {
 ///     rows         contiguous ones pass by pass, stepped ones by way of a copy    rows.hpp, passes.hpp
 ///     special      rows with a NaN or without a finite maximum                    special.hpp
 ///
-/// Threads that share a row run segments.hpp.
+/// Rare pairs of types (work.hpp) have the last two. Threads that share a row run segments.hpp.
 template <class B, class In, class Out>
 class kernels {
     using T = compute_t<In, Out>;
     using P = pack_t<B, T>;
     using kernel = row_kernel<B, T>;
     static constexpr std::size_t lanes = P::lanes;
+    static constexpr bool every_path = vocabulary::every_path<In, Out>;
     static constexpr precision Q = sizeof(Out) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
 
 public:
@@ -58,12 +59,12 @@ private:
         if constexpr (F == function::softmax) {
             if (w.length == 1) return single_elements(w, r);
         }
-        if constexpr (Many) {
+        if constexpr (Many && every_path) {
             // Next to each other, and enough of them to fill a quarter of a pack.
             if (w.rows.in == 1 && w.rows.out == 1 && w.in_step != 1 && w.rows.extent >= lanes / 4) return columns<F>(w, r);
         }
         const bool contiguous = w.in_step == 1 && (w.out_step == 1 || F == function::logsumexp);
-        if constexpr (longest_short_row<P> != 0) {
+        if constexpr (every_path && longest_short_row<P> != 0) {
             if (contiguous && r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(w, r);
         }
         for (std::size_t j = 0; j < w.rows.extent; ++j) {

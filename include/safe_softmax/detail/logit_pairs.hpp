@@ -109,7 +109,7 @@ public:
             }
             if (left < lanes) h = blend_first(h, none, left);
             // e is NaN where h is infinite.
-            e = zero_where_less(e, h, least);
+            e = zero_where_less(zero_where_less(e, h, least), sub(zero, h), least);
             const P sum = add(h, e);
             e = zero_where_less(sub(e, sub(sum, h)), sum, least);
             store(head + l, sum);

@@ -3,6 +3,7 @@
 
 #include <safe_softmax/detail/logit_pairs.hpp>
 #include <safe_softmax/detail/rows.hpp>
+#include <safe_softmax/detail/special.hpp>
 #include <safe_softmax/simd/environment.hpp>
 
 namespace smx {
@@ -444,8 +445,7 @@ private:
             for (std::size_t i = 0; i < j.length; ++i) put_nan(out, i);
             return;
         }
-        const double share = infinities == 0 ? 0.0 : log ? -log_1_plus<double>(static_cast<double>(infinities) - 1)
-                                                         : 1.0 / static_cast<double>(infinities);
+        const double share = log ? share_of_infinity<true>(infinities) : share_of_infinity<false>(infinities);
         for (std::size_t i = 0; i < kept; ++i) {
             const logit_class c = class_of(j, op, i);  // before the output is written: it may be the input
             if (nan && c != logit_class::masked_out) put_nan(out, i);

@@ -69,7 +69,7 @@ private:
             alignas(64) T buffer[block];
             push_blocks(j, s, reader{in, buffer}, *c.state);
         }
-        c.factor = rescale_factor(before, *c.state, magnitude_of_scale(j));
+        c.factor = rounded_to_arithmetic(rescale_factor(before, *c.state, magnitude_of_scale(j)));
     }
 
     static SMX_NOINLINE void push_blocks(const job& j, const scaling<T>& s, const reader& from, online_state& state) noexcept {
@@ -126,7 +126,7 @@ private:
     static SMX_NOINLINE void merge(const job& j, online_call& c) noexcept {
         const online_state before = *c.state;
         merge_states(*c.state, *c.other, magnitude_of_scale(j));
-        c.factor = rescale_factor(before, *c.state, magnitude_of_scale(j));
+        c.factor = rounded_to_arithmetic(rescale_factor(before, *c.state, magnitude_of_scale(j)));
     }
 
     // ---- results ------------------------------------------------------------------------------------------------------
@@ -146,20 +146,28 @@ private:
         return add(rest, {static_cast<double>(s.count), 0}).head;
     }
     static SMX_ALWAYS_INLINE double log_sum_of(double_double rest, const online_state& s) noexcept {
-        return log_1_plus<T>(add(rest, {static_cast<double>(s.count - 1), 0}).head);
+        const double below = add(rest, {static_cast<double>(s.count - 1), 0}).head;
+        return fence(magnitude_bits(below) == 0 ? 0.0 : log_1_plus<T>(below));  // +0, which compilers would fold where signs of zero do not matter to them
+    }
+
+    static SMX_ALWAYS_INLINE double rounded_to_arithmetic(double x) noexcept { return static_cast<double>(static_cast<T>(x)); }
+    static SMX_ALWAYS_INLINE void set_sums(online_call& c, double sum) noexcept {
+        c.sum = rounded_to_arithmetic(sum);
+        c.inverse_sum = sum > 0 || is_nan(sum) ? rounded_to_arithmetic(fence(1 / sum)) : 0.0;
     }
 
     static SMX_NOINLINE void read(const job& j, const scaling<T>& s, online_call& c) noexcept {
         const online_state& state = *c.state;
-        c.factor = c.other != nullptr ? rescale_factor(state, *c.other, magnitude_of_scale(j)) : 1;
+        c.factor = c.other != nullptr ? rounded_to_arithmetic(rescale_factor(state, *c.other, magnitude_of_scale(j))) : 1;
         if (is_special(state)) {
-            c.sum = gives_nan(j, state) ? nan() : is_nothing(state) ? 0 : static_cast<double>(state.count);
-            c.logsumexp = gives_nan(j, state) ? nan() : state.max;
+            const double sum = gives_nan(j, state) ? nan() : is_nothing(state) ? 0 : static_cast<double>(state.count);
+            set_sums(c, sum);
+            if (j.op[online::out]) put_any(j.op[online::out], 0, gives_nan(j, state) ? nan() : state.max);
             return;
         }
         const double_double rest = rest_of(j, state);
-        c.sum = sum_of(rest, state);
-        c.logsumexp = log_total(log_sum_of(rest, state), constants_of(state.max, s), s);
+        set_sums(c, sum_of(rest, state));
+        if (j.op[online::out]) put_any(j.op[online::out], 0, log_total(log_sum_of(rest, state), constants_of(state.max, s), s));
     }
 
     static SMX_NOINLINE void write(const job& j, const scaling<T>& s, online_call& c) noexcept {
@@ -233,8 +241,8 @@ private:
     static SMX_NOINLINE void write_special(const job& j, const online_state& state, bool negative) noexcept {
         const operand &in = j.op[online::in], &out = j.op[online::out];
         const bool log = j.function == function::online_log_probabilities, nan = gives_nan(j, state);
-        const double count = static_cast<double>(state.count);
-        const double share = j.function == function::online_weights ? 1.0 : log && state.count != 0 ? -log_1_plus<double>(count - 1) : 1 / count;
+        const std::size_t count = static_cast<std::size_t>(state.count);
+        const double share = j.function == function::online_weights ? 1.0 : log ? share_of_infinity<true>(count) : share_of_infinity<false>(count);
         for (std::size_t i = 0; i < j.length; ++i) {
             const double x = number_at<double>(moved(in.data, static_cast<std::ptrdiff_t>(i) * in.step), in.type);
             const bool top = !is_nothing(state) && !is_finite(x) && is_negative(x) == negative;

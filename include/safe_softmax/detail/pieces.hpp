@@ -174,6 +174,13 @@ SMX_NOINLINE inline void put_infinity(const operand& o, std::size_t i, bool nega
 SMX_NOINLINE inline void put_number(const operand& o, std::size_t i, double value) noexcept {
     with_element(o, i, [=](auto* p) SMX_INLINE_LAMBDA { store_exact(p, value); });
 }
+/// A number of any kind, infinities and NaN by their bits.
+SMX_NOINLINE inline void put_any(const operand& o, std::size_t i, double value) noexcept {
+    if (is_nan(value)) put_nan(o, i);
+    else if (!is_finite(value)) put_infinity(o, i, is_negative(value));
+    else put_number(o, i, value);
+}
+
 /// Elements first to last: +0, or -inf for logarithms.
 SMX_NOINLINE inline void put_nothing(const operand& o, std::size_t first, std::size_t last, bool log) noexcept {
     if (!log && o.step == static_cast<std::ptrdiff_t>(size_of(o.type))) {

@@ -33,20 +33,18 @@ SMX_NOINLINE inline void run_logaddexp(const array_ref& in, const array_ref& oth
     if (b.finish()) run_job<family_rows>(b.job());
 }
 
-SMX_NOINLINE inline double run_logaddexp(double a, double b) noexcept {
-    double result = 0;
+SMX_NOINLINE inline void run_logaddexp(const operand& a, const operand& b, const operand& out) noexcept {
     vocabulary::job j;
     j.function = job_function::logaddexp;
     j.length = 1;
     j.operands = 3;
-    j.op[vocabulary::logaddexp_of::in] = {&a, sizeof(double), scalar_type::float64};
-    j.op[vocabulary::logaddexp_of::out] = {&result, sizeof(double), scalar_type::float64};
-    j.op[vocabulary::logaddexp_of::other] = {&b, sizeof(double), scalar_type::float64};
+    j.op[vocabulary::logaddexp_of::in] = a;
+    j.op[vocabulary::logaddexp_of::out] = out;
+    j.op[vocabulary::logaddexp_of::other] = b;
     j.loops = j.query_loop = 0;
     j.scale = 1;
     j.wide = true;
     run_job<family_rows>(j);
-    return result;
 }
 
 template <class Options>
@@ -65,7 +63,7 @@ template <class Options>
 SMX_NOINLINE void run_gumbel(const char* function, const array_ref& in, const array_ref& out, const vocabulary::gumbel_call& call, const Options& options) {
     if (!(options.temperature > 0) || !is_finite(options.temperature) || !is_finite(fence(1 / options.temperature)))
         refuse(function, "options.temperature is %g, but it must be positive and finite, and so must be 1 divided by it", options.temperature);
-    job_builder b(function, job_function::gumbel_softmax, in, options.axis, fence(1 / options.temperature), options.special);
+    job_builder b(function, job_function::gumbel_softmax, in, options.axis, options.temperature, options.special);
     b.add_output(vocabulary::gumbel::out, out, "out");
     add_call(b.job(), vocabulary::gumbel::call, &call);
     if (b.finish() && b.has_elements()) run_job<family_rows>(b.job());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/dispatch.hpp>
 #include <safe_softmax/detail/rows.hpp>
 #include <safe_softmax/detail/special.hpp>
 #include <safe_softmax/simd/environment.hpp>
@@ -160,6 +161,13 @@ private:
         else write_special_row<T, F == function::log_softmax>(row, in, out, count, r);
     }
 };
+
+/// Null for rare pairs of types (work.hpp): nobody shares their rows.
+template <function F, class In, class Out>
+constexpr dispatch::segment_kernel segment_kernel_of() noexcept {
+    if constexpr (vocabulary::every_path<In, Out>) return &segment_kernels<default_backend, In, Out>::template run<F>;
+    else return nullptr;
+}
 
 }  // namespace detail
 }  // namespace SMX_ABI

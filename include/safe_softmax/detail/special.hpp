@@ -72,6 +72,14 @@ SMX_NOINLINE special_row inspect(const Row& in, std::size_t n, bool negative_sca
     return found;
 }
 
+/// What each of n logits of +inf gets: 1/n, or -log n.
+template <bool Log>
+SMX_ALWAYS_INLINE double share_of_infinity(std::size_t n) noexcept {
+    if (n == 0) return 0;
+    if (!Log) return fence(1 / static_cast<double>(n));
+    return n == 1 ? 0 : -log_1_plus<double>(static_cast<double>(n - 1));  // +0, not -0
+}
+
 template <class Row>
 SMX_NOINLINE void fill_nan(const Row& out, std::size_t n) noexcept {
     for (std::size_t i = 0; i < n; ++i) store_nan(out.at(i));
@@ -81,9 +89,7 @@ SMX_NOINLINE void fill_nan(const Row& out, std::size_t n) noexcept {
 template <class T, bool Log, class In, class Out>
 SMX_NOINLINE void write_special_row(const special_row& row, const In& in, const Out& out, std::size_t n, const recipe<T>& r) noexcept {
     if (row.nan || r.special == special_values::ieee) return fill_nan(out, n);
-    const double share = row.infinities == 0 ? 0.0
-                         : Log               ? -log_1_plus<double>(static_cast<double>(row.infinities) - 1)
-                                             : 1.0 / static_cast<double>(row.infinities);
+    const double share = share_of_infinity<Log>(row.infinities);
     for (std::size_t i = 0; i < n; ++i) {
         const T x = load_element<T>(in.at(i));
         const bool top = row.infinities != 0 && !is_finite(x) && is_negative(x) == r.scale.negative;

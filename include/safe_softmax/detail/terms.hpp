@@ -58,7 +58,7 @@ struct log_of_terms {
 
     SMX_ALWAYS_INLINE log_of_terms(const scaling<T>& s, P max, P log_sum) noexcept {
         minus_max = sub(P::broadcast(0), max);
-        minus_log_sum = sub(P::broadcast(0), log_sum);
+        minus_log_sum = sub(P::broadcast(fence(T(0))), log_sum);  // never -0: where signs of zero do not matter to them, compilers would negate
         const auto& factor = General ? s.rest : s.direct;
         scale_head = P::broadcast(factor.head);
         scale_tail = P::broadcast(factor.tail);
