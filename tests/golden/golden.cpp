@@ -23,8 +23,8 @@ namespace {
 
 using namespace golden;
 
-constexpr std::uint64_t expected_fused = 0xc399b456ed95e32b;
-constexpr std::uint64_t expected_unfused = 0xfad77db1aa249640;
+constexpr std::uint64_t expected_fused = 0xca34d2293b0b592b;
+constexpr std::uint64_t expected_unfused = 0xaae3df1a6abc9340;
 // Rows of more than 65536 elements, whose sum has several segments.
 constexpr std::uint64_t expected_long_fused = 0x227738e056a2d2d9;
 constexpr std::uint64_t expected_long_unfused = 0xb7dfd2bdb982d3e4;

@@ -73,10 +73,10 @@ public:
                 ++infinities[is_negative(dy)];
                 weight[is_negative(dy)] = fence(weight[is_negative(dy)] + y);
             } else if (softmax) {
-                const split_double p = two_product(y, fence(dy * 0x1p-64));
+                const split_double p = two_product(y, rounded(dy * 0x1p-64));
                 scaled_down = add(scaled_down, normalised(p.head, p.tail));
             } else {
-                scaled_down = add(scaled_down, {fence(dy * 0x1p-64), 0});
+                scaled_down = add(scaled_down, {rounded(dy * 0x1p-64), 0});
             }
         }
         for (std::size_t i = 0; i < j.length; ++i) {
@@ -89,11 +89,11 @@ public:
             } else if (!nan && infinities[0] + infinities[1] != 0) {
                 put_limit(j, dx, i, y, dy, counted, infinities, weight);
             } else if (softmax) {
-                const double d = fence(fence(fence(dy * 0x1p-64) - scaled_down.head) - scaled_down.tail);
-                put_number(dx, i, fence(fence(fence(y * j.scale) * d) * 0x1p64));
+                const double d = fence(fence(rounded(dy * 0x1p-64) - scaled_down.head) - scaled_down.tail);
+                put_number(dx, i, rounded(rounded(rounded(y * j.scale) * d) * 0x1p64));
             } else {
-                const double d = fma(-exp_of_number<B, double>(y), nan ? 0 : scaled_down.head, fence(dy * 0x1p-64));
-                put_number(dx, i, fence(fence(d * j.scale) * 0x1p64));
+                const double d = fma(-exp_of_number<B, double>(y), nan ? 0 : scaled_down.head, rounded(dy * 0x1p-64));
+                put_number(dx, i, rounded(rounded(d * j.scale) * 0x1p64));
             }
         }
     }
@@ -120,7 +120,7 @@ private:
             rate = fma(-exp_of_number<B, double>(y), net, sign);
         }
         if (j.scale == 0 || (rate == 0 && sign != 0) || (rate == 0 && softmax)) put_nothing(dx, i, i + 1, false);
-        else if (rate == 0) put_number(dx, i, fence(dy * j.scale));
+        else if (rate == 0) put_number(dx, i, rounded(dy * j.scale));
         else put_infinity(dx, i, (rate < 0) != (j.scale < 0));
     }
 };

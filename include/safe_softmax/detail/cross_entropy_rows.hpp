@@ -103,7 +103,7 @@ private:
         return !is_finite(x) && !is_nan(x) && is_negative(x) != (j.scale < 0);
     }
     /// a*b, where an a of 0 makes 0 of everything.
-    static SMX_ALWAYS_INLINE double times(double a, double b) noexcept { return magnitude_bits(a) == 0 ? 0 : fence(a * b); }
+    static SMX_ALWAYS_INLINE double times(double a, double b) noexcept { return magnitude_bits(a) == 0 ? 0 : rounded(a * b); }
     /// x, or the number of magnitude `most` that is nearest to it.
     static SMX_ALWAYS_INLINE double within(double x, double most) noexcept {
         if (!is_finite(x) || magnitude_of(x) > most) return is_negative(x) ? -most : most;
@@ -161,12 +161,12 @@ private:
         if (!is_finite(state.total)) return write_nan(op[names::dlogits], j.length);
 
         double c = op[names::dlosses] ? number_at<double>(op[names::dlosses].data, op[names::dlosses].type) : 1;
-        c = j.scale == 0 ? 0 : is_finite(c) ? fence(c * j.scale) : j.scale < 0 ? -c : c;
+        c = j.scale == 0 ? 0 : is_finite(c) ? rounded(c * j.scale) : j.scale < 0 ? -c : c;
         // A factor beyond the range of T is left for the end, so that it meets no probability of 0.
         constexpr double most = static_cast<double>((std::numeric_limits<T>::max)());
         const double whole = within(fence(state.total + state.slope), most);
-        const bool later = !is_finite(c) || magnitude_of(c) > most / 4 || magnitude_of(fence(c * whole)) > most / 4;
-        const double unit = later ? 1 : c, factor = fence(unit * whole);
+        const bool later = !is_finite(c) || magnitude_of(c) > most / 4 || magnitude_of(rounded(c * whole)) > most / 4;
+        const double unit = later ? 1 : c, factor = rounded(unit * whole);
 
         for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             T* terms = in_output ? to.piece(i) : buffer;
@@ -182,7 +182,7 @@ private:
             to.written(i, n);
         });
         if (!a.soft && !is_masked_out(j, x_target))
-            put(op[names::dlogits], a.target, fence(unit * at_target(a, state, x_target, j.scale)));
+            put(op[names::dlogits], a.target, rounded(unit * at_target(a, state, x_target, j.scale)));
         if (later) multiply(j, op[names::dlogits], c);
     }
 
@@ -212,11 +212,11 @@ private:
                                        double sum_of_weights, const scaling<T>& s) noexcept {
         const double by = twice(j.scale);
         const auto of_class = [&](double x) SMX_INLINE_LAMBDA {  // -log p; no part of it is negative
-            return is_masked_out(j, x) ? infinity() : fma(fence(fence(r.max * 0.5) - fence(x * 0.5)), by, r.log_sum);
+            return is_masked_out(j, x) ? infinity() : fma(fence(rounded(r.max * 0.5) - rounded(x * 0.5)), by, r.log_sum);
         };
         double loss = 0;
         if (!a.soft) {
-            const double w = fence(a.kept * a.class_weight(a.target));
+            const double w = rounded(a.kept * a.class_weight(a.target));
             loss = times(w, of_class(x_target));
             r.total = w;
         }
@@ -225,18 +225,18 @@ private:
             weighted(op, a, j.length, r.max, distance, weight);
             const double of_weights = a.soft ? weight.head : sum_of_weights;
             double part;
-            if (is_finite(distance.head) && is_finite(distance.tail)) part = fma(distance.head, by, fence(of_weights * r.log_sum));
+            if (is_finite(distance.head) && is_finite(distance.tail)) part = fma(distance.head, by, rounded(of_weights * r.log_sum));
             else part = unreachable(j, op, a);
             if (!a.soft) part = times(a.spread, part);
             loss = fence(loss + part);
             r.total = fma(a.soft ? 1 : a.spread, of_weights, r.total);
-            if (!a.soft) r.total_but_target = fence(a.spread * fence(of_weights - a.class_weight(a.target)));
+            if (!a.soft) r.total_but_target = rounded(a.spread * fence(of_weights - a.class_weight(a.target)));
         }
         if (j.z_loss != 0) {
             const double total = log_total(r.log_sum, r.row, s);
-            const double part = fence(fence(j.z_loss * total) * total);
+            const double part = rounded(rounded(j.z_loss * total) * total);
             if (is_finite(loss)) loss = fence(loss + part);
-            r.slope = within(fence(2 * fence(j.z_loss * total)), (std::numeric_limits<double>::max)());
+            r.slope = within(rounded(2 * rounded(j.z_loss * total)), (std::numeric_limits<double>::max)());
         }
         return loss;
     }
@@ -291,10 +291,10 @@ private:
     /// differences, since a confident row has p = 1 to the last digit.
     static SMX_NOINLINE double at_target(const loss_weights& a, const row_state& r, double x, double scale) noexcept {
         double lost;
-        const double difference = two_sum(fence(x * 0.5), fence(r.max * -0.5), lost), by = twice(scale);
+        const double difference = two_sum(rounded(x * 0.5), rounded(r.max * -0.5), lost), by = twice(scale);
         const split_double below = two_product(difference, by);
         const double distance = below.head < 0 ? below.head : 0;
-        double term = fence(r.top * exp_of_number<B, T>(distance));
+        double term = rounded(r.top * exp_of_number<B, T>(distance));
         if (distance > -700) term = fma(term, fma(lost, by, below.tail), term);
         const double others = x == r.max ? fma(r.ties - 1, r.top, r.rest) : fence(r.sum - term);
         return fma(fence(r.total_but_target + r.slope), fence(term / r.sum), rounded(-a.of(a.target) * fence(others / r.sum)));

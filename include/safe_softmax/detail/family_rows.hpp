@@ -28,7 +28,7 @@ SMX_ALWAYS_INLINE double logaddexp_of_numbers(double a, double b) noexcept {
         return is_finite(a) ? a : b;
     }
     const double most = a < b ? b : a, least = a < b ? a : b;
-    const double below = fence(0.5 * least) - fence(0.5 * most);  // half, so that it is finite
+    const double below = rounded(0.5 * least) - rounded(0.5 * most);  // half, so that it is finite
     if (!(below > -360)) return most;
     return fence(most + log_1_plus<double>(exp_of_negative(2 * below)));
 }

@@ -331,13 +331,13 @@ private:
         const double_double& d = sink.above_max;
         if (d.head <= 0) return log_1_plus<T>(fence(below + (d.head < -700 ? 0 : exp_of(d))));
         const double back = d.head > 700 ? 0 : exp_of(negated(d));
-        return fence(d.head + log_1_plus<T>(fence(back * fence(1 + below))));
+        return fence(d.head + log_1_plus<T>(rounded(back * fence(1 + below))));
     }
 
     /// False: no sink, or one of -inf. The row's constants are moved down where the sink is above its maximum.
     static SMX_ALWAYS_INLINE bool take_sink(const operand* op, row_constants<T>& row, const scaling<T>& s, sink_of_row& sink) noexcept {
         if (!op[masked::sink]) return false;
-        const T z = row.general ? fence(fence(row.max * s.second) * s.third) : row.max;
+        const T z = row.general ? rounded(rounded(row.max * s.second) * s.third) : row.max;
         const split_double top = two_product(static_cast<double>(z), row.general ? s.rest.value : s.direct.value);
         return place_sink(op, normalised(top.head, top.tail), exact_max_term(row, s), row, sink);
     }
@@ -369,7 +369,7 @@ private:
             row.magic = fence(row.magic - static_cast<T>(8 * octaves));
             d = add(d, negated(mul(double_double{ln2_head, ln2_tail}, octaves)));
         }
-        sink.term = fence(top_term * exp_of(d));
+        sink.term = rounded(top_term * exp_of(d));
         return true;
     }
 

@@ -55,7 +55,7 @@ private:
     /// The row that has this maximum.
     static SMX_ALWAYS_INLINE row_constants<T> constants_of(double max, const scaling<T>& s) noexcept {
         const T m = static_cast<T>(max);
-        return constants_of_row(s.plain ? m : fence(m * magnitude_of(s.first)), s);
+        return constants_of_row(s.plain ? m : rounded(m * magnitude_of(s.first)), s);
     }
 
     // ---- states -------------------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ private:
             return;
         }
         const double max_term = exact_max_term(row, s);
-        const T share = share_of<T>(j.function == function::online_weights ? max_term : fence(max_term * sum_of(rest_of(j, state), state)));
+        const T share = share_of<T>(j.function == function::online_weights ? max_term : rounded(max_term * sum_of(rest_of(j, state), state)));
         for_blocks(j, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T* x = from.read(i, n);
             row_sum<B, T> unused;

@@ -113,7 +113,7 @@ SMX_NOINLINE inline void add_to_rest(online_state& s, double_double value, std::
     const int e = exponent_of(value.head);
     const std::uint64_t head = (vocabulary::bit_cast<std::uint64_t>(value.head) & 0x000fffffffffffffu) | 0x0010000000000000u;
     std::int64_t tail = 0;
-    if (e > -900) tail = static_cast<std::int64_t>(fence(fence(value.tail * power_of_two(87 - e)) + 0x1.8p52) - 0x1.8p52);
+    if (e > -900) tail = static_cast<std::int64_t>(fence(rounded(value.tail * power_of_two(87 - e)) + 0x1.8p52) - 0x1.8p52);
     std::uint64_t low = head << 35, high = head >> 29;
     const std::uint64_t sum = low + static_cast<std::uint64_t>(tail);
     if (tail >= 0 ? sum < low : sum > low) high += tail >= 0 ? 1 : ~std::uint64_t(0);

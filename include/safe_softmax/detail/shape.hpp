@@ -224,7 +224,7 @@ private:
     }
 
     vocabulary::work work_;
-    loop loop_[R];
+    loop loop_[R] = {};
 };
 
 }  // namespace detail
