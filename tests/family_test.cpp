@@ -150,7 +150,7 @@ TYPED_TEST(Family, WeightedLogsumexpIsWithinItsBound) {
     double worst = 0;
     for (const family kind : {family::normal_1, family::normal_10, family::plus_200, family::minus_1e3, family::ties, family::peaked, family::wide}) {
         for (const double scale : {1.0, -0.3}) {
-            for (const std::size_t n : {1, 2, 30, 500}) {
+            for (const std::size_t n : {1u, 2u, 30u, 500u}) {
                 const std::vector<T> logits = elements<T>(make_row(kind, type_of<T>, n, random.bits()));
                 std::vector<double> weights(n);
                 for (double& w : weights) w = random.below(7) == 0 ? 0 : std::exp(2 * random.normal()) * (random.below(4) == 0 ? -1 : 1);

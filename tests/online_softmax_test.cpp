@@ -101,7 +101,7 @@ TYPED_TEST(OnlineSoftmax, RandomTreesOfMergesStayWithinTheBounds) {
     const char* const names[] = {"logsumexp", "probabilities", "log_probabilities", "weights"};
     for (const family kind : all_families) {
         for (const double scale : {1.0, 0.1, -1.0, -3e-5, 0.0, 41.7, 1e7}) {
-            for (const std::size_t n : {1, 2, 3, 61, 700, 5003}) {
+            for (const std::size_t n : {1u, 2u, 3u, 61u, 700u, 5003u}) {
                 if (n == 5003 && scale != 1.0 && scale != 0.1) continue;
                 const std::vector<double> row = make_row(kind, type, n, random.bits());
                 const std::vector<T> logits = elements<T>(row);
@@ -445,7 +445,7 @@ TEST(OnlineAttention, IsThatOfTheWholeRow) {
     for (const double spread : {0.3, 1.0, 4.0}) {
         const attention a(700, 16, base_seed() + 21, spread);
         const std::vector<double> expected = a.at_once();
-        for (const std::size_t block : {1, 7, 64, 700, 1000}) {
+        for (const std::size_t block : {1u, 7u, 64u, 700u, 1000u}) {
             std::vector<float> sum;
             const smx::online_softmax<float> row = a.blockwise(0, a.keys, block, sum);
             for (std::size_t d = 0; d < a.dim; ++d) EXPECT_NEAR(sum[d] * row.inverse_sum(), expected[d], 5e-5) << block;

@@ -75,7 +75,7 @@ TYPED_TEST(Sampling, TopKIsTheSoftmaxOfTheKLargest) {
     generator random(base_seed() + 31);
     for (const family kind : some_families) {
         for (const double scale : {1.0, -0.7, 0.01}) {
-            for (const std::size_t n : {1, 2, 40, 1000, 9001}) {
+            for (const std::size_t n : {1u, 2u, 40u, 1000u, 9001u}) {
                 const std::vector<double> row = make_row(kind, type_of<T>, n, random.bits());
                 const std::vector<T> logits = elements<T>(row);
                 const std::vector<std::size_t> order = by_rank(row, scale);
@@ -97,7 +97,7 @@ TYPED_TEST(Sampling, TopPIsTheSmallestSetThatReachesP) {
     generator random(base_seed() + 32);
     for (const family kind : some_families) {
         for (const double scale : {1.0, -0.7}) {
-            for (const std::size_t n : {1, 2, 40, 1000, 9001}) {
+            for (const std::size_t n : {1u, 2u, 40u, 1000u, 9001u}) {
                 const std::vector<double> row = make_row(kind, type_of<T>, n, random.bits());
                 const std::vector<T> logits = elements<T>(row);
                 const std::vector<std::size_t> order = by_rank(row, scale);
@@ -195,7 +195,7 @@ TYPED_TEST(Sampling, SampleFollowsTheRunningSum) {
     using T = TypeParam;
     generator random(base_seed() + 34);
     for (const family kind : {family::normal_3, family::ties, family::plus_1e3, family::peaked, family::wide}) {
-        for (const std::size_t n : {1, 3, 100, 20000}) {
+        for (const std::size_t n : {1u, 3u, 100u, 20000u}) {
             const std::vector<double> row = make_row(kind, type_of<T>, n, random.bits());
             const std::vector<T> logits = elements<T>(row);
             const reference exact(row, 0.9);
