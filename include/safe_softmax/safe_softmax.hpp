@@ -5,6 +5,7 @@
 
 #include <safe_softmax/backward.hpp>
 #include <safe_softmax/cross_entropy.hpp>
+#include <safe_softmax/dynamic_view.hpp>
 #include <safe_softmax/gumbel_softmax.hpp>
 #include <safe_softmax/isa.hpp>
 #include <safe_softmax/log_softmax.hpp>

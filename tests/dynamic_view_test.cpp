@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: BSL-1.0
+
+// Arrays whose rank and element type are known at run time only: the bits of the same call with a static view, and what is refused.
+
+#include <safe_softmax/dynamic_view.hpp>
+#include <safe_softmax/tensor_view.hpp>
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+using smx::element_format;
+
+constexpr element_format formats[] = {element_format::binary16, element_format::bfloat16, element_format::binary32, element_format::binary64};
+
+std::size_t size_of(element_format f) { return smx::vocabulary::size_of_format(f); }
+
+/// Some logits as the bytes of a format.
+std::vector<std::byte> logits(element_format format, std::size_t count) {
+    std::mt19937 engine(7);
+    std::vector<std::byte> bytes(count * size_of(format));
+    for (std::size_t i = 0; i < count; ++i) {
+        const float x = static_cast<float>(engine() % 4096) / 256 - 8;
+        const auto put = [&](auto value) { std::memcpy(bytes.data() + i * sizeof value, &value, sizeof value); };
+        switch (format) {
+            case element_format::binary16: put(smx::float16(x)); break;
+            case element_format::bfloat16: put(smx::bfloat16(x)); break;
+            case element_format::binary64: put(static_cast<double>(x)); break;
+            default: put(x);
+        }
+    }
+    return bytes;
+}
+
+template <class F>
+void with_type(element_format format, const F& f) {
+    switch (format) {
+        case element_format::binary16: return f(smx::float16{});
+        case element_format::bfloat16: return f(smx::bfloat16{});
+        case element_format::binary64: return f(double{});
+        default: return f(float{});
+    }
+}
+
+std::string error_of(const std::function<void()>& f) {
+    try {
+        f();
+    } catch (const std::invalid_argument& e) {
+        return e.what();
+    }
+    return "nothing was refused";
+}
+
+struct two_tasks {
+    std::size_t concurrency() const { return 2; }
+    void operator()(std::size_t tasks, const smx::parallel_task& f) const {
+        for (std::size_t i = 0; i < tasks; ++i) f(i);
+    }
+};
+
+TEST(DynamicView, HasTheBitsOfStaticViewsForEveryPairOfTypes) {
+    constexpr std::size_t extents[] = {5, 33, 300};
+    constexpr std::size_t count = 5 * 33 * 300;
+    for (const element_format in : formats) {
+        const std::vector<std::byte> from = logits(in, count);
+        for (const element_format out : formats) {
+            for (std::ptrdiff_t axis = -3; axis < 3; ++axis) {
+                std::vector<std::byte> expected(count * size_of(out)), actual(expected), threads(expected), log_expected(expected), log_actual(expected);
+                const smx::softmax_options options{.axis = axis, .scale = 0.75};
+                with_type(in, [&]<class In>(In) {
+                    with_type(out, [&]<class Out>(Out) {
+                        const smx::tensor_view<const In, 3> x(reinterpret_cast<const In*>(from.data()), extents);
+                        smx::safe_softmax(x, smx::tensor_view<Out, 3>(reinterpret_cast<Out*>(expected.data()), extents), options);
+                        smx::log_softmax(x, smx::tensor_view<Out, 3>(reinterpret_cast<Out*>(log_expected.data()), extents), options);
+                    });
+                });
+                const smx::const_dynamic_view x(from.data(), in, extents);
+                smx::safe_softmax(x, smx::dynamic_view(actual.data(), out, extents), options);
+                smx::log_softmax(x, smx::dynamic_view(log_actual.data(), out, extents), options);
+                smx::safe_softmax(two_tasks{}, x, smx::dynamic_view(threads.data(), out, extents), options);
+                EXPECT_EQ(actual, expected) << axis;
+                EXPECT_EQ(threads, expected) << axis;
+                EXPECT_EQ(log_actual, log_expected) << axis;
+            }
+        }
+    }
+}
+
+TEST(DynamicView, MixesWithStaticViewsAndWorksInPlace) {
+    std::vector<float> in = {1, 2, 3, 4, 5, 6}, expected(6), out(6);
+    smx::safe_softmax(smx::tensor_view(in.data(), {2, 3}), smx::tensor_view(expected.data(), {2, 3}));
+    const std::size_t extents[] = {2, 3};
+    smx::safe_softmax(smx::const_dynamic_view(in.data(), element_format::binary32, extents), smx::tensor_view(out.data(), {2, 3}));
+    EXPECT_EQ(out, expected);
+    out.assign(6, 0);
+    smx::safe_softmax(smx::tensor_view(in.data(), {2, 3}), smx::dynamic_view(out.data(), element_format::binary32, extents));
+    EXPECT_EQ(out, expected);
+    smx::safe_softmax(smx::dynamic_view(in.data(), element_format::binary32, extents));
+    EXPECT_EQ(in, expected);
+    const smx::dynamic_view of_vector(in);
+    EXPECT_EQ(of_vector.rank(), 1u);
+    EXPECT_EQ(of_vector.extent(0), 6u);
+    EXPECT_EQ(of_vector.stride(0), 1);
+    EXPECT_EQ(of_vector.format(), element_format::binary32);
+}
+
+TEST(DynamicView, LogsumexpDropsOrKeepsTheAxis) {
+    const std::vector<float> in = {1, 2, 3, 4, 5, 6};
+    const std::size_t extents[] = {2, 3}, dropped[] = {3}, kept[] = {1, 3};
+    std::vector<float> expected(3), one(3), other(3);
+    smx::logsumexp(smx::tensor_view(in.data(), {2, 3}), expected, {.axis = 0});
+    const smx::const_dynamic_view x(in.data(), element_format::binary32, extents);
+    smx::logsumexp(x, smx::dynamic_view(one.data(), element_format::binary32, dropped), {.axis = 0});
+    smx::logsumexp(two_tasks{}, x, smx::dynamic_view(other.data(), element_format::binary32, kept), {.axis = -2});
+    EXPECT_EQ(one, expected);
+    EXPECT_EQ(other, expected);
+}
+
+TEST(DynamicView, RankZeroIsOneElement) {
+    float x = 3, y = 7;
+    const std::span<const std::size_t> none;
+    const smx::const_dynamic_view in(&x, element_format::binary32, none);
+    const smx::dynamic_view out(&y, element_format::binary32, none);
+    smx::safe_softmax(in, out);
+    EXPECT_EQ(y, 1);
+    smx::log_softmax(in, out, {.axis = 0});
+    EXPECT_EQ(y, 0);
+    smx::logsumexp(in, out);
+    EXPECT_EQ(y, 3);
+    const std::vector<float> row = {0, 0};
+    smx::logsumexp(smx::const_dynamic_view(row), out);  // the axis of a single row is dropped
+    EXPECT_EQ(y, smx::logsumexp(row));
+    EXPECT_EQ(error_of([&] { smx::safe_softmax(in, out, {.axis = 1}); }),
+              "smx::safe_softmax: options.axis is 1, but in has rank 0: -1 to 0 are allowed");
+}
+
+TEST(DynamicView, PutsManyAxesTogether) {
+    const std::vector<std::size_t> extents = {2, 1, 3, 2, 1, 2, 7, 2, 1, 3, 2, 2};
+    const std::size_t count = std::accumulate(extents.begin(), extents.end(), std::size_t(1), std::multiplies<>());
+    std::vector<float> in(count), expected(count), out(count);
+    for (std::size_t i = 0; i < count; ++i) in[i] = static_cast<float>(i * 37 % 101) / 8;
+    smx::safe_softmax(smx::tensor_view(in.data(), {24, 7, 24}), smx::tensor_view(expected.data(), {24, 7, 24}), {.axis = 1});
+    smx::safe_softmax(smx::const_dynamic_view(in.data(), element_format::binary32, extents),
+                      smx::dynamic_view(out.data(), element_format::binary32, extents), {.axis = 6});
+    EXPECT_EQ(out, expected);
+
+    std::vector<std::ptrdiff_t> strides(12);
+    std::ptrdiff_t stride = 1;
+    for (std::size_t d = 0; d < 12; ++d) {  // column-major: no two axes continue each other as in `in`
+        strides[d] = stride;
+        stride *= static_cast<std::ptrdiff_t>(extents[d]);
+    }
+    out.assign(count, 7);
+    EXPECT_EQ(error_of([&] {
+                  smx::safe_softmax(smx::const_dynamic_view(in.data(), element_format::binary32, extents),
+                                    smx::dynamic_view(out.data(), element_format::binary32, extents, strides), {.axis = 6});
+              }),
+              "smx::safe_softmax: in has rank 12, and 9 axes remain where those that continue each other in memory, in and out, are one: 8 is the most");
+    EXPECT_EQ(out, std::vector<float>(count, 7));
+}
+
+TEST(DynamicView, NegativeAndZeroStrides) {
+    const std::vector<float> row = {1, 2, 4};
+    std::vector<float> expected(3), out(6, -1);
+    smx::safe_softmax(row, expected);
+    const std::size_t extents[] = {2, 3};
+    const std::ptrdiff_t backwards[] = {0, -1};
+    smx::safe_softmax(smx::const_dynamic_view(row.data() + 2, element_format::binary32, extents, backwards),
+                      smx::dynamic_view(out.data(), element_format::binary32, extents));
+    EXPECT_EQ(out, (std::vector<float>{expected[2], expected[1], expected[0], expected[2], expected[1], expected[0]}));
+}
+
+TEST(DynamicView, ErrorsNameTheArgument) {
+    std::vector<float> in(6), out(6, 7);
+    const std::size_t two[] = {2, 3}, turned[] = {3, 2}, one[] = {6};
+    const std::ptrdiff_t repeated[] = {0, 1}, too_few[] = {1};
+    const smx::const_dynamic_view x(in.data(), element_format::binary32, two);
+    const auto call = [&](const smx::dynamic_view& y, const smx::softmax_options& options = {}) {
+        return error_of([&] { smx::safe_softmax(x, y, options); });
+    };
+    EXPECT_EQ(call(smx::dynamic_view(out.data(), element_format::binary32, turned)), "smx::safe_softmax: extent 0 of out is 3, but that of in is 2");
+    EXPECT_EQ(call(smx::dynamic_view(out.data(), element_format::binary32, one)), "smx::safe_softmax: out has rank 1, but in has 2");
+    EXPECT_EQ(call(smx::dynamic_view(out.data(), element_format::binary32, two), {.axis = 2}),
+              "smx::safe_softmax: options.axis is 2, but in has rank 2: -2 to 1 are allowed");
+    EXPECT_EQ(call(smx::dynamic_view(out.data(), element_format::binary32, two, repeated)),
+              "smx::safe_softmax: out has stride 0 in axis 0, which has 2 elements: they would all be written to one place");
+    EXPECT_EQ(error_of([&] { smx::logsumexp(x, smx::dynamic_view(out.data(), element_format::binary32, two)); }),
+              "smx::logsumexp: extent 1 of out is 3, but 1 is needed for that of in, 3");
+    EXPECT_EQ(error_of([&] { smx::logsumexp(x, smx::dynamic_view(out.data(), element_format::binary32, std::span<const std::size_t>())); }),
+              "smx::logsumexp: out has rank 0, but in has 2: it must be the same, or one less");
+    EXPECT_EQ(error_of([&] { smx::dynamic_view(out.data(), element_format::none, two); }),
+              "smx::dynamic_view: format is element_format::none: elements need a format");
+    EXPECT_EQ(error_of([&] { smx::dynamic_view(out.data(), element_format::binary32, two, too_few); }),
+              "smx::dynamic_view: strides has 1 axes, but extents has 2");
+    EXPECT_EQ(error_of([&] { smx::dynamic_view(out.data(), element_format::binary32, std::vector<std::size_t>(65, 1)); }),
+              "smx::dynamic_view: extents has 65 axes, but 64 is the most");
+    EXPECT_EQ(out, std::vector<float>(6, 7));
+}
+
+}  // namespace
