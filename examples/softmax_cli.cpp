@@ -26,8 +26,8 @@ namespace {
 enum class file_format { detect, npy, csv };
 
 struct arguments {
-    request wanted_;
-    std::string in = "-", out = "-";
+    request asked;
+    std::string in = "-", out = "-", delimiter = ",";
     file_format format = file_format::detect;
     progress::mode shown = progress::mode::when_seen;
 };
@@ -38,20 +38,19 @@ void define(CLI::App& app, arguments& a, double& temperature, std::size_t& mebib
     const std::map<std::string, std::size_t> types{{"f2", 2}, {"f4", 4}, {"f8", 8}};
     const std::map<std::string, progress::mode> modes{
         {"auto", progress::mode::when_seen}, {"always", progress::mode::always}, {"never", progress::mode::never}};
-    const std::map<std::string, char> delimiters{{",", ','}, {";", ';'}, {"tab", '\t'}, {"\t", '\t'}, {"space", ' '}, {" ", ' '}, {"|", '|'}};
-    app.add_option("function", a.wanted_.function, "softmax, log_softmax or logsumexp")->required()->transform(CLI::CheckedTransformer(functions).description(""));
+    app.add_option("function", a.asked.function, "softmax, log_softmax or logsumexp")->required()->transform(CLI::CheckedTransformer(functions).description(""));
     app.add_option("input", a.in, "a file, or - for standard input");
     app.add_option("output", a.out, "a file, or - for standard output");
-    app.add_option("-a,--axis", a.wanted_.options.axis, "the axis that the function runs along; negative counts from the back (-1)");
-    CLI::Option* scale = app.add_option("-s,--scale", a.wanted_.options.scale, "logits are multiplied by it (1)");
+    app.add_option("-a,--axis", a.asked.options.axis, "the axis that the function runs along; negative counts from the back (-1)");
+    CLI::Option* scale = app.add_option("-s,--scale", a.asked.options.scale, "logits are multiplied by it (1)");
     app.add_option("-t,--temperature", temperature, "logits are divided by it")->excludes(scale);
     app.add_flag("--ieee", ieee, "NaN for rows that are all -inf or have +inf, as NumPy's formulas give");
-    app.add_flag("--keepdims", a.wanted_.keepdims, "logsumexp keeps the axis, with extent 1 (.npy)");
-    app.add_option("-d,--dtype", a.wanted_.item_size, "type of the results: f2, f4 or f8 (that of an .npy input; CSV: f8)")
+    app.add_flag("--keepdims", a.asked.keepdims, "logsumexp keeps the axis, with extent 1 (.npy)");
+    app.add_option("-d,--dtype", a.asked.item_size, "type of the results: f2, f4 or f8 (that of an .npy input; CSV: f8)")
         ->transform(CLI::CheckedTransformer(types).description(""));
     app.add_option("-f,--format", a.format, "npy or csv (what the file's name or first byte tells)")->transform(CLI::CheckedTransformer(formats).description(""));
-    app.add_flag("--header", a.wanted_.header, "CSV: the first line is passed through");
-    app.add_option("--delimiter", a.wanted_.delimiter, "CSV: , ; | tab or space (,)")->transform(CLI::CheckedTransformer(delimiters).description(""));
+    app.add_flag("--header", a.asked.header, "CSV: the first line is passed through");
+    app.add_option("--delimiter", a.delimiter, "CSV: , ; | tab or space (,)")->check(CLI::IsMember({",", ";", "|", "tab", "space"}).description(""));
     app.add_option("--memory", mebibytes, "MiB that rows and results may take (256)")->check(CLI::Range(std::size_t(1), std::size_t(1) << 30));
     app.add_option("--progress", a.shown, "auto (on a terminal, after a second), always or never")->transform(CLI::CheckedTransformer(modes).description(""));
     app.set_version_flag("--version", "softmax_cli, safe_softmax " + std::to_string(SMX_VERSION_MAJOR) + "." + std::to_string(SMX_VERSION_MINOR) + "." +
@@ -78,8 +77,8 @@ void run(const arguments& a) {
     const bool npy = is_npy(a, in, start);
     byte_sink out(a.out);
     progress p(a.shown, in.name());
-    if (npy) npy_rows(in, out, a.wanted_, p, start).run();
-    else csv_rows(in, out, a.wanted_, p, start).run();
+    if (npy) npy_rows(in, out, a.asked, p, start).run();
+    else csv_rows(in, out, a.asked, p, start).run();
     out.commit();
 }
 
@@ -98,14 +97,15 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? 0 : 2;
     }
-    if (app.count("--temperature") != 0) a.wanted_.options.scale = 1 / temperature;
-    if (!std::isfinite(a.wanted_.options.scale)) {
+    if (app.count("--temperature") != 0) a.asked.options.scale = 1 / temperature;
+    if (!std::isfinite(a.asked.options.scale)) {
         if (app.count("--temperature") != 0) std::fprintf(stderr, "softmax_cli: --temperature is %g, but 1/temperature must be finite\n", temperature);
-        else std::fprintf(stderr, "softmax_cli: --scale is %g, but it must be finite\n", a.wanted_.options.scale);
+        else std::fprintf(stderr, "softmax_cli: --scale is %g, but it must be finite\n", a.asked.options.scale);
         return 2;
     }
-    if (ieee) a.wanted_.options.special = smx::special_values::ieee;
-    a.wanted_.memory = mebibytes << 20;
+    if (ieee) a.asked.options.special = smx::special_values::ieee;
+    a.asked.delimiter = a.delimiter == "tab" ? '\t' : a.delimiter == "space" ? ' ' : a.delimiter[0];
+    a.asked.memory = mebibytes << 20;
     try {
         run(a);
     } catch (const std::exception& e) {

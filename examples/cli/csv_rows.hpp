@@ -27,7 +27,6 @@ public:
         if (request_.options.axis < -2 || request_.options.axis > 1)
             throw file_error(in_.name() + ": has rows and columns, but --axis is " + std::to_string(request_.options.axis));
         const bool by_line = request_.options.axis == -1 || request_.options.axis == 1;
-        if (buffer_.starts_with("\xef\xbb\xbf")) buffer_.erase(0, 3);  // Excel's
         std::string_view line;
         std::vector<double> table;
         for (bool first = true; next_line(line); first = false) {
@@ -83,7 +82,7 @@ private:
             begin_ = buffer_.size();
             break;
         }
-        ++number_;
+        if (++number_ == 1 && line.starts_with("\xef\xbb\xbf")) line.remove_prefix(3);  // Excel's
         if (line.ends_with('\r')) line.remove_suffix(1);
         return true;
     }
