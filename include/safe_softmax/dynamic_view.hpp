@@ -110,15 +110,19 @@ struct dynamic_traits {
 
 template <class Void>
 struct dynamic_traits<basic_dynamic_view<Void>> {
-    static constexpr bool viewable = true, writable = !std::is_const_v<Void>;
+    static constexpr bool viewable = true, writable = !std::is_const_v<Void>, borrowed = true;
     static const basic_dynamic_view<Void>& look(const basic_dynamic_view<Void>& v, const char*, const char*) noexcept { return v; }
 };
 
 template <class V>
-using dynamic_traits_of = dynamic_traits<std::remove_cvref_t<V>>;
+    requires(dynamic_traits<V>::viewable && !deep_const<dynamic_traits<V>>)
+struct dynamic_traits<const V> : dynamic_traits<V> {};
 
 template <class V>
-concept dynamic_array = dynamic_traits_of<V>::viewable;
+using dynamic_traits_of = dynamic_traits<std::remove_reference_t<V>>;
+
+template <class V>
+concept dynamic_array = dynamic_traits_of<const std::remove_reference_t<V>>::viewable;
 
 }  // namespace vocabulary
 
@@ -128,7 +132,8 @@ concept dynamic_readable = vocabulary::dynamic_array<V>;
 
 /// The same, with elements that may be written.
 template <class V>
-concept dynamic_writable = vocabulary::dynamic_array<V> && vocabulary::dynamic_traits_of<V>::writable;
+concept dynamic_writable = vocabulary::dynamic_array<V> && vocabulary::dynamic_traits_of<V>::writable &&
+                           (std::is_lvalue_reference_v<V> || vocabulary::dynamic_traits_of<V>::borrowed);
 
 namespace vocabulary {
 
@@ -144,7 +149,7 @@ namespace detail {
 template <class V>
 const_dynamic_view look_to_read(const V& v, argument a) {
     if constexpr (dynamic_readable<V>) {
-        return vocabulary::dynamic_traits_of<V>::look(v, a.function, a.name);
+        return vocabulary::dynamic_traits_of<const V>::look(v, a.function, a.name);
     } else {
         check_strided(v, a);
         return const_dynamic_view(v);
@@ -153,7 +158,7 @@ const_dynamic_view look_to_read(const V& v, argument a) {
 
 template <class V>
 dynamic_view look_to_write(V&& v, argument a) {
-    if constexpr (dynamic_writable<V>) {
+    if constexpr (vocabulary::dynamic_array<V>) {
         return vocabulary::dynamic_traits_of<V>::look(v, a.function, a.name);
     } else {
         check_strided(v, a);
@@ -191,7 +196,7 @@ SMX_NOINLINE void run_dynamic(const To& to, const char* name, bool reduces, cons
 
 template <class To, class In, class Out>
 void dynamic(const To& to, const char* name, bool reduces, const In& in, Out&& out, const softmax_options& options) {
-    run_dynamic(to, name, reduces, look_to_read(in, {name, "in"}), look_to_write(out, {name, "out"}), options);
+    run_dynamic(to, name, reduces, look_to_read(in, {name, "in"}), look_to_write(std::forward<Out>(out), {name, "out"}), options);
 }
 
 }  // namespace detail
@@ -202,13 +207,14 @@ void dynamic(const To& to, const char* name, bool reduces, const In& in, Out&& o
 template <class In, class Out>
     requires vocabulary::dynamic_pair<In, Out>
 void safe_softmax(const In& in, Out&& out, const softmax_options& options = {}) {
-    detail::dynamic(detail::to_kernels<detail::function::softmax>{}, "safe_softmax", false, in, out, options);
+    detail::dynamic(detail::to_kernels<detail::function::softmax>{}, "safe_softmax", false, in, std::forward<Out>(out), options);
 }
 
 /// The same in place.
-template <dynamic_writable InOut>
+template <class InOut>
+    requires dynamic_writable<InOut>
 void safe_softmax(InOut&& inout, const softmax_options& options = {}) {
-    detail::dynamic(detail::to_kernels<detail::function::softmax>{}, "safe_softmax", false, inout, inout, options);
+    detail::dynamic(detail::to_kernels<detail::function::softmax>{}, "safe_softmax", false, inout, std::forward<InOut>(inout), options);
 }
 
 /// The same on the threads of an executor.
@@ -216,20 +222,21 @@ template <parallel_executor E, class In, class Out>
     requires vocabulary::dynamic_pair<In, Out>
 void safe_softmax(E&& executor, const In& in, Out&& out, const softmax_options& options = {}) {
     const detail::to_executor<detail::function::softmax, std::remove_reference_t<E>> to(executor);
-    detail::dynamic(to, "safe_softmax", false, in, out, options);
+    detail::dynamic(to, "safe_softmax", false, in, std::forward<Out>(out), options);
 }
 
 /// log_softmax, likewise.
 template <class In, class Out>
     requires vocabulary::dynamic_pair<In, Out>
 void log_softmax(const In& in, Out&& out, const softmax_options& options = {}) {
-    detail::dynamic(detail::to_kernels<detail::function::log_softmax>{}, "log_softmax", false, in, out, options);
+    detail::dynamic(detail::to_kernels<detail::function::log_softmax>{}, "log_softmax", false, in, std::forward<Out>(out), options);
 }
 
 /// The same in place.
-template <dynamic_writable InOut>
+template <class InOut>
+    requires dynamic_writable<InOut>
 void log_softmax(InOut&& inout, const softmax_options& options = {}) {
-    detail::dynamic(detail::to_kernels<detail::function::log_softmax>{}, "log_softmax", false, inout, inout, options);
+    detail::dynamic(detail::to_kernels<detail::function::log_softmax>{}, "log_softmax", false, inout, std::forward<InOut>(inout), options);
 }
 
 /// The same on the threads of an executor.
@@ -237,14 +244,14 @@ template <parallel_executor E, class In, class Out>
     requires vocabulary::dynamic_pair<In, Out>
 void log_softmax(E&& executor, const In& in, Out&& out, const softmax_options& options = {}) {
     const detail::to_executor<detail::function::log_softmax, std::remove_reference_t<E>> to(executor);
-    detail::dynamic(to, "log_softmax", false, in, out, options);
+    detail::dynamic(to, "log_softmax", false, in, std::forward<Out>(out), options);
 }
 
 /// logsumexp, likewise: `out` has the extents of `in` without the axis, or with extent 1 there.
 template <class In, class Out>
     requires vocabulary::dynamic_pair<In, Out>
 void logsumexp(const In& in, Out&& out, const softmax_options& options = {}) {
-    detail::dynamic(detail::to_kernels<detail::function::logsumexp>{}, "logsumexp", true, in, out, options);
+    detail::dynamic(detail::to_kernels<detail::function::logsumexp>{}, "logsumexp", true, in, std::forward<Out>(out), options);
 }
 
 /// The same on the threads of an executor.
@@ -252,7 +259,7 @@ template <parallel_executor E, class In, class Out>
     requires vocabulary::dynamic_pair<In, Out>
 void logsumexp(E&& executor, const In& in, Out&& out, const softmax_options& options = {}) {
     const detail::to_executor<detail::function::logsumexp, std::remove_reference_t<E>> to(executor);
-    detail::dynamic(to, "logsumexp", true, in, out, options);
+    detail::dynamic(to, "logsumexp", true, in, std::forward<Out>(out), options);
 }
 
 }  // namespace SMX_ABI

@@ -46,8 +46,12 @@ concept mdspan_like = requires(const V& v, std::size_t axis) {
 template <class T>
 concept viewable_element = element<T> || std::integral<T>;
 
+/// Adapters to other libraries set it for what they look at, which then is no mere range of elements.
 template <class V>
-concept contiguous_elements = std::ranges::contiguous_range<V> && std::ranges::sized_range<V> &&
+inline constexpr bool has_adapter = false;
+
+template <class V>
+concept contiguous_elements = !has_adapter<std::remove_const_t<V>> && std::ranges::contiguous_range<V> && std::ranges::sized_range<V> &&
                               viewable_element<std::remove_reference_t<std::ranges::range_reference_t<V>>>;
 
 /// How to look at a V: specialised for all that can be looked at.
@@ -105,9 +109,13 @@ struct view_traits<V> {
     }
 };
 
+/// A V that is const shows elements that are const, and view_traits<const V> says so itself.
+template <class Traits>
+concept deep_const = requires { requires Traits::deep_const; };
+
 /// Looking through const does not change what a non-owning view shows.
 template <class V>
-    requires(!contiguous_elements<const V> && view_traits<V>::viewable)
+    requires(!contiguous_elements<const V> && view_traits<V>::viewable && !deep_const<view_traits<V>>)
 struct view_traits<const V> : view_traits<V> {};
 
 template <class V>
