@@ -174,7 +174,8 @@ TEST(Xtensor, AgainstTheFormulaAsItIsWrittenWithXtensor) {
     const xt::xtensor<float, 2> a = filled<xt::xtensor<float, 2>>(x);
     xt::xtensor<float, 2> own(shape{rows, length});
     smx::safe_softmax(a, own, {.axis = 1});
-    const xt::xtensor<float, 2> e = xt::exp(a - xt::amax(a, {1}, xt::keep_dims)), theirs = e / xt::sum(e, {1}, xt::keep_dims);
+    const auto now = xt::keep_dims | xt::evaluation_strategy::immediate;
+    const xt::xtensor<float, 2> largest = xt::amax(a, {1}, now), e = xt::exp(a - largest), sum = xt::sum(e, {1}, now), theirs = e / sum;
     const auto at = [](const auto& t) { return [&t](std::size_t r, std::size_t i) { return t(r, i); }; };
     expect_within(compare<float>(softmax_test::function::softmax, x, rows, at(own), at(theirs)), softmax_test::function::softmax, softmax_test::dtype::f32,
                   100, "softmax, float, N = 50");
