@@ -47,7 +47,8 @@ decltype(auto) at(const M& m, std::size_t r, std::size_t i) {
 template <class Layout, class Extents>
 void check_layout(const typename Layout::template mapping<Extents>& mapping) {
     const std::vector<float> x = logits();
-    std::vector<float> expected(x.size()), from(mapping.required_span_size()), to(mapping.required_span_size());
+    const std::size_t size = static_cast<std::size_t>(mapping.required_span_size());
+    std::vector<float> expected(x.size()), from(size), to(size);
     smx::safe_softmax(smx::tensor_view(x.data(), {rows, length}), smx::tensor_view(expected.data(), {rows, length}));
     const md::mdspan<float, Extents, Layout> in(from.data(), mapping), out(to.data(), mapping);
     for (std::size_t r = 0; r < rows; ++r)
