@@ -329,9 +329,10 @@ void run_mpi_cross_entropy(const char* function, const In& logits, const Targets
         using G = std::remove_reference_t<decltype(gradient[0])>;
         const bool nothing = ignored(r) || (state.empty() && options.special == special_values::safe);
         const std::size_t own = own_index(r);
+        const bool masked = !is_finite(z[0]) && is_negative(z[0]) != (options.scale < 0);  // as any other class of -inf
         if (!nothing) state.probabilities(from.row(r), p);
         for (std::size_t i = 0; i < from.columns; ++i) {
-            const double share = nothing ? 0 : i == own ? std::expm1(static_cast<double>(log_p[0])) : static_cast<double>(p[i]);
+            const double share = nothing ? 0 : i == own && !masked ? std::expm1(static_cast<double>(log_p[0])) : static_cast<double>(p[i]);
             gradient[i] = static_cast<G>(static_cast<T>(share == 0 ? 0 : factor * share));
         }
     }
@@ -363,7 +364,7 @@ void mpi_cross_entropy(const In& logits, const Targets& targets, std::size_t fir
 ///     dlogits_j = scale*dloss * (p_j - [j == target])
 ///
 /// where p_target - 1 does not cancel. `dlogits` is the very elements of `logits`, or memory apart. +0 in rows that are ignored or
-/// all -inf.
+/// all -inf, and at logits of -inf.
 template <readable_view In, vocabulary::any_view Targets, writable_view Losses, writable_view DLogits>
     requires(vocabulary::rank_of<Losses> == 1 && vocabulary::rank_of<const Targets> == 1 && vocabulary::same_rank<In, DLogits> &&
              std::integral<std::remove_cv_t<vocabulary::element_of<const Targets>>>)

@@ -146,7 +146,10 @@ void check_meaning() {
     const auto close = [](const std::vector<double>& a, const std::vector<double>& b) {
         for (std::size_t i = 0; i < a.size(); ++i) {
             const bool same = a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]));
-            if (!same && !(std::abs(a[i] - b[i]) <= 10 * 0x1p-52 * std::abs(b[i]))) return false;
+            if (!same && !(std::abs(a[i] - b[i]) <= 10 * 0x1p-52 * std::abs(b[i]))) {
+                std::fprintf(stderr, "element %zu of %zu is %.17g instead of %.17g\n", i, a.size(), a[i], b[i]);
+                return false;
+            }
         }
         return true;
     };
