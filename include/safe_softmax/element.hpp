@@ -18,7 +18,7 @@ enum class element_format { none, binary16, bfloat16, binary32, binary64 };
 
 /// The customisation point for foreign element types: specialise it, and views of that type work everywhere.
 ///
-///     template <> inline constexpr smx::element_format smx::format_of<Eigen::half> = smx::element_format::binary16;
+///     template <> inline constexpr smx::element_format smx::format_of<my::half> = smx::element_format::binary16;
 ///
 /// The type must be trivially copyable and of the format's size. Elements are read and written as bytes.
 template <class T>

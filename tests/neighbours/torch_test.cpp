@@ -140,10 +140,11 @@ TEST(Torch, AgainstTorchSoftmaxOverATableOfShapes) {
             }
         }
         std::printf("%-9s largest distance: softmax %.3g ulp, log_softmax %.3g ulp\n", c10::toString(type), worst, worst_log);
-        // Theirs: the subtraction of the maximum rounds. In 16 bits both round once, from float.
+        // Theirs: the subtraction of the maximum rounds. In 16 bits both round once, from float; but not the log_softmax of bfloat16 of
+        // PyTorch 1.13, which rounds in between.
         const bool narrow = type == at::kHalf || type == at::kBFloat16;
         EXPECT_LE(worst, narrow ? 1 : 100);
-        EXPECT_LE(worst_log, narrow ? 1 : 100);
+        EXPECT_LE(worst_log, type == at::kHalf ? 1 : type == at::kBFloat16 ? 8 : 100);
     }
 }
 
