@@ -21,6 +21,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <random>
 #include <vector>
 
@@ -144,7 +145,7 @@ int main(int argc, char** argv) {
     std::puts("| ranks | messages of a rank | bytes of a rank, each row | 1 row, us | three reductions | 4096 rows, us | three reductions | ring, 4096 rows, us | bits |");
     std::puts("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     bool good = true;
-    for (const std::size_t ranks : {1, 2, 3, 4, 8, 16, 64, 100, 256, 1000, 1024, 4096, 10000}) {
+    for (const std::size_t ranks : std::initializer_list<std::size_t>{1, 2, 3, 4, 8, 16, 64, 100, 256, 1000, 1024, 4096, 10000}) {
         const auto doubling = [&](double rows) { return of_recursive_doubling(ranks, rows * state_bytes, rows, ours); };
         const auto three = [&](double rows) { return 3 * of_recursive_doubling(ranks, rows * float_bytes, rows, floats).seconds; };
         const bool agree = all_ranks_agree(ranks, blocks, whole);

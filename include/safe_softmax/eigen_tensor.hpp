@@ -50,10 +50,15 @@ struct view_traits<V> {
     using element_type = std::remove_reference_t<decltype(*std::declval<V&>().data())>;
     static layout<element_type, rank> look(V& v) noexcept {
         layout<element_type, rank> l{v.data(), {}, {}};
+        const auto& dimensions = v.dimensions();
+        const auto dimension = [&](std::size_t d) {
+            if constexpr (requires { dimensions.begin(); }) return dimensions[d];
+            else return dimensions[static_cast<std::ptrdiff_t>(d)];  // Eigen::Sizes
+        };
         std::ptrdiff_t stride = 1;
         for (std::size_t i = 0; i < rank; ++i) {
             const std::size_t d = static_cast<int>(V::Layout) == static_cast<int>(Eigen::RowMajor) ? rank - 1 - i : i;
-            l.extent[d] = static_cast<std::size_t>(v.dimensions()[d]);
+            l.extent[d] = static_cast<std::size_t>(dimension(d));
             l.stride[d] = stride;
             stride *= static_cast<std::ptrdiff_t>(l.extent[d] == 0 ? 1 : l.extent[d]);
         }

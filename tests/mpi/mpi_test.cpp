@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <random>
 #include <stdexcept>
@@ -211,8 +212,8 @@ void check_errors() {
 }
 
 void check_parts() {
-    for (const std::size_t length : {0, 1, 2047, 2048, 2049, 10007, 128256}) {
-        for (const std::size_t parts : {1, 2, 3, 4, 7, 100}) {
+    for (const std::size_t length : std::initializer_list<std::size_t>{0, 1, 2047, 2048, 2049, 10007, 128256}) {
+        for (const std::size_t parts : std::initializer_list<std::size_t>{1, 2, 3, 4, 7, 100}) {
             std::size_t at = 0, largest = 0, smallest = length + 1;
             for (std::size_t p = 0; p < parts; ++p) {
                 const smx::row_part part = smx::part_of_row(length, parts, p);
@@ -240,7 +241,7 @@ int main(int argc, char** argv) {
     check_parts();
     check_meaning();
     // 10007: not a whole number of blocks. 3000: with 3 ranks and more, some have nothing.
-    for (const std::size_t classes : {10007, 3000, 16384}) {
+    for (const std::size_t classes : std::initializer_list<std::size_t>{10007, 3000, 16384}) {
         const std::string n = std::to_string(classes) + " classes";
         check_types<float, float>(classes, 1, special_values::safe, n + ", float");
         check_types<float, float>(classes, -0.7, special_values::ieee, n + ", float, scaled, ieee");
