@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <stdexcept>
@@ -93,6 +94,13 @@ TEST_F(Overlap, StridedRows) {
 TEST_F(Overlap, OneElementHasNoStride) {
     expect_accepted(strided(data + 1, 1, 1), strided(data + 1, 1, -7));
     expect_refused(strided(data, 2, 1), strided(data, 2, -1));
+}
+
+TEST_F(Overlap, AnAxisOfOneHasNoStride) {
+    constexpr std::ptrdiff_t lowest = (std::numeric_limits<std::ptrdiff_t>::min)();
+    expect_accepted(matrix(data, {1, 8}, {lowest, 2}), matrix(data + 1, {1, 8}, {lowest, 2}));
+    expect_accepted(matrix(data, {8, 1}, {2, lowest}), matrix(data + 1, {8, 1}, {2, lowest}), 0);
+    expect_refused(matrix(data, {1, 8}, {lowest, 2}), matrix(data + 2, {1, 8}, {lowest, 2}));
 }
 
 TEST_F(Overlap, ColumnsOfOneMatrix) {

@@ -29,7 +29,9 @@
 
 namespace softmax_test {
 
+#if defined(SMX_FUZZ_BASE)
 extern const subject subject_fuzz_base;
+#endif
 #if defined(SMX_FUZZ_AVX2)
 extern const subject subject_fuzz_avx2;
 #endif
@@ -594,10 +596,17 @@ void check_untouched(const subject& s, const call& c, const arena& memory, std::
 }
 
 std::vector<const subject*> runnable() {
-    std::vector<const subject*> found = {&subject_fuzz_base};
+    std::vector<const subject*> found;
+#if defined(SMX_FUZZ_BASE)
+    found.push_back(&subject_fuzz_base);
+#endif
 #if defined(SMX_FUZZ_AVX2)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&subject_fuzz_avx2);
 #endif
+    if (found.empty()) {
+        std::fputs("fuzz_softmax was built for another processor: configure with -DSMX_FUZZ_SUBJECTS=base\n", stderr);
+        std::exit(2);
+    }
     return found;
 }
 

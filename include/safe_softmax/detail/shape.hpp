@@ -103,7 +103,7 @@ SMX_NOINLINE void check_distinct_strided(const layout<T, R>& out, argument a) {
         std::ptrdiff_t base = out.stride[first];
         differences.add(out.stride[first], out.extent[first] - 2);
         for (std::size_t d = first + 1; d < R; ++d) {
-            if (out.extent[d] == 0) continue;
+            if (out.extent[d] <= 1) continue;
             base -= out.stride[d] * static_cast<std::ptrdiff_t>(out.extent[d] - 1);
             differences.add(out.stride[d], 2 * (out.extent[d] - 1));
         }
@@ -133,8 +133,11 @@ template <class A, class B, std::size_t R, std::size_t Q>
 SMX_NOINLINE void check_lattices(const layout<A, R>& in, const layout<B, Q>& out, std::ptrdiff_t base, const char* function,
                                  const char* in_name, const char* out_name) {
     lattice<R + Q> difference;
-    for (std::size_t d = 0; d < R; ++d) difference.add(in.stride[d] * static_cast<std::ptrdiff_t>(sizeof(A)), in.extent[d] - 1);
-    for (std::size_t d = 0; d < Q; ++d) difference.add(-out.stride[d] * static_cast<std::ptrdiff_t>(sizeof(B)), out.extent[d] - 1);
+    // A stride that nobody goes along may be any number.
+    for (std::size_t d = 0; d < R; ++d)
+        if (in.extent[d] > 1) difference.add(in.stride[d] * static_cast<std::ptrdiff_t>(sizeof(A)), in.extent[d] - 1);
+    for (std::size_t d = 0; d < Q; ++d)
+        if (out.extent[d] > 1) difference.add(-out.stride[d] * static_cast<std::ptrdiff_t>(sizeof(B)), out.extent[d] - 1);
     if (difference.reaches(base, -static_cast<std::ptrdiff_t>(sizeof(A)), static_cast<std::ptrdiff_t>(sizeof(B))))
         refuse(function, "%s (%p) overlaps %s (%p) without being the same elements", out_name, static_cast<const void*>(out.data),
                in_name, static_cast<const void*>(in.data));
