@@ -180,7 +180,8 @@ private:
     template <class F>
     SMX_ALWAYS_INLINE void sum(double (&total)[rows], F term) const noexcept {
         const std::size_t segment = vocabulary::segment_length(length_);
-        double rest[rows];
+        double rest[rows] = {};  // with total: compilers do not know that there is a first segment
+        for (double& t : total) t = 0;
         for (std::size_t begin = 0; begin < length_; begin += segment) {
             column_sums<B, T, K> sums;
             add_terms(sums, begin, length_ - begin < segment ? length_ : begin + segment, term);
