@@ -44,7 +44,7 @@ struct settings {
     std::string plot;
     double beat = 0;
     std::size_t characters = 400;
-    std::string prompt = "\n";
+    std::string prompt;  ///< empty: how the held-out text begins
     smx::sampling_options sampling{.scale = 1 / 0.8, .top_k = 40, .top_p = 0.95};
 };
 
@@ -106,8 +106,11 @@ int train(const settings& s, const text::split& texts, std::uint64_t score_type)
 
     const bool enough = print_comparison(texts, trainer.bits_per_character(threads, held_out), s.beat);
     if (!s.plot.empty()) draw(s, run.points());
-    std::printf("\nIt writes, with temperature %g, top-k %zu, top-p %g:\n\n%s\n", 1 / s.sampling.scale, s.sampling.top_k, s.sampling.top_p,
-                gpt::printable(gpt::generate(trainer, s.prompt, s.characters, s.sampling, s.training.seed)).c_str());
+    const std::string prompt = s.prompt.empty() ? texts.held_out.substr(0, gpt::unsigned_of(s.shape.context)) : s.prompt;
+    const std::string written = gpt::generate(trainer, prompt, s.characters, s.sampling, s.training.seed);
+    std::printf("\nWritten with temperature %g, top-k %zu, top-p %g; the first %zu characters were given%s:\n\n%s\n", 1 / s.sampling.scale,
+                s.sampling.top_k, s.sampling.top_p, prompt.size(), s.prompt.empty() ? ", from the held-out text" : "",
+                gpt::printable(prompt + written).c_str());
     return enough ? 0 : 1;
 }
 
@@ -129,7 +132,7 @@ void add_options(CLI::App& app, settings& s, double& temperature) {
     app.add_option("--beat", s.beat, "exit with 1 unless better than order 1 by so many bits");
     app.add_option("--plot", s.plot, "curve of the loss, as SVG (needs gnuplot)");
     app.add_option("--characters", s.characters, "how many to write at the end")->capture_default_str();
-    app.add_option("--prompt", s.prompt, "what to go on from")->check([](const std::string& p) { return p.empty() ? "is empty" : ""; });
+    app.add_option("--prompt", s.prompt, "what to go on from; default: how the held-out text begins");
     app.add_option("--temperature", temperature)->check(CLI::PositiveNumber)->capture_default_str();
     app.add_option("--top-k", s.sampling.top_k, "0: all")->capture_default_str();
     app.add_option("--top-p", s.sampling.top_p)->check(CLI::Range(0.0, 1.0))->capture_default_str();

@@ -1,7 +1,13 @@
 # attention and tiny_gpt, which choose the instruction set at run time. The latter needs Eigen and CLI11, and takes threads
 # and gnuplot where there are any.
+add_library(smx_attention_parts INTERFACE) # what the tests of its parts take, too
+target_include_directories(smx_attention_parts INTERFACE "${CMAKE_CURRENT_SOURCE_DIR}")
+target_link_libraries(smx_attention_parts INTERFACE safe_softmax::dispatch)
+if(NOT MSVC)
+  target_compile_options(smx_attention_parts INTERFACE -ffp-contract=off) # its sums keep what a product rounds off
+endif()
 add_executable(attention attention.cpp)
-target_link_libraries(attention PRIVATE safe_softmax::dispatch smx_warnings)
+target_link_libraries(attention PRIVATE smx_attention_parts smx_warnings)
 target_compile_definitions(attention PRIVATE "SMX_EXAMPLE_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\"")
 set(smx_transformer_demo COMMAND attention)
 
@@ -12,7 +18,7 @@ if(NOT TARGET Eigen3::Eigen)
 elseif(NOT TARGET CLI11::CLI11)
   message(STATUS "Without the example tiny_gpt: CLI11 was not found (Debian, Ubuntu: apt-get install libcli11-dev)")
 else()
-  # What the tests of its parts take, too. Eigen's own threads stay off: parts of a batch are what is shared.
+  # Eigen's own threads stay off: parts of a batch are what is shared.
   add_library(smx_tiny_gpt_parts INTERFACE)
   target_include_directories(smx_tiny_gpt_parts INTERFACE "${CMAKE_CURRENT_SOURCE_DIR}")
   target_compile_definitions(smx_tiny_gpt_parts INTERFACE EIGEN_DONT_PARALLELIZE)

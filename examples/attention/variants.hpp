@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace attention {
@@ -79,14 +80,14 @@ std::vector<Probability> safe_probabilities(const std::vector<T>& scores, const 
 template <class Sum>
 using output = std::array<Sum, width>;
 
-/// A sum with what its additions rounded off (Knuth's two-sum): in a plain float sum over a thousand keys that would be more than
-/// all errors of the softmax.
+/// Sums of products with what was rounded off them (the two-sum of Knuth): in plain float sums over a thousand keys that would be
+/// more than all errors of the softmax.
 template <class Sum>
 class compensated {
 public:
-    void add(std::size_t d, Sum x) {
-        const Sum sum = sum_[d] + x, x_in_sum = sum - sum_[d];
-        rest_[d] += (sum_[d] - (sum - x_in_sum)) + (x - x_in_sum);
+    void add(std::size_t d, Sum a, Sum b) {
+        const Sum product = a * b, sum = sum_[d] + product, product_in_sum = sum - sum_[d];
+        rest_[d] += (sum_[d] - (sum - product_in_sum)) + (product - product_in_sum) + rounded_off(a, b, product);
         sum_[d] = sum;
     }
     void multiply(Sum factor) {
@@ -99,6 +100,11 @@ public:
     }
 
 private:
+    static Sum rounded_off(Sum a, Sum b, Sum product) {
+        if constexpr (std::is_same_v<Sum, float>) return static_cast<float>(static_cast<double>(a) * static_cast<double>(b) - static_cast<double>(product));
+        else return std::fma(a, b, -product);
+    }
+
     output<Sum> sum_{}, rest_{};
 };
 
@@ -108,7 +114,7 @@ void add_values(const heads& of, std::size_t h, std::size_t first, std::span<con
     for (std::size_t j = 0; j < weights.size(); ++j) {
         const Sum w = static_cast<Sum>(value_of(weights[j]));
         const auto v = of.value(h, first + j);
-        for (std::size_t d = 0; d < width; ++d) to.add(d, w * static_cast<Sum>(v[d]));
+        for (std::size_t d = 0; d < width; ++d) to.add(d, w, static_cast<Sum>(v[d]));
     }
 }
 
