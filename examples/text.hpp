@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Text to learn from: the bytes of files, the last part of each of them held out.
+// Text to learn from: the bytes of files, the last parts of each of them held out.
 #pragma once
 
 #include <algorithm>
@@ -47,18 +47,21 @@ inline paths files_of(const paths& files_and_folders) {
 }
 
 struct split {
-    std::string training, held_out;
+    std::string training;    ///< to learn from
+    std::string validation;  ///< to tell by when to stop learning
+    std::string held_out;    ///< to be judged by, once
 };
 
-/// The first part of every file to learn from, the rest of every file to be judged by: what is held out is never seen in
+/// Of every file the first part, a share before its end and the same share at its end: what is held out is never seen in
 /// training, not even in passing, but is of the same kind.
-inline split hold_out_ends(const paths& files, double held_out_share) {
+inline split hold_out_ends(const paths& files, double share) {
     split result;
     for (const std::filesystem::path& path : files) {
         const std::string all = read(path);
-        const auto held_out = static_cast<std::size_t>(std::ceil(static_cast<double>(all.size()) * held_out_share));
-        result.training += all.substr(0, all.size() - held_out);
-        result.held_out += all.substr(all.size() - held_out);
+        const auto part = static_cast<std::size_t>(std::floor(static_cast<double>(all.size()) * share));
+        result.training += all.substr(0, all.size() - 2 * part);
+        result.validation += all.substr(all.size() - 2 * part, part);
+        result.held_out += all.substr(all.size() - part);
     }
     return result;
 }

@@ -17,12 +17,14 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cmath>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <iostream>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -42,7 +44,7 @@ struct settings {
     std::string scores = "float";
     int threads = 2;
     std::string plot;
-    double beat = 0;
+    double beat = -std::numeric_limits<double>::infinity();
     std::size_t characters = 400;
     std::string prompt;  ///< empty: how the held-out text begins
     smx::sampling_options sampling{.scale = 1 / 0.8, .top_k = 40, .top_p = 0.95};
@@ -61,24 +63,25 @@ void print_parameters(const gpt::parameter_layout& layout, const settings& s) {
 /// Whether the transformer needs fewer bits than the model of order 1, by as many as were asked for.
 bool print_comparison(const text::split& texts, double transformer, double beat) {
     std::printf("\nBits per character of the held-out text (all but its first character), foretold by\n\n");
+    const std::string counted = texts.training + texts.validation;  // they have no use for the latter but to count it
     double order_1 = 0;
     for (std::size_t order = 0; order <= 3; ++order) {
-        const double bits = character_model(order, texts.training).best_bits_per_character(texts.held_out);
+        const double bits = character_model(order, counted).best_bits_per_character(texts.held_out);
         if (order == 1) order_1 = bits;
         std::printf("  counts, order %zu    %.3f\n", order, bits);
     }
     std::printf("  the transformer    %.3f: %.3f %s than order 1\n", transformer, std::abs(order_1 - transformer),
                 transformer < order_1 ? "fewer" : "more");
     const bool enough = order_1 - transformer >= beat;
-    if (beat > 0) std::printf("\nAsked for: at least %g fewer. %s\n", beat, enough ? "Reached." : "NOT REACHED.");
+    if (std::isfinite(beat)) std::printf("\nAsked for: at least %g fewer. %s\n", beat, enough ? "Reached." : "NOT REACHED.");
     return enough;
 }
 
 void draw(const settings& s, const gpt::history& points) {
-    plot::figure f{"step", "bits per character", "set yrange [0:8]", {{"training", "lines lw 1.5", {}}, {"held out", "linespoints pt 7 ps 0.4 lw 1.5", {}}}};
+    plot::figure f{"step", "bits per character", "set yrange [0:8]", {{"training", "lines lw 1.5", {}}, {"validation", "linespoints pt 7 ps 0.4 lw 1.5", {}}}};
     for (const gpt::history_point& p : points) {
         f.curves[0].points.emplace_back(p.step, p.training);
-        f.curves[1].points.emplace_back(p.step, p.held_out);
+        f.curves[1].points.emplace_back(p.step, p.validation);
     }
     if (plot::draw(f, s.plot)) std::printf("\nThe curve of the loss is in %s.\n", s.plot.c_str());
     else std::printf("\nThe curve of the loss was not drawn: there is no gnuplot (Debian, Ubuntu: apt-get install gnuplot-nox).\n");
@@ -86,7 +89,7 @@ void draw(const settings& s, const gpt::history& points) {
 
 template <class Score>
 int train(const settings& s, const text::split& texts, std::uint64_t score_type) {
-    const gpt::bytes training = bytes_of(texts.training), held_out = bytes_of(texts.held_out);
+    const gpt::bytes training = bytes_of(texts.training), validation = bytes_of(texts.validation), held_out = bytes_of(texts.held_out);
     gpt::trainer<float, Score> trainer(s.shape, s.training);
     gpt::training_run<float, Score> run(trainer, gpt::identity_of(trainer, training, score_type), s.run);
     print_parameters(trainer.layout(), s);
@@ -94,14 +97,15 @@ int train(const settings& s, const text::split& texts, std::uint64_t score_type)
         std::printf("Taken up again at step %llu from %s.\n", static_cast<unsigned long long>(trainer.state().steps), s.run.checkpoint.string().c_str());
 
     gpt::threads threads(s.threads);
-    if (!run.run(threads, training, held_out)) {
+    if (!run.run(threads, training, validation)) {
         std::printf("\nInterrupted at step %llu.%s\n", static_cast<unsigned long long>(trainer.state().steps),
                     s.run.checkpoint.empty() ? "" : " The same command goes on from there.");
         return 2;
     }
     const gpt::numbers<float>& values = trainer.state().values;
     const std::string_view value_bytes(reinterpret_cast<const char*>(values.data()), sizeof(float) * gpt::unsigned_of(values.size()));
-    std::printf("\n%llu steps in %.1f s. Fingerprint of the parameters: %016llx\n", static_cast<unsigned long long>(trainer.state().steps), run.seconds(),
+    std::printf("\n%llu steps in %.1f s. The best parameters: %.3f bits per character of the validation text, fingerprint %016llx\n",
+                static_cast<unsigned long long>(trainer.state().steps), run.seconds(), trainer.state().best_bits,
                 static_cast<unsigned long long>(text::fingerprint(value_bytes)));
 
     const bool enough = print_comparison(texts, trainer.bits_per_character(threads, held_out), s.beat);
@@ -142,8 +146,9 @@ int run(settings s) {
     if (s.paths.empty()) s.paths = {SMX_EXAMPLE_SOURCE_DIR "/README.md", SMX_EXAMPLE_SOURCE_DIR "/include"};
     const text::paths files = text::files_of({s.paths.begin(), s.paths.end()});
     const text::split texts = text::hold_out_ends(files, held_out_share);
-    if (texts.held_out.size() < 2) throw std::runtime_error("the text is too short: it has " + std::to_string(texts.training.size() + texts.held_out.size()) + " bytes");
-    std::printf("%zu bytes to learn from, %zu held out: the last tenth of each of %zu files.\n", texts.training.size(), texts.held_out.size(), files.size());
+    if (texts.held_out.size() < 2) throw std::runtime_error("the text is too short: it has " + std::to_string(texts.training.size() + texts.validation.size() + texts.held_out.size()) + " bytes");
+    std::printf("%zu bytes to learn from, %zu to tell by which parameters were best, %zu held out: the last tenths of each of %zu files.\n",
+                texts.training.size(), texts.validation.size(), texts.held_out.size(), files.size());
     if (s.scores == "float16") return train<smx::float16>(s, texts, 1);
     if (s.scores == "bfloat16") return train<smx::bfloat16>(s, texts, 2);
     return train<float>(s, texts, 0);

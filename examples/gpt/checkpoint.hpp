@@ -8,7 +8,8 @@
 //     steps 1200                            how far it got
 //     milliseconds 31234
 //     points 60
-//     (an empty line; parameters; their two moments; the points of the history; fingerprint)
+//     best-bits …                           as the bits of a double
+//     (an empty line; parameters; their two moments; the best parameters; the points of the history; fingerprint)
 #pragma once
 
 #include "../text.hpp"
@@ -109,8 +110,9 @@ void save_checkpoint(const std::filesystem::path& path, const identity& who, con
     line("steps", p.state.steps);
     line("milliseconds", p.milliseconds);
     line("points", p.points.size());
+    line("best-bits", std::bit_cast<std::uint64_t>(p.state.best_bits));
     content += '\n';
-    for (const numbers<Real>* array : {&p.state.values, &p.state.optimiser.mean, &p.state.optimiser.square})
+    for (const numbers<Real>* array : {&p.state.values, &p.state.optimiser.mean, &p.state.optimiser.square, &p.state.best})
         detail::append(content, array->data(), unsigned_of(array->size()));
     detail::append(content, p.points.data(), p.points.size());
     const std::uint64_t fingerprint = text::fingerprint(content);
@@ -147,18 +149,20 @@ void load_checkpoint(const std::filesystem::path& path, const identity& who, con
             in.fail("is a checkpoint of another training: its " + name + " is " + std::to_string(found) + ", but here it is " +
                     std::to_string(value));
     }
-    const std::uint64_t steps = in.number("steps"), milliseconds = in.number("milliseconds"), points = in.number("points");
+    const std::uint64_t steps = in.number("steps"), milliseconds = in.number("milliseconds"), points = in.number("points"),
+                        best_bits = in.number("best-bits");
     const std::size_t size = unsigned_of(p.state.values.size());
-    const std::size_t expected = 1 + 3 * size * sizeof(Real);
+    const std::size_t expected = 1 + 4 * size * sizeof(Real);
     if (rest.size() < expected || (rest.size() - expected) / sizeof(history_point) != points || (rest.size() - expected) % sizeof(history_point) != 0)
         in.fail("has " + std::to_string(rest.size()) + " bytes of numbers, which is not what belongs to " + std::to_string(size) +
                 " parameters and " + std::to_string(points) + " points");
     rest.remove_prefix(1);
 
-    for (numbers<Real>* array : {&p.state.values, &p.state.optimiser.mean, &p.state.optimiser.square}) in.take(array->data(), size);
+    for (numbers<Real>* array : {&p.state.values, &p.state.optimiser.mean, &p.state.optimiser.square, &p.state.best}) in.take(array->data(), size);
     p.points.resize(points);
     in.take(p.points.data(), points);
     p.state.steps = steps;
+    p.state.best_bits = std::bit_cast<double>(best_bits);
     p.milliseconds = milliseconds;
 }
 

@@ -9,7 +9,7 @@ namespace gpt {
 struct history_point {
     double step;
     double training;  ///< mean loss of the batches since the point before
-    double held_out;  ///< NaN where it was not looked at
+    double validation;  ///< NaN where it was not looked at
 };
 using history = std::vector<history_point>;
 

@@ -18,8 +18,9 @@ public:
     void show(double done, const std::string& text, double seconds_left) {
         const bool end = done >= 1;
         const int tenth = static_cast<int>(done * 10);
-        if (!terminal_ && !end && tenth == last_tenth_) return;
+        if (ended_ || (!terminal_ && tenth == last_tenth_)) return;
         last_tenth_ = tenth;
+        ended_ = end;
         const std::size_t filled = static_cast<std::size_t>(std::clamp(done, 0.0, 1.0) * static_cast<double>(width));
         const std::string bar = std::string(filled, '#') + std::string(width - filled, '.');
         const int percent = static_cast<int>(std::min(done, 1.0) * 100);
@@ -36,6 +37,7 @@ private:
     bool terminal_ = false;
 #endif
     int last_tenth_ = -1;
+    bool ended_ = false;
 };
 
 }  // namespace gpt

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <numbers>
 #include <random>
@@ -35,6 +36,8 @@ struct training_state {
     std::uint64_t steps = 0;
     numbers<Real> values;
     adam<Real> optimiser;
+    numbers<Real> best;  ///< the values that did best on a validation text, with so many bits per character
+    double best_bits = std::numeric_limits<double>::infinity();
 };
 
 using bytes = std::span<const unsigned char>;
@@ -54,7 +57,8 @@ public:
     static constexpr std::size_t parts = 4;
 
     trainer(const shape& s, const training_options& options)
-        : shape_(s), options_(options), layout_(s), state_{0, layout_.first_values<Real>(options.seed), adam<Real>(layout_.size())} {
+        : shape_(s), options_(options), layout_(s), state_{0, layout_.first_values<Real>(options.seed), adam<Real>(layout_.size()), {}} {
+        state_.best = state_.values;
         if (s.width % s.heads != 0)
             throw std::invalid_argument("the width, " + std::to_string(s.width) + ", is no multiple of the heads, " + std::to_string(s.heads));
         if (options.batch % index_of(parts) != 0)
@@ -95,7 +99,7 @@ public:
     /// @param windows  only that many, evenly spread over the text: for a glance in between
     template <smx::parallel_executor Executor>
     double bits_per_character(Executor& executor, bytes text, std::size_t windows = SIZE_MAX) {
-        check(text);
+        if (text.size() < 2) throw std::invalid_argument("a text of " + std::to_string(text.size()) + " bytes cannot be judged");
         const std::size_t context = unsigned_of(shape_.context), stride = std::max<std::size_t>(context / 2, 1);
         const std::size_t all = text.size() - 1 <= context ? 1 : 1 + (text.size() - 1 - context + stride - 1) / stride;
         const std::size_t chosen = std::min(all, windows);
@@ -118,6 +122,21 @@ public:
         for (std::size_t i = 0; i < parts; ++i) sum += nats[i], count += counts[i];
         return sum / static_cast<double>(count) / std::numbers::ln2;
     }
+
+    /// Looks how the values do on a validation text, and keeps them if none did better. Returns bits per character.
+    template <smx::parallel_executor Executor>
+    double look(Executor& executor, bytes validation) {
+        constexpr std::size_t windows = 64;
+        const double bits = bits_per_character(executor, validation, windows);
+        if (bits < state_.best_bits) {
+            state_.best_bits = bits;
+            state_.best = state_.values;
+        }
+        return bits;
+    }
+
+    /// From here on the best values are used. Ends a training: the state is none to go on from.
+    void take_best() { state_.values = state_.best; }
 
     /// The logits of what follows a text, of which the last `context` bytes count.
     std::span<const Real> logits_after(bytes text) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// A training from beginning to end, or from a checkpoint to the end: steps, looks at the held-out text, checkpoints, the bar.
+// A training from beginning to end, or from a checkpoint to the end: steps, looks at the validation text, checkpoints, the bar.
 #pragma once
 
 #include "checkpoint.hpp"
@@ -44,37 +44,39 @@ public:
     /// False if it was asked to stop before the end. With a number of steps the bits of the result do not depend on how often
     /// that was; with a time they do, as on everything that takes time.
     template <class Executor>
-    bool run(Executor& executor, bytes text, bytes held_out) {
+    bool run(Executor& executor, bytes text, bytes validation) {
         const auto begin = clock::now();
         const std::uint64_t milliseconds_before = milliseconds_;
         const double done_before = done();
         progress_bar bar;
-        double sum = 0, held_out_bits = points_.empty() ? std::numeric_limits<double>::quiet_NaN() : last_held_out();
+        double sum = 0, validation_bits = last_look();
         std::uint64_t summed_up = 0;
         while (done() < 1 && asked_to_stop == 0) {
             sum += trainer_.step(executor, text, done()) / std::numbers::ln2;
             ++summed_up;
             const std::uint64_t step = trainer_.state().steps;
             const bool look = step % steps_between_looks == 0;
-            if (look) held_out_bits = trainer_.bits_per_character(executor, held_out, windows_of_a_look);
+            if (look) validation_bits = trainer_.look(executor, validation);
             milliseconds_ = milliseconds_before + since(begin);
             if (step % steps_between_points == 0) {
                 const double training_bits = sum / static_cast<double>(summed_up);
                 sum = 0, summed_up = 0;
-                points_.push_back({static_cast<double>(step), training_bits, look ? held_out_bits : std::numeric_limits<double>::quiet_NaN()});
-                bar.show(done(), describe(step, training_bits, held_out_bits), seconds_left(done_before, since(begin)));
+                points_.push_back({static_cast<double>(step), training_bits, look ? validation_bits : std::numeric_limits<double>::quiet_NaN()});
+                bar.show(done(), describe(step, training_bits, validation_bits), seconds_left(done_before, since(begin)));
             }
             if (step % options_.steps_between_checkpoints == 0) save();
         }
-        if (!points_.empty()) bar.show(1, describe(trainer_.state().steps, points_.back().training, held_out_bits), 0);
         save();
-        return done() >= 1;
+        if (done() < 1) return false;
+        trainer_.look(executor, validation);
+        trainer_.take_best();
+        if (!points_.empty()) bar.show(1, describe(trainer_.state().steps, points_.back().training, validation_bits), 0);
+        return true;
     }
 
 private:
     using clock = std::chrono::steady_clock;
-    static constexpr std::uint64_t steps_between_points = 10, steps_between_looks = 50;
-    static constexpr std::size_t windows_of_a_look = 64;
+    static constexpr std::uint64_t steps_between_points = 10, steps_between_looks = 20;
 
     static std::uint64_t since(clock::time_point begin) {
         return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - begin).count());
@@ -90,19 +92,19 @@ private:
         return static_cast<double>(milliseconds_since) / 1000 * (1 - done()) / (done() - done_before);
     }
 
-    double last_held_out() const {
+    double last_look() const {
         double last = std::numeric_limits<double>::quiet_NaN();
         for (const history_point& p : points_)
-            if (!std::isnan(p.held_out)) last = p.held_out;
+            if (!std::isnan(p.validation)) last = p.validation;
         return last;
     }
 
-    static std::string describe(std::uint64_t step, double training_bits, double held_out_bits) {
+    static std::string describe(std::uint64_t step, double training_bits, double validation_bits) {
         std::array<char, 96> text{};
         std::snprintf(text.data(), text.size(), "step %llu: %.3f bits per character", static_cast<unsigned long long>(step), training_bits);
         std::string result(text.data());
-        if (std::isnan(held_out_bits)) return result;
-        std::snprintf(text.data(), text.size(), ", held out %.3f", held_out_bits);
+        if (std::isnan(validation_bits)) return result;
+        std::snprintf(text.data(), text.size(), ", validation %.3f", validation_bits);
         return result + text.data();
     }
 

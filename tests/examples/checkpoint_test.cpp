@@ -116,7 +116,7 @@ TEST(TinyGptCheckpoint, RefusesOtherTrainings) {
 
 TEST(TinyGptCheckpoint, RefusesFilesOfOthers) {
     training<> t, fresh;
-    for (const std::string path : {std::string(SMX_TEST_TEXT), testing::TempDir(), testing::TempDir() + "smx_no_such_file"})
+    for (const std::string& path : {std::string(SMX_TEST_TEXT), testing::TempDir(), testing::TempDir() + "smx_no_such_file"})
         EXPECT_THROW(gpt::load_checkpoint(path, t.identity(), t.state()), std::runtime_error) << path;
     EXPECT_TRUE(same_bits(t, fresh));
 }

@@ -51,6 +51,7 @@ struct training {
             loss = trainer.step(executor, bytes_of(licence()), static_cast<double>(trainer.state().steps) / 100);
             points.push_back({static_cast<double>(trainer.state().steps), loss, 0});
             milliseconds += 3;
+            if (trainer.state().steps % 5 == 0) trainer.look(executor, bytes_of(licence()).last(50));
         }
         return loss;
     }
@@ -66,7 +67,7 @@ bool same_bits(const training<A>& a, const training<B>& b) {
     const bool same_points = a.points.size() == b.points.size() &&
                              std::memcmp(a.points.data(), b.points.data(), sizeof(gpt::history_point) * a.points.size()) == 0;
     return s.steps == t.steps && same(s.values, t.values) && same(s.optimiser.mean, t.optimiser.mean) &&
-           same(s.optimiser.square, t.optimiser.square) && same_points && a.milliseconds == b.milliseconds;
+           same(s.optimiser.square, t.optimiser.square) && same(s.best, t.best) && s.best_bits == t.best_bits && same_points && a.milliseconds == b.milliseconds;
 }
 
 /// A file of the test that uses it, gone when that ends.
