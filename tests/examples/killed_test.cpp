@@ -73,12 +73,12 @@ TEST(TinyGptKilled, WhileItWritesACheckpointLeavesAWholeOne) {
 
 TEST(TinyGptKilled, GoesOnToTheSameBits) {
     const temporary_file file("killed_program");
-    const outcome whole = tiny_gpt("--steps 120");
+    const outcome whole = tiny_gpt("--steps 400");
     ASSERT_EQ(whole.status, 0) << whole.output;
     ASSERT_EQ(fingerprint(whole).size(), 16u) << whole.output;
 
     // timeout kills it with SIGKILL, so that it cannot do anything about that.
-    const std::string options = "--steps 120 --save-every 7 --checkpoint '" + file.path.string() + "'";
+    const std::string options = "--steps 400 --save-every 7 --checkpoint '" + file.path.string() + "'";
     const std::string interrupted = std::string("'") + SMX_TEST_TINY_GPT + "' '" SMX_TEST_TEXT "' --width 16 --layers 1 --context 24 " + options + " >/dev/null 2>&1 & ";
     bool killed = false;
     for (int round = 0; round < 3; ++round) {
