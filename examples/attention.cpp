@@ -34,25 +34,29 @@ constexpr double blockwise_claim = 5;
 struct claims {
     const char* name;
     double probability_ulp;  ///< what masked_softmax promises
-    double output_ulp;       ///< twice that, since ulps are finer above a power of two; and for float one more, for the sums
+    double output_ulp;  ///< twice that, since ulps are finer above a power of two; and for float one more, for the sums
 };
 
 /// Whether the textbook failed somewhere and this library nowhere.
-bool print(const claims& promised, const std::vector<double>& sharpness, const std::vector<attention::comparison>& heads) {
-    std::printf("\nScores and probabilities in %s:\n\n  %9s %8s %22s %22s %12s %10s %11s\n", promised.name, "head", "largest", "textbook:",
-                "safe:", "probability", "output", "blockwise");
-    std::printf("  %9s %8s %22s %22s %12s %10s %11s\n", "sharpness", "logit", "rows with NaN", "rows with NaN", "ulp", "ulp", "ulp");
+bool print(const claims& promised, const std::vector<double>& sharpness,
+           const std::vector<attention::comparison>& heads) {
+    std::printf("\nScores and probabilities in %s:\n\n  %9s %8s %22s %22s %12s %10s %11s\n", promised.name, "head",
+                "largest", "textbook:", "safe:", "probability", "output", "blockwise");
+    std::printf("  %9s %8s %22s %22s %12s %10s %11s\n", "sharpness", "logit", "rows with NaN", "rows with NaN", "ulp",
+                "ulp", "ulp");
     bool safe = true, textbook_failed = false;
     for (std::size_t h = 0; h < heads.size(); ++h) {
         const attention::comparison& c = heads[h];
-        std::printf("  %9g %8.1f %14zu of %4zu %14zu of %4zu %12.3f %10.3f %11.3f\n", sharpness[h], c.largest_logit, c.textbook_nan_rows, c.rows,
-                    c.safe_nan_rows, c.rows, c.probability_ulp, c.output_ulp, c.blockwise_ulp);
+        std::printf("  %9g %8.1f %14zu of %4zu %14zu of %4zu %12.3f %10.3f %11.3f\n", sharpness[h], c.largest_logit,
+                    c.textbook_nan_rows, c.rows, c.safe_nan_rows, c.rows, c.probability_ulp, c.output_ulp,
+                    c.blockwise_ulp);
         textbook_failed = textbook_failed || c.textbook_nan_rows > 0;
-        safe = safe && c.safe_nan_rows == 0 && c.probability_ulp <= promised.probability_ulp && c.output_ulp <= promised.output_ulp &&
-               c.blockwise_ulp <= blockwise_claim;
+        safe = safe && c.safe_nan_rows == 0 && c.probability_ulp <= promised.probability_ulp &&
+               c.output_ulp <= promised.output_ulp && c.blockwise_ulp <= blockwise_claim;
     }
-    std::printf("  claimed: a NaN of the textbook; none of safe; at most %g ulp, %g ulp and %g ulp: %s\n", promised.probability_ulp, promised.output_ulp,
-                blockwise_claim, safe && textbook_failed ? "seen" : "NOT SEEN");
+    std::printf("  claimed: a NaN of the textbook; none of safe; at most %g ulp, %g ulp and %g ulp: %s\n",
+                promised.probability_ulp, promised.output_ulp, blockwise_claim,
+                safe && textbook_failed ? "seen" : "NOT SEEN");
     return safe && textbook_failed;
 }
 
@@ -60,19 +64,23 @@ std::size_t whole_number(const char* text) {
     std::size_t value = 0;
     const char* const end = text + std::strlen(text);
     if (std::from_chars(text, end, value).ptr != end || value < shortest || value > longest)
-        throw std::invalid_argument(std::string("length: \"") + text + "\" is no whole number from " + std::to_string(shortest) + " to " +
-                                    std::to_string(longest));
+        throw std::invalid_argument(std::string("length: \"") + text + "\" is no whole number from " +
+                                    std::to_string(shortest) + " to " + std::to_string(longest));
     return value;
 }
 
 int run(const std::string& path, std::size_t length) {
     const std::string all = text::read(path), text = all.substr(0, length);
     if (text.size() < shortest)
-        throw std::invalid_argument(path + ": " + std::to_string(text.size()) + " bytes are too few, " + std::to_string(shortest) + " are needed");
+        throw std::invalid_argument(path + ": " + std::to_string(text.size()) + " bytes are too few, " +
+                                    std::to_string(shortest) + " are needed");
     const std::vector<double> sharpness{3, 10, 30, 100, 300, 1000};
-    std::printf("%zu bytes of text, %zu heads of %zu features. A head looks for the same byte before, and for what followed it there; sharpness\n"
-                "is the logit of a match. ulp: in units of the last place of the type; of blockwise, of float, in which blocks are summed up.\n",
-                text.size(), sharpness.size(), attention::width);
+    std::printf(
+        "%zu bytes of text, %zu heads of %zu features. A head looks for the same byte before, and for what followed it "
+        "there; sharpness\n"
+        "is the logit of a match. ulp: in units of the last place of the type; of blockwise, of float, in which blocks "
+        "are summed up.\n",
+        text.size(), sharpness.size(), attention::width);
 
     const attention::heads heads(text, sharpness, 1);
     bool seen = print({"float", 5, 11}, sharpness, attention::compare<float, float>(heads, true));

@@ -58,5 +58,6 @@ private:
         return p;
     }
 
-    std::vector<std::unordered_map<std::string_view, followers>> seen_;  // views of the training text, which has to stay
+    std::vector<std::unordered_map<std::string_view, followers>>
+        seen_;  // views of the training text, which has to stay
 };

@@ -55,7 +55,8 @@ inline bool draw(const figure& f, const std::filesystem::path& svg) {
          << "\nset grid\nset xlabel " << quoted(f.x_label) << "\nset ylabel " << quoted(f.y_label) << '\n'
          << f.settings << "\nplot";
     for (std::size_t i = 0; i < f.curves.size(); ++i)
-        file << (i == 0 ? " " : ", ") << "$curve" << i << " with " << f.curves[i].style << " title " << quoted(f.curves[i].title);
+        file << (i == 0 ? " " : ", ") << "$curve" << i << " with " << f.curves[i].style << " title "
+             << quoted(f.curves[i].title);
     file << '\n';
     file.close();
     if (!file) throw std::runtime_error(script.string() + ": cannot be written");

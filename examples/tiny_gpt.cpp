@@ -50,14 +50,18 @@ struct settings {
     smx::sampling_options sampling{.scale = 1 / 0.8, .top_k = 40, .top_p = 0.95};
 };
 
-gpt::bytes bytes_of(const std::string& text) { return {reinterpret_cast<const unsigned char*>(text.data()), text.size()}; }
+gpt::bytes bytes_of(const std::string& text) {
+    return {reinterpret_cast<const unsigned char*>(text.data()), text.size()};
+}
 
-void print_parameters(const gpt::parameter_layout& layout, const settings& s) {
-    std::printf("A transformer of %lld layers, %lld heads, width %lld, context %lld, with scores in %s: %lld parameters.\n"
-                "Batches of %lld; learning rate up to %g; seed %llu; %d threads of %s.\n\n",
-                static_cast<long long>(s.shape.layers), static_cast<long long>(s.shape.heads), static_cast<long long>(s.shape.width),
-                static_cast<long long>(s.shape.context), s.scores.c_str(), static_cast<long long>(layout.size()),
-                static_cast<long long>(s.training.batch), s.training.rate, s.training.seed, s.threads, gpt::threads::name);
+void print_parameters(const gpt::parameter_layout& layout, const settings& s, std::size_t threads) {
+    std::printf(
+        "A transformer of %lld layers, %lld heads, width %lld, context %lld, with scores in %s: %lld parameters.\n"
+        "Batches of %lld; learning rate up to %g; seed %llu; threads: %zu, of %s.\n\n",
+        static_cast<long long>(s.shape.layers), static_cast<long long>(s.shape.heads),
+        static_cast<long long>(s.shape.width), static_cast<long long>(s.shape.context), s.scores.c_str(),
+        static_cast<long long>(layout.size()), static_cast<long long>(s.training.batch), s.training.rate,
+        s.training.seed, threads, gpt::threads::name);
 }
 
 /// Whether the transformer needs fewer bits than the model of order 1, by as many as were asked for.
@@ -73,65 +77,91 @@ bool print_comparison(const text::split& texts, double transformer, double beat)
     std::printf("  the transformer    %.3f: %.3f %s than order 1\n", transformer, std::abs(order_1 - transformer),
                 transformer < order_1 ? "fewer" : "more");
     const bool enough = order_1 - transformer >= beat;
-    if (std::isfinite(beat)) std::printf("\nAsked for: at least %g fewer. %s\n", beat, enough ? "Reached." : "NOT REACHED.");
+    if (std::isfinite(beat))
+        std::printf("\nAsked for: at least %g fewer. %s\n", beat, enough ? "Reached." : "NOT REACHED.");
     return enough;
 }
 
 void draw(const settings& s, const gpt::history& points) {
-    plot::figure f{"step", "bits per character", "set yrange [0:8]", {{"training", "lines lw 1.5", {}}, {"validation", "linespoints pt 7 ps 0.4 lw 1.5", {}}}};
+    plot::figure f{"step",
+                   "bits per character",
+                   "set yrange [0:8]",
+                   {{"training", "lines lw 1.5", {}}, {"validation", "linespoints pt 7 ps 0.4 lw 1.5", {}}}};
     for (const gpt::history_point& p : points) {
         f.curves[0].points.emplace_back(p.step, p.training);
         f.curves[1].points.emplace_back(p.step, p.validation);
     }
     if (plot::draw(f, s.plot)) std::printf("\nThe curve of the loss is in %s.\n", s.plot.c_str());
-    else std::printf("\nThe curve of the loss was not drawn: there is no gnuplot (Debian, Ubuntu: apt-get install gnuplot-nox).\n");
+    else
+        std::printf(
+            "\nThe curve of the loss was not drawn: there is no gnuplot (Debian, Ubuntu: apt-get install "
+            "gnuplot-nox).\n");
 }
 
 template <class Score>
 int train(const settings& s, const text::split& texts, std::uint64_t score_type) {
-    const gpt::bytes training = bytes_of(texts.training), validation = bytes_of(texts.validation), held_out = bytes_of(texts.held_out);
+    const gpt::bytes training = bytes_of(texts.training), validation = bytes_of(texts.validation),
+                     held_out = bytes_of(texts.held_out);
     gpt::trainer<float, Score> trainer(s.shape, s.training);
     gpt::training_run<float, Score> run(trainer, gpt::identity_of(trainer, training, score_type), s.run);
-    print_parameters(trainer.layout(), s);
-    if (run.resumed())
-        std::printf("Taken up again at step %llu from %s.\n", static_cast<unsigned long long>(trainer.state().steps), s.run.checkpoint.string().c_str());
-
     gpt::threads threads(s.threads);
+    print_parameters(trainer.layout(), s, threads.concurrency());
+    if (run.resumed())
+        std::printf("Taken up again at step %llu from %s.\n", static_cast<unsigned long long>(trainer.state().steps),
+                    s.run.checkpoint.string().c_str());
+
     if (!run.run(threads, training, validation)) {
         std::printf("\nInterrupted at step %llu.%s\n", static_cast<unsigned long long>(trainer.state().steps),
                     s.run.checkpoint.empty() ? "" : " The same command goes on from there.");
         return 2;
     }
     const gpt::numbers<float>& values = trainer.state().values;
-    const std::string_view value_bytes(reinterpret_cast<const char*>(values.data()), sizeof(float) * gpt::unsigned_of(values.size()));
-    std::printf("\n%llu steps in %.1f s. The best parameters: %.3f bits per character of the validation text, fingerprint %016llx\n",
-                static_cast<unsigned long long>(trainer.state().steps), run.seconds(), trainer.state().best_bits,
-                static_cast<unsigned long long>(text::fingerprint(value_bytes)));
+    const std::string_view value_bytes(reinterpret_cast<const char*>(values.data()),
+                                       sizeof(float) * gpt::unsigned_of(values.size()));
+    std::printf(
+        "\n%llu steps in %.1f s. The best parameters: %.3f bits per character of the validation text, fingerprint "
+        "%016llx\n",
+        static_cast<unsigned long long>(trainer.state().steps), run.seconds(), trainer.state().best_bits,
+        static_cast<unsigned long long>(text::fingerprint(value_bytes)));
 
     const bool enough = print_comparison(texts, trainer.bits_per_character(threads, held_out), s.beat);
     if (!s.plot.empty()) draw(s, run.points());
-    const std::string prompt = s.prompt.empty() ? texts.held_out.substr(0, gpt::unsigned_of(s.shape.context)) : s.prompt;
+    const std::string prompt =
+        s.prompt.empty() ? texts.held_out.substr(0, gpt::unsigned_of(s.shape.context)) : s.prompt;
     const std::string written = gpt::generate(trainer, prompt, s.characters, s.sampling, s.training.seed);
-    std::printf("\nWritten with temperature %g, top-k %zu, top-p %g; the first %zu characters were given%s:\n\n%s\n", 1 / s.sampling.scale,
-                s.sampling.top_k, s.sampling.top_p, prompt.size(), s.prompt.empty() ? ", from the held-out text" : "",
-                gpt::printable(prompt + written).c_str());
+    std::printf("\nWritten with temperature %g, top-k %zu, top-p %g; the first %zu characters were given%s:\n\n%s\n",
+                1 / s.sampling.scale, s.sampling.top_k, s.sampling.top_p, prompt.size(),
+                s.prompt.empty() ? ", from the held-out text" : "", gpt::printable(prompt + written).c_str());
     return enough ? 0 : 1;
 }
 
 void add_options(CLI::App& app, settings& s, double& temperature) {
-    app.add_option("text", s.paths, "files, and folders of .md, .txt, .hpp, .cpp; default: README and headers of this project");
+    app.add_option("text", s.paths,
+                   "files, and folders of .md, .txt, .hpp, .cpp; default: README and headers of this project");
     app.add_option("--seconds", s.run.seconds, "how long to train")->check(CLI::PositiveNumber)->capture_default_str();
     app.add_option("--steps", s.run.steps, "train this many steps instead, with the same bits every time");
     app.add_option("--checkpoint", s.run.checkpoint, "file to save to, and to go on from if it exists");
-    app.add_option("--save-every", s.run.steps_between_checkpoints, "steps")->check(CLI::PositiveNumber)->capture_default_str();
+    app.add_option("--save-every", s.run.steps_between_checkpoints, "steps")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
     app.add_option("--layers", s.shape.layers)->check(CLI::Range(1, 100))->capture_default_str();
     app.add_option("--heads", s.shape.heads)->check(CLI::Range(1, 100))->capture_default_str();
-    app.add_option("--width", s.shape.width, "features; a multiple of heads")->check(CLI::Range(1, 4096))->capture_default_str();
-    app.add_option("--context", s.shape.context, "characters looked at")->check(CLI::Range(1, 4096))->capture_default_str();
-    app.add_option("--batch", s.training.batch, "sequences in a step; a multiple of 4")->check(CLI::Range(4, 4096))->capture_default_str();
-    app.add_option("--rate", s.training.rate, "largest learning rate")->check(CLI::PositiveNumber)->capture_default_str();
+    app.add_option("--width", s.shape.width, "features; a multiple of heads")
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
+    app.add_option("--context", s.shape.context, "characters looked at")
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
+    app.add_option("--batch", s.training.batch, "sequences in a step; a multiple of 4")
+        ->check(CLI::Range(4, 4096))
+        ->capture_default_str();
+    app.add_option("--rate", s.training.rate, "largest learning rate")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
     app.add_option("--seed", s.training.seed)->capture_default_str();
-    app.add_option("--scores", s.scores, "type of attention scores")->check(CLI::IsMember({"float", "float16", "bfloat16"}))->capture_default_str();
+    app.add_option("--scores", s.scores, "type of attention scores")
+        ->check(CLI::IsMember({"float", "float16", "bfloat16"}))
+        ->capture_default_str();
     app.add_option("--threads", s.threads)->check(CLI::Range(1, 4))->capture_default_str();
     app.add_option("--beat", s.beat, "exit with 1 unless better than order 1 by so many bits");
     app.add_option("--plot", s.plot, "curve of the loss, as SVG (needs gnuplot)");
@@ -146,9 +176,14 @@ int run(settings s) {
     if (s.paths.empty()) s.paths = {SMX_EXAMPLE_SOURCE_DIR "/README.md", SMX_EXAMPLE_SOURCE_DIR "/include"};
     const text::paths files = text::files_of({s.paths.begin(), s.paths.end()});
     const text::split texts = text::hold_out_ends(files, held_out_share);
-    if (texts.held_out.size() < 2) throw std::runtime_error("the text is too short: it has " + std::to_string(texts.training.size() + texts.validation.size() + texts.held_out.size()) + " bytes");
-    std::printf("%zu bytes to learn from, %zu to tell by which parameters were best, %zu held out: the last tenths of each of %zu files.\n",
-                texts.training.size(), texts.validation.size(), texts.held_out.size(), files.size());
+    if (texts.held_out.size() < 2)
+        throw std::runtime_error(
+            "the text is too short: it has " +
+            std::to_string(texts.training.size() + texts.validation.size() + texts.held_out.size()) + " bytes");
+    std::printf(
+        "%zu bytes to learn from, %zu to tell by which parameters were best, %zu held out: the last tenths of each of "
+        "%zu files.\n",
+        texts.training.size(), texts.validation.size(), texts.held_out.size(), files.size());
     if (s.scores == "float16") return train<smx::float16>(s, texts, 1);
     if (s.scores == "bfloat16") return train<smx::bfloat16>(s, texts, 2);
     return train<float>(s, texts, 0);

@@ -99,7 +99,8 @@ std::vector<comparison> compare(const heads& of, bool causal) {
             for (std::size_t d = 0; d < width; ++d) {
                 const double own = ulp_at<T>(expected.magnitude[d]), sums = ulp_at<Sum>(expected.magnitude[d]);
                 c.output_ulp = std::fmax(c.output_ulp, std::fabs(value_of(y[d]) - expected.y[d]) / own);
-                c.blockwise_ulp = std::fmax(c.blockwise_ulp, std::fabs(value_of(in_blocks[d]) - value_of(at_once[d])) / sums);
+                c.blockwise_ulp =
+                    std::fmax(c.blockwise_ulp, std::fabs(value_of(in_blocks[d]) - value_of(at_once[d])) / sums);
             }
         }
     }

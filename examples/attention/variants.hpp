@@ -101,7 +101,8 @@ public:
 
 private:
     static Sum rounded_off(Sum a, Sum b, Sum product) {
-        if constexpr (std::is_same_v<Sum, float>) return static_cast<float>(static_cast<double>(a) * static_cast<double>(b) - static_cast<double>(product));
+        if constexpr (std::is_same_v<Sum, float>)
+            return static_cast<float>(static_cast<double>(a) * static_cast<double>(b) - static_cast<double>(product));
         else return std::fma(a, b, -product);
     }
 
@@ -110,7 +111,8 @@ private:
 
 /// to += sum_j weights_j * value_j for keys from `first` on.
 template <class Sum, class Weight>
-void add_values(const heads& of, std::size_t h, std::size_t first, std::span<const Weight> weights, compensated<Sum>& to) {
+void add_values(const heads& of, std::size_t h, std::size_t first, std::span<const Weight> weights,
+                compensated<Sum>& to) {
     for (std::size_t j = 0; j < weights.size(); ++j) {
         const Sum w = static_cast<Sum>(value_of(weights[j]));
         const auto v = of.value(h, first + j);

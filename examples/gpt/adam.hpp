@@ -22,11 +22,13 @@ struct adam {
     explicit adam(index size) : mean(numbers<Real>::Zero(size)), square(numbers<Real>::Zero(size)) {}
 
     /// @param step  from 1
-    void update(const parameter_layout& layout, const numbers<Real>& gradient, std::uint64_t step, double rate, numbers<Real>& values) {
+    void update(const parameter_layout& layout, const numbers<Real>& gradient, std::uint64_t step, double rate,
+                numbers<Real>& values) {
         mean = Real(b1) * mean + Real(1 - b1) * gradient;
         square = Real(b2) * square + Real(1 - b2) * gradient.cwiseAbs2();
         const double t = static_cast<double>(step);
-        const Real along = static_cast<Real>(rate / (1 - std::pow(b1, t))), deviation = static_cast<Real>(1 / std::sqrt(1 - std::pow(b2, t)));
+        const Real along = static_cast<Real>(rate / (1 - std::pow(b1, t))),
+                   deviation = static_cast<Real>(1 / std::sqrt(1 - std::pow(b2, t)));
         for (const parameter_group& g : layout.groups()) {
             auto w = values.segment(g.offset, g.size()).array();
             if (g.rows > 1) w *= static_cast<Real>(1 - rate * decay);

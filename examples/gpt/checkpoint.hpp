@@ -82,7 +82,8 @@ public:
         std::uint64_t value = 0;
         const char* const last = line.data() + line.size();
         const bool named = end != std::string_view::npos && line.substr(0, name.size() + 1) == name + ' ';
-        if (!named || std::from_chars(line.data() + name.size() + 1, last, value).ptr != last) fail("there is no line with its " + name);
+        if (!named || std::from_chars(line.data() + name.size() + 1, last, value).ptr != last)
+            fail("there is no line with its " + name);
         rest_.remove_prefix(end + 1);
         return value;
     }
@@ -105,14 +106,17 @@ private:
 template <class Real>
 void save_checkpoint(const std::filesystem::path& path, const identity& who, const resumable<Real>& p) {
     std::string content(detail::first_line);
-    const auto line = [&](const std::string& name, std::uint64_t value) { content += name + ' ' + std::to_string(value) + '\n'; };
+    const auto line = [&](const std::string& name, std::uint64_t value) {
+        content += name + ' ' + std::to_string(value) + '\n';
+    };
     for (const auto& [name, value] : who) line(name, value);
     line("steps", p.state.steps);
     line("milliseconds", p.milliseconds);
     line("points", p.points.size());
     line("best-bits", std::bit_cast<std::uint64_t>(p.state.best_bits));
     content += '\n';
-    for (const numbers<Real>* array : {&p.state.values, &p.state.optimiser.mean, &p.state.optimiser.square, &p.state.best})
+    for (const numbers<Real>* array :
+         {&p.state.values, &p.state.optimiser.mean, &p.state.optimiser.square, &p.state.best})
         detail::append(content, array->data(), unsigned_of(array->size()));
     detail::append(content, p.points.data(), p.points.size());
     const std::uint64_t fingerprint = text::fingerprint(content);
@@ -146,19 +150,21 @@ void load_checkpoint(const std::filesystem::path& path, const identity& who, con
     for (const auto& [name, value] : who) {
         const std::uint64_t found = in.number(name);
         if (found != value)
-            in.fail("is a checkpoint of another training: its " + name + " is " + std::to_string(found) + ", but here it is " +
-                    std::to_string(value));
+            in.fail("is a checkpoint of another training: its " + name + " is " + std::to_string(found) +
+                    ", but here it is " + std::to_string(value));
     }
-    const std::uint64_t steps = in.number("steps"), milliseconds = in.number("milliseconds"), points = in.number("points"),
-                        best_bits = in.number("best-bits");
+    const std::uint64_t steps = in.number("steps"), milliseconds = in.number("milliseconds"),
+                        points = in.number("points"), best_bits = in.number("best-bits");
     const std::size_t size = unsigned_of(p.state.values.size());
     const std::size_t expected = 1 + 4 * size * sizeof(Real);
-    if (rest.size() < expected || (rest.size() - expected) / sizeof(history_point) != points || (rest.size() - expected) % sizeof(history_point) != 0)
-        in.fail("has " + std::to_string(rest.size()) + " bytes of numbers, which is not what belongs to " + std::to_string(size) +
-                " parameters and " + std::to_string(points) + " points");
+    if (rest.size() < expected || (rest.size() - expected) / sizeof(history_point) != points ||
+        (rest.size() - expected) % sizeof(history_point) != 0)
+        in.fail("has " + std::to_string(rest.size()) + " bytes of numbers, which is not what belongs to " +
+                std::to_string(size) + " parameters and " + std::to_string(points) + " points");
     rest.remove_prefix(1);
 
-    for (numbers<Real>* array : {&p.state.values, &p.state.optimiser.mean, &p.state.optimiser.square, &p.state.best}) in.take(array->data(), size);
+    for (numbers<Real>* array : {&p.state.values, &p.state.optimiser.mean, &p.state.optimiser.square, &p.state.best})
+        in.take(array->data(), size);
     p.points.resize(points);
     in.take(p.points.data(), points);
     p.state.steps = steps;

@@ -14,8 +14,8 @@ namespace gpt {
 
 /// Goes on from `prompt`, one byte at a time, each drawn with smx::sample from the logits of what follows.
 template <class Real, class Score>
-std::string generate(trainer<Real, Score>& model, std::string_view prompt, std::size_t count, const smx::sampling_options& options,
-                     unsigned long long seed) {
+std::string generate(trainer<Real, Score>& model, std::string_view prompt, std::size_t count,
+                     const smx::sampling_options& options, unsigned long long seed) {
     std::mt19937_64 random(seed);
     std::string result(prompt);
     for (std::size_t i = 0; i < count; ++i) {
@@ -38,7 +38,8 @@ inline std::string printable(std::string_view text) {
         }
         const std::size_t more = c >= 0xf0 && c < 0xf5 ? 3 : c >= 0xe0 ? 2 : 1;
         bool whole = c >= 0xc2 && c < 0xf5 && i + more < text.size();
-        for (std::size_t j = 1; whole && j <= more; ++j) whole = (static_cast<unsigned char>(text[i + j]) & 0xc0) == 0x80;
+        for (std::size_t j = 1; whole && j <= more; ++j)
+            whole = (static_cast<unsigned char>(text[i + j]) & 0xc0) == 0x80;
         result += whole ? std::string(text.substr(i, more + 1)) : "?";
         if (whole) i += more;
     }

@@ -8,7 +8,7 @@ namespace gpt {
 /// How a training went so far, in bits per character.
 struct history_point {
     double step;
-    double training;  ///< mean loss of the batches since the point before
+    double training;    ///< mean loss of the batches since the point before
     double validation;  ///< NaN where it was not looked at
 };
 using history = std::vector<history_point>;

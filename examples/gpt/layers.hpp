@@ -105,8 +105,8 @@ public:
 
     /// dx over dy.
     void backward(const matrix<Real>& x, matrix<Real>& dy) {
-        dy.array() *= Real(0.5) * (1 + tanh_.array()) +
-                      Real(0.5) * x.array() * (1 - tanh_.array().square()) * (steepness * (1 + 3 * cubic * x.array().square()));
+        dy.array() *= Real(0.5) * (1 + tanh_.array()) + Real(0.5) * x.array() * (1 - tanh_.array().square()) *
+                                                            (steepness * (1 + 3 * cubic * x.array().square()));
     }
 
 private:

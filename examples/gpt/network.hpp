@@ -18,7 +18,12 @@ template <class Real, class Score>
 class layer {
 public:
     layer(index heads, parameter_reader<Real>& parameters)
-        : attention_norm_(parameters), qkv_(parameters), attention_(heads), output_(parameters), mlp_norm_(parameters), up_(parameters),
+        : attention_norm_(parameters),
+          qkv_(parameters),
+          attention_(heads),
+          output_(parameters),
+          mlp_norm_(parameters),
+          up_(parameters),
           down_(parameters) {}
 
     void forward(index length, matrix<Real>& x) {
@@ -84,10 +89,12 @@ public:
     }
 
     /// The same, and adds `weight` times its gradient to the gradients of the parameters.
-    double loss_and_gradient(std::span<const unsigned char> tokens, std::span<const unsigned char> targets, index length, double weight) {
+    double loss_and_gradient(std::span<const unsigned char> tokens, std::span<const unsigned char> targets,
+                             index length, double weight) {
         forward(tokens, length);
         losses_.resize(logits_.rows());
-        smx::cross_entropy_with_gradient(logits_view(), targets, losses_view(), {.dlosses = weight});  // the gradient over the logits
+        smx::cross_entropy_with_gradient(logits_view(), targets, losses_view(),
+                                         {.dlosses = weight});  // the gradient over the logits
         head_.backward(head_in_, logits_, at_head_);
         features_.setZero();
         norm_.backward(at_head_, features_);

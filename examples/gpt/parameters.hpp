@@ -18,16 +18,16 @@ inline constexpr index alphabet = 256;
 struct shape {
     index layers = 3;
     index heads = 4;
-    index width = 128;   ///< features of a position, a multiple of heads
-    index context = 128; ///< positions that are looked at together
+    index width = 128;    ///< features of a position, a multiple of heads
+    index context = 128;  ///< positions that are looked at together
 };
 
 /// A matrix among the parameters; a vector is a matrix of one row.
 struct parameter_group {
     std::string name;
     index rows, columns;
-    index offset;          ///< in the array of all
-    double first_spread;   ///< standard deviation of the numbers it begins with; below 0: it begins with ones
+    index offset;         ///< in the array of all
+    double first_spread;  ///< standard deviation of the numbers it begins with; below 0: it begins with ones
 
     index size() const { return rows * columns; }
 };

@@ -24,8 +24,8 @@ public:
         const std::size_t filled = static_cast<std::size_t>(std::clamp(done, 0.0, 1.0) * static_cast<double>(width));
         const std::string bar = std::string(filled, '#') + std::string(width - filled, '.');
         const int percent = static_cast<int>(std::min(done, 1.0) * 100);
-        std::printf("%s[%s] %3d %%  %s  %4.0f s left%s", terminal_ ? "\r" : "", bar.c_str(), percent, text.c_str(), std::max(seconds_left, 0.0),
-                    terminal_ && !end ? " " : "\n");
+        std::printf("%s[%s] %3d %%  %s  %4.0f s left%s", terminal_ ? "\r" : "", bar.c_str(), percent, text.c_str(),
+                    std::max(seconds_left, 0.0), terminal_ && !end ? " " : "\n");
         static_cast<void>(std::fflush(stdout));
     }
 

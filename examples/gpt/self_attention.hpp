@@ -53,7 +53,8 @@ public:
             const auto at_output = dy.block(s * length, h * size, length, size);
             product_ = probabilities_.middleRows(row * length, length).unaryExpr([](Score p) { return from_score(p); });
             part(dqkv, 2, s, h, length, size).noalias() = product_.transpose() * at_output;
-            gradients_.middleRows(row * length, length).noalias() = at_output * part(qkv, 2, s, h, length, size).transpose();
+            gradients_.middleRows(row * length, length).noalias() =
+                at_output * part(qkv, 2, s, h, length, size).transpose();
         });
 
         // From the gradient at the probabilities to that at the scores, in place. What the mask hid has a probability of 0

@@ -24,8 +24,8 @@
 namespace gpt {
 
 struct training_options {
-    index batch = 16;  ///< sequences of a step
-    double rate = 3e-3;  ///< the largest learning rate
+    index batch = 16;             ///< sequences of a step
+    double rate = 3e-3;           ///< the largest learning rate
     double longest_gradient = 1;  ///< what is longer is shortened to this
     unsigned long long seed = 1;
 };
@@ -57,13 +57,19 @@ public:
     static constexpr std::size_t parts = 4;
 
     trainer(const shape& s, const training_options& options)
-        : shape_(s), options_(options), layout_(s), state_{0, layout_.first_values<Real>(options.seed), adam<Real>(layout_.size()), {}} {
+        : shape_(s),
+          options_(options),
+          layout_(s),
+          state_{0, layout_.first_values<Real>(options.seed), adam<Real>(layout_.size()), {}} {
         state_.best = state_.values;
         if (s.width % s.heads != 0)
-            throw std::invalid_argument("the width, " + std::to_string(s.width) + ", is no multiple of the heads, " + std::to_string(s.heads));
+            throw std::invalid_argument("the width, " + std::to_string(s.width) + ", is no multiple of the heads, " +
+                                        std::to_string(s.heads));
         if (options.batch % index_of(parts) != 0)
-            throw std::invalid_argument("the batch, " + std::to_string(options.batch) + ", is no multiple of " + std::to_string(parts));
-        for (std::size_t i = 0; i < parts; ++i) parts_.push_back(std::make_unique<part>(shape_, layout_, state_.values.data()));
+            throw std::invalid_argument("the batch, " + std::to_string(options.batch) + ", is no multiple of " +
+                                        std::to_string(parts));
+        for (std::size_t i = 0; i < parts; ++i)
+            parts_.push_back(std::make_unique<part>(shape_, layout_, state_.values.data()));
     }
     trainer(const trainer&) = delete;
     trainer& operator=(const trainer&) = delete;
@@ -99,7 +105,8 @@ public:
     /// @param windows  only that many, evenly spread over the text: for a glance in between
     template <smx::parallel_executor Executor>
     double bits_per_character(Executor& executor, bytes text, std::size_t windows = SIZE_MAX) {
-        if (text.size() < 2) throw std::invalid_argument("a text of " + std::to_string(text.size()) + " bytes cannot be judged");
+        if (text.size() < 2)
+            throw std::invalid_argument("a text of " + std::to_string(text.size()) + " bytes cannot be judged");
         const std::size_t context = unsigned_of(shape_.context), stride = std::max<std::size_t>(context / 2, 1);
         const std::size_t all = text.size() - 1 <= context ? 1 : 1 + (text.size() - 1 - context + stride - 1) / stride;
         const std::size_t chosen = std::min(all, windows);
@@ -176,13 +183,14 @@ private:
 
     void check(bytes text) const {
         if (text.size() <= unsigned_of(shape_.context))
-            throw std::invalid_argument("a text of " + std::to_string(text.size()) + " bytes is too short for a context of " +
-                                        std::to_string(shape_.context));
+            throw std::invalid_argument("a text of " + std::to_string(text.size()) +
+                                        " bytes is too short for a context of " + std::to_string(shape_.context));
     }
 
     /// A state of the random engine for every step and part: nothing that a checkpoint would have to keep.
     std::uint64_t random_at(std::size_t part_index) const {
-        std::seed_seq sequence{static_cast<std::uint32_t>(options_.seed), static_cast<std::uint32_t>(options_.seed >> 32),
+        std::seed_seq sequence{static_cast<std::uint32_t>(options_.seed),
+                               static_cast<std::uint32_t>(options_.seed >> 32),
                                static_cast<std::uint32_t>(state_.steps), static_cast<std::uint32_t>(state_.steps >> 32),
                                static_cast<std::uint32_t>(part_index)};
         return std::mt19937_64(sequence)();

@@ -31,7 +31,8 @@ inline volatile std::sig_atomic_t asked_to_stop = 0;
 template <class Real, class Score>
 class training_run {
 public:
-    training_run(trainer<Real, Score>& t, const identity& who, const run_options& options) : trainer_(t), who_(who), options_(options) {
+    training_run(trainer<Real, Score>& t, const identity& who, const run_options& options)
+        : trainer_(t), who_(who), options_(options) {
         if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint)) return;
         load_checkpoint(options_.checkpoint, who_, state());
         resumed_ = true;
@@ -61,8 +62,10 @@ public:
             if (step % steps_between_points == 0) {
                 const double training_bits = sum / static_cast<double>(summed_up);
                 sum = 0, summed_up = 0;
-                points_.push_back({static_cast<double>(step), training_bits, look ? validation_bits : std::numeric_limits<double>::quiet_NaN()});
-                bar.show(done(), describe(step, training_bits, validation_bits), seconds_left(done_before, since(begin)));
+                points_.push_back({static_cast<double>(step), training_bits,
+                                   look ? validation_bits : std::numeric_limits<double>::quiet_NaN()});
+                bar.show(done(), describe(step, training_bits, validation_bits),
+                         seconds_left(done_before, since(begin)));
             }
             if (step % options_.steps_between_checkpoints == 0) save();
         }
@@ -70,7 +73,8 @@ public:
         if (done() < 1) return false;
         trainer_.look(executor, validation);
         trainer_.take_best();
-        if (!points_.empty()) bar.show(1, describe(trainer_.state().steps, points_.back().training, validation_bits), 0);
+        if (!points_.empty())
+            bar.show(1, describe(trainer_.state().steps, points_.back().training, validation_bits), 0);
         return true;
     }
 
@@ -79,11 +83,13 @@ private:
     static constexpr std::uint64_t steps_between_points = 10, steps_between_looks = 20;
 
     static std::uint64_t since(clock::time_point begin) {
-        return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - begin).count());
+        return static_cast<std::uint64_t>(
+            std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - begin).count());
     }
 
     double done() const {
-        if (options_.steps != 0) return static_cast<double>(trainer_.state().steps) / static_cast<double>(options_.steps);
+        if (options_.steps != 0)
+            return static_cast<double>(trainer_.state().steps) / static_cast<double>(options_.steps);
         return seconds() / options_.seconds;
     }
 
@@ -101,7 +107,8 @@ private:
 
     static std::string describe(std::uint64_t step, double training_bits, double validation_bits) {
         std::array<char, 96> text{};
-        std::snprintf(text.data(), text.size(), "step %llu: %.3f bits per character", static_cast<unsigned long long>(step), training_bits);
+        std::snprintf(text.data(), text.size(), "step %llu: %.3f bits per character",
+                      static_cast<unsigned long long>(step), training_bits);
         std::string result(text.data());
         if (std::isnan(validation_bits)) return result;
         std::snprintf(text.data(), text.size(), ", validation %.3f", validation_bits);

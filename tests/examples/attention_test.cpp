@@ -40,7 +40,8 @@ TYPED_TEST(AttentionOnText, AgreesWithReferenceInDouble) {
         for (const bool causal : {false, true}) {
             const attention::heads heads = heads_of(length);
             for (const attention::comparison& c : attention::compare<TypeParam, float>(heads, causal)) {
-                SCOPED_TRACE("length " + std::to_string(length) + (causal ? ", causal" : "") + ", largest logit " + std::to_string(c.largest_logit));
+                SCOPED_TRACE("length " + std::to_string(length) + (causal ? ", causal" : "") + ", largest logit " +
+                             std::to_string(c.largest_logit));
                 EXPECT_EQ(c.rows, length);
                 EXPECT_EQ(c.safe_nan_rows, 0u);
                 EXPECT_LE(c.probability_ulp, promised_ulp<TypeParam>);
@@ -56,7 +57,8 @@ TYPED_TEST(AttentionOnText, TextbookTurnsIntoNanWhereLogitsAreLarge) {
         EXPECT_EQ(heads[0].textbook_nan_rows, 0u);    // logits up to 3: nothing overflows
         EXPECT_GT(heads[2].textbook_nan_rows, 150u);  // up to 300
         const bool sixteen_exponents = std::is_same_v<TypeParam, float16>;
-        if (sixteen_exponents) EXPECT_GT(heads[1].textbook_nan_rows, 150u);  // 30: beyond 11.09, where exp overflows in float16
+        if (sixteen_exponents)
+            EXPECT_GT(heads[1].textbook_nan_rows, 150u);  // 30: beyond 11.09, where exp overflows in float16
         else EXPECT_EQ(heads[1].textbook_nan_rows, 0u);
     }
 }
@@ -66,8 +68,10 @@ TYPED_TEST(AttentionOnText, BlocksGiveTheSameAsAllKeysAtOnce) {
         for (const bool causal : {false, true}) {
             // Without negative values the ulp is that of the very output.
             for (const attention::heads& heads : {heads_of(length), heads_of(length).with_values_not_negative()}) {
-                for (const attention::comparison& c : attention::compare<TypeParam, float>(heads, causal)) EXPECT_LE(c.blockwise_ulp, 5) << length;
-                for (const attention::comparison& c : attention::compare<TypeParam, double>(heads, causal)) EXPECT_LE(c.blockwise_ulp, 5) << length;
+                for (const attention::comparison& c : attention::compare<TypeParam, float>(heads, causal))
+                    EXPECT_LE(c.blockwise_ulp, 5) << length;
+                for (const attention::comparison& c : attention::compare<TypeParam, double>(heads, causal))
+                    EXPECT_LE(c.blockwise_ulp, 5) << length;
             }
         }
     }

@@ -47,7 +47,9 @@ TEST(TinyGptCheckpoint, RefusesWhatIsCutOff) {
             gpt::load_checkpoint(file.path, loaded.identity(), loaded.state());
             FAIL() << length << " bytes of " << whole.size() << " were taken";
         } catch (const std::runtime_error& error) {
-            const std::string message = error.what(), expected = length < 35 ? "is no checkpoint of tiny_gpt" : "is a checkpoint that is cut off or damaged";
+            const std::string message = error.what(), expected = length < 35
+                                                                     ? "is no checkpoint of tiny_gpt"
+                                                                     : "is a checkpoint that is cut off or damaged";
             EXPECT_EQ(message, file.path.string() + ": " + expected) << length;
         }
         EXPECT_EQ(text::read(file.path), whole.substr(0, length));
@@ -108,7 +110,8 @@ TEST(TinyGptCheckpoint, RefusesOtherTrainings) {
     training<> another_rate(shape, {.batch = 8, .rate = 1e-3, .seed = 42});
     EXPECT_EQ(refused(saved, another_rate, file).rfind(start + "learning-rate is ", 0), 0u);
 
-    const gpt::identity another_text = gpt::identity_of(saved.trainer, bytes_of("Another text."), 0), another_type = gpt::identity_of(saved.trainer, bytes_of(licence()), 1);
+    const gpt::identity another_text = gpt::identity_of(saved.trainer, bytes_of("Another text."), 0),
+                        another_type = gpt::identity_of(saved.trainer, bytes_of(licence()), 1);
     gpt::save_checkpoint(file.path, saved.identity(), saved.state());
     EXPECT_THROW(gpt::load_checkpoint(file.path, another_text, saved.state()), std::runtime_error);
     EXPECT_THROW(gpt::load_checkpoint(file.path, another_type, saved.state()), std::runtime_error);
@@ -116,7 +119,8 @@ TEST(TinyGptCheckpoint, RefusesOtherTrainings) {
 
 TEST(TinyGptCheckpoint, RefusesFilesOfOthers) {
     training<> t, fresh;
-    for (const std::string& path : {std::string(SMX_TEST_TEXT), testing::TempDir(), testing::TempDir() + "smx_no_such_file"})
+    for (const std::string& path :
+         {std::string(SMX_TEST_TEXT), testing::TempDir(), testing::TempDir() + "smx_no_such_file"})
         EXPECT_THROW(gpt::load_checkpoint(path, t.identity(), t.state()), std::runtime_error) << path;
     EXPECT_TRUE(same_bits(t, fresh));
 }

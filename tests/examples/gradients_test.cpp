@@ -76,7 +76,8 @@ TEST(TinyGptGradients, AgreeWithFiniteDifferencesInEveryGroup) {
             std::vector<index> chosen(static_cast<std::size_t>(g.size()));
             std::iota(chosen.begin(), chosen.end(), g.offset);
             std::shuffle(chosen.begin(), chosen.end(), std::mt19937_64(11));
-            std::stable_sort(chosen.begin() + static_cast<std::ptrdiff_t>(std::min(chosen.size(), most / 2)), chosen.end(),
+            std::stable_sort(chosen.begin() + static_cast<std::ptrdiff_t>(std::min(chosen.size(), most / 2)),
+                             chosen.end(),
                              [&](index a, index b) { return std::fabs(e.gradient(a)) > std::fabs(e.gradient(b)); });
             chosen.resize(std::min(chosen.size(), most));
 
@@ -91,11 +92,13 @@ TEST(TinyGptGradients, AgreeWithFiniteDifferencesInEveryGroup) {
                 };
                 // Five points: the error is of the order of step^4.
                 const double difference = (8 * (loss_at(before + step) - loss_at(before - step)) -
-                                           (loss_at(before + 2 * step) - loss_at(before - 2 * step))) / (12 * step);
+                                           (loss_at(before + 2 * step) - loss_at(before - 2 * step))) /
+                                          (12 * step);
                 e.values(i) = before;
                 worst = std::fmax(worst, std::fabs(difference - e.gradient(i)) / largest);
             }
-            std::printf("%-36s %3zu checked, worst difference %.1e of the largest\n", g.name.c_str(), chosen.size(), worst);
+            std::printf("%-36s %3zu checked, worst difference %.1e of the largest\n", g.name.c_str(), chosen.size(),
+                        worst);
             EXPECT_LE(worst, 2e-8) << g.name << ", length " << length;
         }
     }

@@ -6,14 +6,14 @@
 
 #include "small_training.hpp"
 
+#include <sys/wait.h>
+#include <unistd.h>
 #include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <regex>
 #include <string>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <vector>
 
 namespace {
@@ -27,12 +27,15 @@ struct outcome {
 
 /// Runs it with stdout and stderr in one.
 outcome tiny_gpt(const std::string& arguments) {
-    const std::string command = std::string("'") + SMX_TEST_TINY_GPT + "' '" SMX_TEST_TEXT "' --width 16 --layers 1 --context 24 --characters 50 " + arguments + " 2>&1";
+    const std::string command = std::string("'") + SMX_TEST_TINY_GPT +
+                                "' '" SMX_TEST_TEXT "' --width 16 --layers 1 --context 24 --characters 50 " +
+                                arguments + " 2>&1";
     std::FILE* const pipe = ::popen(command.c_str(), "r");
     outcome result{-1, ""};
     if (pipe == nullptr) return result;
     std::array<char, 4096> buffer{};
-    while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe)) result.output.append(buffer.data(), n);
+    while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe))
+        result.output.append(buffer.data(), n);
     const int status = ::pclose(pipe);
     result.status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
     return result;
@@ -79,7 +82,9 @@ TEST(TinyGptKilled, GoesOnToTheSameBits) {
 
     // timeout kills it with SIGKILL, so that it cannot do anything about that.
     const std::string options = "--steps 400 --save-every 7 --checkpoint '" + file.path.string() + "'";
-    const std::string interrupted = std::string("'") + SMX_TEST_TINY_GPT + "' '" SMX_TEST_TEXT "' --width 16 --layers 1 --context 24 " + options + " >/dev/null 2>&1 & ";
+    const std::string interrupted = std::string("'") + SMX_TEST_TINY_GPT +
+                                    "' '" SMX_TEST_TEXT "' --width 16 --layers 1 --context 24 " + options +
+                                    " >/dev/null 2>&1 & ";
     bool killed = false;
     for (int round = 0; round < 3; ++round) {
         const std::string script = interrupted + "sleep 0." + std::to_string(1 + round) + "; kill -KILL $! 2>/dev/null";
@@ -105,7 +110,8 @@ TEST(TinyGptKilled, RefusesAForeignCheckpointAndLeavesItAsItIs) {
     file.write("Somebody's thesis.");
     const outcome o = tiny_gpt("--steps 5 --checkpoint '" + file.path.string() + "'");
     EXPECT_EQ(o.status, 1);
-    EXPECT_NE(o.output.find("tiny_gpt: " + file.path.string() + ": is no checkpoint of tiny_gpt\n"), std::string::npos) << o.output;
+    EXPECT_NE(o.output.find("tiny_gpt: " + file.path.string() + ": is no checkpoint of tiny_gpt\n"), std::string::npos)
+        << o.output;
     EXPECT_EQ(text::read(file.path), "Somebody's thesis.");
 }
 

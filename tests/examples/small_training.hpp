@@ -21,7 +21,9 @@ inline const std::string& licence() {
     static const std::string text = text::read(SMX_TEST_TEXT);
     return text;
 }
-inline gpt::bytes bytes_of(const std::string& text) { return {reinterpret_cast<const unsigned char*>(text.data()), text.size()}; }
+inline gpt::bytes bytes_of(const std::string& text) {
+    return {reinterpret_cast<const unsigned char*>(text.data()), text.size()};
+}
 
 /// Runs tasks one after the other, from the last to the first if asked to.
 struct one_after_the_other {
@@ -64,16 +66,21 @@ bool same_bits(const training<A>& a, const training<B>& b) {
     const auto same = [](const gpt::numbers<float>& x, const gpt::numbers<float>& y) {
         return x.size() == y.size() && std::memcmp(x.data(), y.data(), sizeof(float) * gpt::unsigned_of(x.size())) == 0;
     };
-    const bool same_points = a.points.size() == b.points.size() &&
-                             std::memcmp(a.points.data(), b.points.data(), sizeof(gpt::history_point) * a.points.size()) == 0;
+    const bool same_points =
+        a.points.size() == b.points.size() &&
+        std::memcmp(a.points.data(), b.points.data(), sizeof(gpt::history_point) * a.points.size()) == 0;
     return s.steps == t.steps && same(s.values, t.values) && same(s.optimiser.mean, t.optimiser.mean) &&
-           same(s.optimiser.square, t.optimiser.square) && same(s.best, t.best) && s.best_bits == t.best_bits && same_points && a.milliseconds == b.milliseconds;
+           same(s.optimiser.square, t.optimiser.square) && same(s.best, t.best) && s.best_bits == t.best_bits &&
+           same_points && a.milliseconds == b.milliseconds;
 }
 
 /// A file of the test that uses it, gone when that ends.
 struct temporary_file {
     std::filesystem::path path;
-    explicit temporary_file(const std::string& name) : path(std::filesystem::path(testing::TempDir()) / ("smx_tiny_gpt_" + name)) { remove(); }
+    explicit temporary_file(const std::string& name)
+        : path(std::filesystem::path(testing::TempDir()) / ("smx_tiny_gpt_" + name)) {
+        remove();
+    }
     ~temporary_file() { remove(); }
     temporary_file(const temporary_file&) = delete;
     temporary_file& operator=(const temporary_file&) = delete;

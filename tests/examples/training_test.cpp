@@ -65,7 +65,8 @@ TEST(TinyGpt, JudgesEveryCharacterOnce) {
             smx::log_softmax(logits, p);
             bits -= p[text[i]] / std::log(2.0);
         }
-        EXPECT_NEAR(t.trainer.bits_per_character(executor, text), bits / static_cast<double>(length - 1), 1e-5) << length;
+        EXPECT_NEAR(t.trainer.bits_per_character(executor, text), bits / static_cast<double>(length - 1), 1e-5)
+            << length;
     }
 }
 
@@ -106,7 +107,8 @@ TEST(TinyGpt, WritesOnlyWhatTheFiltersLetThrough) {
     EXPECT_EQ(greedy, gpt::generate(t.trainer, "The ", 60, {.scale = 1e6}, 3));
     EXPECT_NE(greedy, gpt::generate(t.trainer, "The ", 60, {}, 1));
     std::set<char> seen;
-    for (unsigned long long seed = 0; seed < 100; ++seed) seen.insert(gpt::generate(t.trainer, "The ", 1, {.top_k = 3}, seed)[0]);
+    for (unsigned long long seed = 0; seed < 100; ++seed)
+        seen.insert(gpt::generate(t.trainer, "The ", 1, {.top_k = 3}, seed)[0]);
     EXPECT_EQ(seen.size(), 3u);
 }
 
@@ -125,7 +127,8 @@ TEST(CharacterModel, CountsWhatFollows) {
     // All bytes together have probability 1, for a context that was seen and for one that was not.
     for (const std::string context : {"a", "z"}) {
         double sum = 0;
-        for (int c = 0; c < 256; ++c) sum += std::exp2(-character_model(1, "aab").bits_per_character(context + static_cast<char>(c), a));
+        for (int c = 0; c < 256; ++c)
+            sum += std::exp2(-character_model(1, "aab").bits_per_character(context + static_cast<char>(c), a));
         EXPECT_NEAR(sum, 1, 1e-12);
     }
     // A text that repeats itself needs no bits.
