@@ -2,10 +2,11 @@
 // Causal attention of several heads on the bytes of a text, with scores in float, float16 and bfloat16: by the textbook and
 // with this library, both against a reference in double; and in blocks of keys against all keys at once.
 //
-//     attention [file [length]]      the project's LICENSE, or the first bytes of a file: 2048, or as many as named
+//     attention [file [length [plot.svg]]]   the project's LICENSE, or the first bytes of a file: 2048, or as many as named
 //
 // Exits with 0 if what it claims was seen, else with 1.
 #include "attention/comparison.hpp"
+#include "plot.hpp"
 #include "text.hpp"
 
 #include <safe_softmax/bfloat16.hpp>
@@ -69,7 +70,29 @@ std::size_t whole_number(const char* text) {
     return value;
 }
 
-int run(const std::string& path, std::size_t length) {
+/// The share of rows that turned into NaN, over the largest logit.
+void draw(const std::string& svg, const std::vector<attention::comparison>& in_float,
+          const std::vector<attention::comparison>& in_float16, const std::vector<attention::comparison>& in_bfloat16) {
+    plot::figure f{
+        "largest logit of the head", "rows with NaN, %", "set logscale x\nset yrange [-5:105]\nset key left top", {}};
+    const auto add = [&](const char* title, const std::vector<attention::comparison>& heads,
+                         std::size_t attention::comparison::*nan_rows) {
+        plot::curve curve{title, "linespoints pt 7 ps 0.6 lw 2", {}};
+        for (const attention::comparison& c : heads)
+            curve.points.emplace_back(c.largest_logit,
+                                      100.0 * static_cast<double>(c.*nan_rows) / static_cast<double>(c.rows));
+        f.curves.push_back(curve);
+    };
+    add("textbook, float16", in_float16, &attention::comparison::textbook_nan_rows);
+    add("textbook, bfloat16", in_bfloat16, &attention::comparison::textbook_nan_rows);
+    add("textbook, float", in_float, &attention::comparison::textbook_nan_rows);
+    f.curves.back().style += " dt 2";  // on top of bfloat16, which has the same exponents
+    add("safe, float16", in_float16, &attention::comparison::safe_nan_rows);
+    if (plot::draw(f, svg)) std::printf("\nDrawn in %s.\n", svg.c_str());
+    else std::printf("\nNot drawn: there is no gnuplot (Debian, Ubuntu: apt-get install gnuplot-nox).\n");
+}
+
+int run(const std::string& path, std::size_t length, const std::string& svg) {
     const std::string all = text::read(path), text = all.substr(0, length);
     if (text.size() < shortest)
         throw std::invalid_argument(path + ": " + std::to_string(text.size()) + " bytes are too few, " +
@@ -83,21 +106,26 @@ int run(const std::string& path, std::size_t length) {
         text.size(), sharpness.size(), attention::width);
 
     const attention::heads heads(text, sharpness, 1);
-    bool seen = print({"float", 5, 11}, sharpness, attention::compare<float, float>(heads, true));
-    seen = print({"float16", 0.52, 1.04}, sharpness, attention::compare<smx::float16, float>(heads, true)) && seen;
-    seen = print({"bfloat16", 0.52, 1.04}, sharpness, attention::compare<smx::bfloat16, float>(heads, true)) && seen;
+    const std::vector<attention::comparison> in_float = attention::compare<float, float>(heads, true),
+                                             in_float16 = attention::compare<smx::float16, float>(heads, true),
+                                             in_bfloat16 = attention::compare<smx::bfloat16, float>(heads, true);
+    bool seen = print({"float", 5, 11}, sharpness, in_float);
+    seen = print({"float16", 0.52, 1.04}, sharpness, in_float16) && seen;
+    seen = print({"bfloat16", 0.52, 1.04}, sharpness, in_bfloat16) && seen;
+    if (!svg.empty()) draw(svg, in_float, in_float16, in_bfloat16);
     return seen ? 0 : 1;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc > 3) {
-        std::cerr << "usage: " << argv[0] << " [file [length]]\n";
+    if (argc > 4) {
+        std::cerr << "usage: " << argv[0] << " [file [length [plot.svg]]]\n";
         return 1;
     }
     try {
-        return run(argc > 1 ? argv[1] : SMX_EXAMPLE_SOURCE_DIR "/LICENSE", argc > 2 ? whole_number(argv[2]) : 2048);
+        return run(argc > 1 ? argv[1] : SMX_EXAMPLE_SOURCE_DIR "/LICENSE", argc > 2 ? whole_number(argv[2]) : 2048,
+                   argc > 3 ? argv[3] : "");
     } catch (const std::exception& error) {
         std::cerr << "attention: " << error.what() << '\n';
         return 1;

@@ -64,8 +64,8 @@ void print_parameters(const gpt::parameter_layout& layout, const settings& s, st
         s.training.seed, threads, gpt::threads::name);
 }
 
-/// Whether the transformer needs fewer bits than the model of order 1, by as many as were asked for.
-bool print_comparison(const text::split& texts, double transformer, double beat) {
+/// What models that count need; returns the bits per character of the one of order 1.
+double print_counts(const text::split& texts) {
     std::printf("\nBits per character of the held-out text (all but its first character), foretold by\n\n");
     const std::string counted = texts.training + texts.validation;  // they have no use for the latter but to count it
     double order_1 = 0;
@@ -74,6 +74,11 @@ bool print_comparison(const text::split& texts, double transformer, double beat)
         if (order == 1) order_1 = bits;
         std::printf("  counts, order %zu    %.3f\n", order, bits);
     }
+    return order_1;
+}
+
+/// Whether the transformer needs fewer bits, by as many as were asked for.
+bool print_comparison(double order_1, double transformer, double beat) {
     std::printf("  the transformer    %.3f: %.3f %s than order 1\n", transformer, std::abs(order_1 - transformer),
                 transformer < order_1 ? "fewer" : "more");
     const bool enough = order_1 - transformer >= beat;
@@ -82,14 +87,17 @@ bool print_comparison(const text::split& texts, double transformer, double beat)
     return enough;
 }
 
-void draw(const settings& s, const gpt::history& points) {
+void draw(const settings& s, const gpt::history& points, double order_1) {
     plot::figure f{"step",
                    "bits per character",
                    "set yrange [0:8]",
-                   {{"training", "lines lw 1.5", {}}, {"validation", "linespoints pt 7 ps 0.4 lw 1.5", {}}}};
+                   {{"training", "lines lw 1.5", {}},
+                    {"validation", "linespoints pt 7 ps 0.4 lw 1.5", {}},
+                    {"counts, order 1 (held out)", "lines lw 1.5 dt 2", {}}}};
     for (const gpt::history_point& p : points) {
         f.curves[0].points.emplace_back(p.step, p.training);
         f.curves[1].points.emplace_back(p.step, p.validation);
+        f.curves[2].points.emplace_back(p.step, order_1);
     }
     if (plot::draw(f, s.plot)) std::printf("\nThe curve of the loss is in %s.\n", s.plot.c_str());
     else
@@ -124,8 +132,9 @@ int train(const settings& s, const text::split& texts, std::uint64_t score_type)
         static_cast<unsigned long long>(trainer.state().steps), run.seconds(), trainer.state().best_bits,
         static_cast<unsigned long long>(text::fingerprint(value_bytes)));
 
-    const bool enough = print_comparison(texts, trainer.bits_per_character(threads, held_out), s.beat);
-    if (!s.plot.empty()) draw(s, run.points());
+    const double order_1 = print_counts(texts);
+    const bool enough = print_comparison(order_1, trainer.bits_per_character(threads, held_out), s.beat);
+    if (!s.plot.empty()) draw(s, run.points(), order_1);
     const std::string prompt =
         s.prompt.empty() ? texts.held_out.substr(0, gpt::unsigned_of(s.shape.context)) : s.prompt;
     const std::string written = gpt::generate(trainer, prompt, s.characters, s.sampling, s.training.seed);
