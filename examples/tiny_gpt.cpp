@@ -185,7 +185,7 @@ int run(settings s) {
     if (s.paths.empty()) s.paths = {SMX_EXAMPLE_SOURCE_DIR "/README.md", SMX_EXAMPLE_SOURCE_DIR "/include"};
     const text::paths files = text::files_of({s.paths.begin(), s.paths.end()});
     const text::split texts = text::hold_out_ends(files, held_out_share);
-    if (texts.held_out.size() < 2)
+    if (texts.held_out.size() < 2)  // nor has the validation text more
         throw std::runtime_error(
             "the text is too short: it has " +
             std::to_string(texts.training.size() + texts.validation.size() + texts.held_out.size()) + " bytes");

@@ -46,6 +46,7 @@ public:
     /// that was; with a time they do, as on everything that takes time.
     template <class Executor>
     bool run(Executor& executor, bytes text, bytes validation) {
+        save();  // what cannot be written shall fail now, not after hours
         const auto begin = clock::now();
         const std::uint64_t milliseconds_before = milliseconds_;
         const double done_before = done();
