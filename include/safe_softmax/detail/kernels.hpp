@@ -37,6 +37,27 @@ public:
         run_under_default<F, Many>(w);
     }
 
+    /// One row, under the default environment.
+    template <function F>
+    static SMX_NOINLINE void contiguous_row(const In* in, Out* out, std::size_t length, const recipe<T>& r) noexcept {
+        const pieces_in_place<const In> from{in};
+        const pieces_in_place<Out> to{out};
+        row_constants<T> row;
+        if (!kernel::find_constants(from, length, r.scale, row)) return special<F>({in, 1}, {out, 1}, length, r);
+        if constexpr (F == function::softmax) {
+            bool done;
+            if constexpr (std::is_same_v<Out, T>) {
+                done = kernel::template softmax_through_output<Q>(in, out, length, row, r.scale);
+            } else {
+                alignas(64) T buffer[piece_elements<T>];
+                done = kernel::template softmax_through_buffer<Q>(from, to, length, buffer, row, r.scale);
+            }
+            if (!done) fill_nan(stepped<Out>{out, 1}, length);
+        } else {
+            with_logarithm<F>(from, to, {out, 1}, length, row, r);
+        }
+    }
+
 private:
     template <function F, bool Many>
     static SMX_NOINLINE void run_under_default(const work& w) noexcept {
@@ -101,26 +122,6 @@ private:
             else short_rows_of<T, In, Out, F, 2, B, N>(w, r, j, count, done);
             for (std::size_t i = 0; i < count; ++i)
                 if (!done[i]) contiguous_row<F>(in_row<In>(w, j + i), out_row<Out>(w, j + i), w.length, r);
-        }
-    }
-
-    template <function F>
-    static SMX_NOINLINE void contiguous_row(const In* in, Out* out, std::size_t length, const recipe<T>& r) noexcept {
-        const pieces_in_place<const In> from{in};
-        const pieces_in_place<Out> to{out};
-        row_constants<T> row;
-        if (!kernel::find_constants(from, length, r.scale, row)) return special<F>({in, 1}, {out, 1}, length, r);
-        if constexpr (F == function::softmax) {
-            bool done;
-            if constexpr (std::is_same_v<Out, T>) {
-                done = kernel::template softmax_through_output<Q>(in, out, length, row, r.scale);
-            } else {
-                alignas(64) T buffer[piece_elements<T>];
-                done = kernel::template softmax_through_buffer<Q>(from, to, length, buffer, row, r.scale);
-            }
-            if (!done) fill_nan(stepped<Out>{out, 1}, length);
-        } else {
-            with_logarithm<F>(from, to, {out, 1}, length, row, r);
         }
     }
 
