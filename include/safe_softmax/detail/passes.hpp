@@ -4,6 +4,7 @@
 #include <safe_softmax/detail/special.hpp>
 #include <safe_softmax/detail/sum.hpp>
 #include <safe_softmax/detail/terms.hpp>
+#include <safe_softmax/simd/prefetch.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -21,6 +22,9 @@ template <class B, class T>
 struct passes {
     using P = pack_t<B, T>;
     static constexpr std::size_t lanes = P::lanes;
+    /// Bytes of a result, as far as it matters here.
+    template <precision Q>
+    static constexpr std::size_t result_bytes = Q == precision::half ? 2 : sizeof(T);
 
     /// The largest x*first (with first = 1 in plain scaling); with a NaN in the piece, that or NaN. n >= 1.
     template <class S>
@@ -44,35 +48,49 @@ struct passes {
         return reduce_max(maximum(maximum(m0, m1), maximum(m2, m3)));
     }
 
-    /// Adds the terms of a piece to the sum of its row and writes them to `terms`.
+    /// Adds the terms of a piece to the sum of its row and writes them to `terms`. On the way asks the cache for as many elements
+    /// that are read soon, from `in_soon` on, and results that are written soon, from `out_soon` on.
     template <precision Q, bool General, class S>
     static SMX_NOINLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
-                                       const scaling<T>& s) noexcept {
+                                       const scaling<T>& s, const S* in_soon, const char* out_soon) noexcept {
         const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
         total = in_groups(
             total, n,
             [&](std::size_t i) SMX_INLINE_LAMBDA {
+                prefetch<lanes * sizeof(S)>(in_soon + i);
+                prefetch<lanes * result_bytes<Q>, true>(out_soon + i * result_bytes<Q>);
                 const P t = term.template operator()<Q>(P::load(in + i));
                 store(terms + i, t);
                 return t;
             },
             [&](std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
+                prefetch<lanes * sizeof(S)>(in_soon + i);
+                prefetch<lanes * result_bytes<Q>, true>(out_soon + i * result_bytes<Q>);
                 const P t = blend_first(term.template operator()<Q>(P::load_partial(in + i, left)), P::broadcast(0), left);
                 store_partial(terms + i, t, left);
                 return t;
             });
     }
 
+    template <precision Q, bool General, class S>
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
+                                            const scaling<T>& s) noexcept {
+        add_terms<Q, General>(total, in, terms, n, row, s, in, reinterpret_cast<const char*>(terms));
+    }
+
     /// Adds the terms below the row's largest to the sum of the row, and counts the largest ones. Keep: writes all terms to `terms`.
+    /// On the way asks the cache for as many elements from `in_soon` on, and as many bytes of results from `out_soon` on.
     template <bool General, bool Keep = false, class S>
     static SMX_NOINLINE void add_terms_below_max(row_sum<B, T>& total, std::size_t& ties, const S* in, std::size_t n,
-                                                 const row_constants<T>& row, const scaling<T>& s, T* terms = nullptr) noexcept {
+                                                 const row_constants<T>& row, const scaling<T>& s, T* terms, const S* in_soon, const char* out_soon) noexcept {
         const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
         const P max = term.logit_of_max(P::broadcast(row.max));
         std::size_t equal = 0;
         total = in_groups(
             total, n,
             [&](std::size_t i) SMX_INLINE_LAMBDA {
+                prefetch<lanes * sizeof(S)>(in_soon + i);
+                prefetch<lanes * sizeof(S), true>(out_soon + i * sizeof(S));
                 const P z = term.logit(P::load(in + i));
                 equal += count_equal(z, max);
                 const P t = term.template of_logit<precision::full>(z);
@@ -80,6 +98,8 @@ struct passes {
                 return zero_where_equal(t, z, max);
             },
             [&](std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
+                prefetch<lanes * sizeof(S)>(in_soon + i);
+                prefetch<lanes * sizeof(S), true>(out_soon + i * sizeof(S));
                 // Lanes past the end are not counted.
                 const P zero = P::broadcast(0), one = P::broadcast(1);
                 const P z = term.logit(P::load_partial(in + i, left));
@@ -89,6 +109,12 @@ struct passes {
                 return blend_first(zero_where_equal(t, z, max), zero, left);
             });
         ties += equal;
+    }
+
+    template <bool General, bool Keep = false, class S>
+    static SMX_ALWAYS_INLINE void add_terms_below_max(row_sum<B, T>& total, std::size_t& ties, const S* in, std::size_t n,
+                                                      const row_constants<T>& row, const scaling<T>& s, T* terms = nullptr) noexcept {
+        add_terms_below_max<General, Keep>(total, ties, in, n, row, s, terms, in, reinterpret_cast<const char*>(in));
     }
 
     /// Terms times the reciprocal of their sum.
