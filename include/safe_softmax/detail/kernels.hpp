@@ -53,9 +53,9 @@ public:
                 done = kernel::template softmax_through_output<Q>(in, out, length, row, r.scale, far_from(in, far ? fetched_ahead : next_in),
                                                                   far_from(out, far ? fetched_ahead : next_out));
             } else {
-                alignas(64) T buffer[piece_elements<T>];
+                alignas(64) T buffer[2 * piece_elements<T>];
                 const bool far = length > fetched_ahead;
-                done = kernel::template softmax_through_buffer<Q>(from, to, length, buffer, row, r.scale,
+                done = kernel::template softmax_through_buffer<Q>(from, to, length, buffer, buffer + piece_elements<T>, row, r.scale,
                                                                   {far_from(in, far ? fetched_ahead : next_in), reinterpret_cast<const char*>(out)});
             }
             if (!done) fill_nan(stepped<Out>{out, 1}, length);
@@ -159,7 +159,7 @@ private:
         row_constants<T> row;
         if (!kernel::find_constants(from, length, r.scale, row)) return special<F>(in, out, length, r);
         if constexpr (F == function::softmax) {
-            if (!kernel::template softmax_through_buffer<Q>(from, to, length, buffer, row, r.scale)) fill_nan(out, length);
+            if (!kernel::template softmax_through_buffer<Q>(from, to, length, buffer, buffer, row, r.scale)) fill_nan(out, length);
         } else {
             with_logarithm<F>(from, to, out, length, row, r);
         }

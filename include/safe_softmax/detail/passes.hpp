@@ -126,6 +126,29 @@ struct passes {
         if (i < n) store_partial(out + i, mul(P::load_partial(terms + i, n - i), share), n - i);
     }
 
+    /// The same, with the terms computed a second time. On the way asks the cache for as many elements from `in_soon` on.
+    template <precision Q, bool General, class S, class O>
+    static SMX_NOINLINE void write_shares(const S* in, O* out, std::size_t n, T by, const row_constants<T>& row,
+                                          const scaling<T>& s) noexcept {
+        const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
+        const P share = P::broadcast(by);
+        std::size_t i = 0;
+        for (; i + 4 * lanes <= n; i += 4 * lanes) {
+            const P t0 = term.template operator()<Q>(P::load(in + i));
+            const P t1 = term.template operator()<Q>(P::load(in + i + lanes));
+            const P t2 = term.template operator()<Q>(P::load(in + i + 2 * lanes));
+            const P t3 = term.template operator()<Q>(P::load(in + i + 3 * lanes));
+            store(out + i, mul(t0, share));
+            store(out + i + lanes, mul(t1, share));
+            store(out + i + 2 * lanes, mul(t2, share));
+            store(out + i + 3 * lanes, mul(t3, share));
+        }
+        for (; i < n; i += lanes) {
+            const std::size_t left = n - i < lanes ? n - i : lanes;
+            store_partial(out + i, mul(term.template operator()<Q>(P::load_partial(in + i, left)), share), left);
+        }
+    }
+
     /// z - max z - log_sum.
     template <bool General, class S, class O>
     static SMX_NOINLINE void subtract(const S* in, O* out, std::size_t n, const row_constants<T>& row, T log_sum,

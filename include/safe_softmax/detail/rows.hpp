@@ -91,27 +91,27 @@ public:
                                             const scaling<T>& s) noexcept {
         add_terms<Q>(total, in, terms, n, row, s, in, reinterpret_cast<const char*>(terms));
     }
-    /// Of the terms only the last piece's stay, in the buffer.
+    /// Of the terms the row's first piece stays in the buffer; the others come one after the other to `rest`, which may be the same.
     template <precision Q, class In>
-    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const In& in, std::size_t begin, std::size_t count, T* buffer,
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const In& in, std::size_t begin, std::size_t count, T* buffer, T* rest,
                                             const row_constants<T>& row, const scaling<T>& s, const wanted_soon<In>& wanted = {}) noexcept {
         for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const auto* const from = in.read(i, n);
-            add_terms<Q>(total, from, buffer, n, row, s, wanted.in == nullptr ? from : wanted.in + i,
-                         wanted.out == nullptr ? reinterpret_cast<const char*>(buffer) : wanted.out + i * pass::template result_bytes<Q>);
+            T* const terms = i == 0 ? buffer : rest;
+            add_terms<Q>(total, from, terms, n, row, s, wanted.in == nullptr ? from : wanted.in + i,
+                         wanted.out == nullptr ? reinterpret_cast<const char*>(terms) : wanted.out + i * pass::template result_bytes<Q>);
         });
     }
 
-    /// Terms times `share`. `known`: there is one piece, and its terms are in the buffer; else they are computed a second time.
+    /// Terms times `share`. Those of the row's first `known` elements, none or one piece, are in the buffer; the others are computed a
+    /// second time.
     template <precision Q, class In, class Out>
-    static SMX_ALWAYS_INLINE void write_shares(const In& in, const Out& out, std::size_t begin, std::size_t count, T* buffer,
-                                               bool known, T share, const row_constants<T>& row, const scaling<T>& s) noexcept {
+    static SMX_ALWAYS_INLINE void write_shares(const In& in, const Out& out, std::size_t begin, std::size_t count, const T* buffer,
+                                               std::size_t known, T share, const row_constants<T>& row, const scaling<T>& s) noexcept {
         for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            if (!known) {
-                row_sum<B, T> again;
-                add_terms<Q>(again, in.read(i, n), buffer, n, row, s);
-            }
-            pass::scale(buffer, out.piece(i), n, share);
+            if (i + n <= known) pass::scale(buffer, out.piece(i), n, share);
+            else if (row.general) pass::template write_shares<Q, true>(in.read(i, n), out.piece(i), n, share, row, s);
+            else pass::template write_shares<Q, false>(in.read(i, n), out.piece(i), n, share, row, s);
             out.written(i, n);
         });
     }
@@ -129,16 +129,17 @@ public:
         return true;
     }
 
-    /// Terms in a buffer, a piece at a time. False: a NaN.
+    /// Terms in a buffer of one piece and, if there are more, in `rest`: another one, or the same. False: a NaN.
     template <precision Q, class In, class Out>
-    static SMX_ALWAYS_INLINE bool softmax_through_buffer(const In& in, const Out& out, std::size_t length, T* buffer,
+    static SMX_ALWAYS_INLINE bool softmax_through_buffer(const In& in, const Out& out, std::size_t length, T* buffer, T* rest,
                                                          const row_constants<T>& row, const scaling<T>& s,
                                                          const wanted_soon<In>& wanted = {}) noexcept {
         const double sum = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            add_terms<Q>(total, in, i, n, buffer, row, s, wanted);
+            add_terms<Q>(total, in, i, n, buffer, rest, row, s, wanted);
         });
         if (sum_is_nan(sum)) return false;
-        write_shares<Q>(in, out, 0, length, buffer, length <= piece_elements<T>, share_of<T>(sum), row, s);
+        const std::size_t first = length <= piece_elements<T> ? length : rest == buffer ? 0 : piece_elements<T>;
+        write_shares<Q>(in, out, 0, length, buffer, first, share_of<T>(sum), row, s);
         return true;
     }
 
