@@ -3,6 +3,8 @@
 
 #include <safe_softmax/detail/passes.hpp>
 
+#include <utility>
+
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
@@ -96,16 +98,31 @@ public:
         bool general = false, special = false;
     };
 
+    /// From logits to terms, for each pack of rows.
+    template <bool General>
+    class all_terms {
+    public:
+        SMX_ALWAYS_INLINE all_terms(const column_input& in, const constants& c) noexcept : all_terms(in, c, std::make_index_sequence<K>()) {}
+        SMX_ALWAYS_INLINE const row_terms<P, General>& operator[](std::size_t k) const noexcept { return terms_[k]; }
+
+    private:
+        template <std::size_t... I>
+        SMX_ALWAYS_INLINE all_terms(const column_input& in, const constants& c, std::index_sequence<I...>) noexcept
+            : terms_{row_terms<P, General>(in.scale_, P::load(c.magic + I * lanes), P::load(c.offset + I * lanes))...} {}
+        row_terms<P, General> terms_[K];
+    };
+
     SMX_ALWAYS_INLINE column_input(const S* data, std::ptrdiff_t step, std::size_t length, std::size_t count,
                                    const scaling<T>& s) noexcept
         : data_(data), step_(step), length_(length), count_(count), scale_(s) {}
 
     SMX_NOINLINE void find_constants(constants& c) const noexcept {
         const P first = P::broadcast(scale_.plain ? T(1) : scale_.first);
+        const column_input in = *this;
         P m[K];
-        for (std::size_t k = 0; k < K; ++k) m[k] = mul(load(0, k), first);
-        for (std::size_t i = 1; i < length_; ++i)
-            for (std::size_t k = 0; k < K; ++k) m[k] = maximum(m[k], mul(load(i, k), first));
+        for (std::size_t k = 0; k < K; ++k) m[k] = mul(in.load(0, k), first);
+        for (std::size_t i = 1; i < in.length_; ++i)
+            for (std::size_t k = 0; k < K; ++k) m[k] = maximum(m[k], mul(in.load(i, k), first));
         for (std::size_t k = 0; k < K; ++k) store(c.max + k * lanes, m[k]);
         for (std::size_t j = 0; j < rows; ++j) {
             c.row[j] = constants_of_row(c.max[j], scale_);
@@ -123,8 +140,10 @@ public:
     /// The sum of every row; each term goes to visit(i, k, term) as well.
     template <precision Q, bool General, class F>
     SMX_ALWAYS_INLINE void sum_terms(const constants& c, double (&total)[rows], F visit) const noexcept {
-        sum(total, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
-            const P term = terms<General>(c, k).template operator()<Q>(load(i, k));
+        const column_input in = *this;  // here and below: that the compiler knows that what is written does not change it
+        const all_terms<General> terms(in, c);
+        in.sum(total, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
+            const P term = terms[k].template operator()<Q>(in.load(i, k));
             visit(i, k, term);
             return term;
         });
@@ -148,13 +167,16 @@ public:
             }
             counted = 0;
         };
-        sum(rest, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
-            const row_terms<P, General> term = terms<General>(c, k);
-            const P top = term.logit_of_max(P::load(c.max + k * lanes));
-            const P z = term.logit(load(i, k));
-            equal[k] = add(equal[k], sub(one, zero_where_equal(one, z, top)));
+        const column_input in = *this;
+        const all_terms<General> terms(in, c);
+        P top[K];
+        for (std::size_t k = 0; k < K; ++k) top[k] = terms[k].logit_of_max(P::load(c.max + k * lanes));
+        in.sum(rest, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
+            const row_terms<P, General>& term = terms[k];
+            const P z = term.logit(in.load(i, k));
+            equal[k] = add(equal[k], sub(one, zero_where_equal(one, z, top[k])));
             if (++counted == std::size_t(1) << 23) flush();
-            return zero_where_equal(term.template of_logit<precision::full>(z), z, top);
+            return zero_where_equal(term.template of_logit<precision::full>(z), z, top[k]);
         });
         flush();
         for (std::size_t j = 0; j < rows; ++j) {
@@ -166,10 +188,6 @@ public:
     SMX_ALWAYS_INLINE P load(std::size_t i, std::size_t k) const noexcept {
         const S* p = data_ + static_cast<std::ptrdiff_t>(i) * step_ + k * lanes;
         return K == 1 && count_ < lanes ? P::load_partial(p, count_) : P::load(p);
-    }
-    template <bool General>
-    SMX_ALWAYS_INLINE row_terms<P, General> terms(const constants& c, std::size_t k) const noexcept {
-        return row_terms<P, General>(scale_, P::load(c.magic + k * lanes), P::load(c.offset + k * lanes));
     }
     SMX_ALWAYS_INLINE std::size_t length() const noexcept { return length_; }
     SMX_ALWAYS_INLINE std::size_t count() const noexcept { return count_; }
@@ -284,16 +302,20 @@ private:
         constexpr bool through_output = std::is_same_v<O, T>;
         double total[rows];
         T share[rows];
+        const column_tile to = *this;
         in_.template sum_terms<Q, General>(c, total, [&](std::size_t i, std::size_t k, P term) SMX_INLINE_LAMBDA {
-            if constexpr (through_output) put(i, k, term);
+            if constexpr (through_output) to.put(i, k, term);
         });
         for (std::size_t j = 0; j < rows; ++j) share[j] = share_of<T>(total[j]);
-        for (std::size_t i = 0; i < in_.length(); ++i) {
-            for (std::size_t k = 0; k < K; ++k) {
-                const P r = P::load(share + k * lanes);
-                if constexpr (through_output) put(i, k, mul(term_at(i, k), r));
-                else put(i, k, mul(in_.template terms<General>(c, k).template operator()<Q>(in_.load(i, k)), r));
-            }
+        P r[K];
+        for (std::size_t k = 0; k < K; ++k) r[k] = P::load(share + k * lanes);
+        if constexpr (through_output) {
+            for (std::size_t i = 0; i < to.in_.length(); ++i)
+                for (std::size_t k = 0; k < K; ++k) to.put(i, k, mul(to.term_at(i, k), r[k]));
+        } else {
+            const typename input::template all_terms<General> terms(to.in_, c);
+            for (std::size_t i = 0; i < to.in_.length(); ++i)
+                for (std::size_t k = 0; k < K; ++k) to.put(i, k, mul(terms[k].template operator()<Q>(to.in_.load(i, k)), r[k]));
         }
         for (std::size_t j = 0; j < in_.count(); ++j)
             if (sum_is_nan(total[j])) fill_nan(stepped<O>{out_ + j, step_}, in_.length());
@@ -303,9 +325,10 @@ private:
     SMX_NOINLINE void log_softmax(const constants& c, const double (&log_sum)[rows]) noexcept {
         T rounded[rows];
         for (std::size_t j = 0; j < rows; ++j) rounded[j] = static_cast<T>(log_sum[j]);
+        const column_tile to = *this;
         for (std::size_t k = 0; k < K; ++k) {
-            const log_of_terms<P, General> result(in_.scale(), P::load(c.max + k * lanes), P::load(rounded + k * lanes));
-            for (std::size_t i = 0; i < in_.length(); ++i) put(i, k, result(in_.load(i, k)));
+            const log_of_terms<P, General> result(to.in_.scale(), P::load(c.max + k * lanes), P::load(rounded + k * lanes));
+            for (std::size_t i = 0; i < to.in_.length(); ++i) to.put(i, k, result(to.in_.load(i, k)));
         }
     }
 
