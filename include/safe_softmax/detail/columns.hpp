@@ -12,6 +12,16 @@ namespace detail {
 // Rows that lie next to each other in memory (an axis that is not the last): a lane for each row, K packs of rows at a
 // time, each with its own maximum, constants and sum, added up in the order of sum.hpp.
 
+/// f(0), ..., f(N - 1), as so many statements.
+template <std::size_t N, class F, std::size_t... I>
+SMX_ALWAYS_INLINE void unrolled_over(F f, std::index_sequence<I...>) noexcept {
+    (f(I), ...);
+}
+template <std::size_t N, class F>
+SMX_ALWAYS_INLINE void unrolled(F f) noexcept {
+    unrolled_over<N>(f, std::make_index_sequence<N>());
+}
+
 /// Packs of rows in a full tile: four registers.
 template <class P>
 inline constexpr std::size_t packs_per_tile = P::registers >= 4 ? 1 : 4 / P::registers;
@@ -120,10 +130,16 @@ public:
         const P first = P::broadcast(scale_.plain ? T(1) : scale_.first);
         const column_input in = *this;
         P m[K];
-        for (std::size_t k = 0; k < K; ++k) m[k] = mul(in.load(0, k), first);
-        for (std::size_t i = 1; i < in.length_; ++i)
-            for (std::size_t k = 0; k < K; ++k) m[k] = maximum(m[k], mul(in.load(i, k), first));
-        for (std::size_t k = 0; k < K; ++k) store(c.max + k * lanes, m[k]);
+        unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { m[k] = mul(in.load(0, k), first); });
+        P odd[K];
+        unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { odd[k] = m[k]; });
+        std::size_t i = 1;
+        for (; i + 2 <= in.length_; i += 2) {
+            unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { m[k] = maximum(m[k], mul(in.load(i, k), first)); });
+            unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { odd[k] = maximum(odd[k], mul(in.load(i + 1, k), first)); });
+        }
+        if (i < in.length_) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { m[k] = maximum(m[k], mul(in.load(i, k), first)); });
+        for (std::size_t k = 0; k < K; ++k) store(c.max + k * lanes, maximum(m[k], odd[k]));
         for (std::size_t j = 0; j < rows; ++j) {
             c.row[j] = constants_of_row(c.max[j], scale_);
             c.general |= c.row[j].general;
