@@ -49,20 +49,20 @@ public:
         if constexpr (F == function::softmax) {
             bool done;
             if constexpr (std::is_same_v<Out, T>) {
-                const bool far = length > fetched_ahead;
-                done = kernel::template softmax_through_output<Q>(in, out, length, row, r.scale, far_from(in, far ? fetched_ahead : next_in),
-                                                                  far_from(out, far ? fetched_ahead : next_out));
+                const bool distant = length > fetched_ahead;
+                done = kernel::template softmax_through_output<Q>(in, out, length, row, r.scale, far_from(in, distant ? fetched_ahead : next_in),
+                                                                  far_from(out, distant ? fetched_ahead : next_out));
             } else {
                 alignas(64) T buffer[2 * piece_elements<T>];
-                const bool far = length > fetched_ahead;
+                const bool distant = length > fetched_ahead;
                 done = kernel::template softmax_through_buffer<Q>(from, to, length, buffer, buffer + piece_elements<T>, row, r.scale,
-                                                                  {far_from(in, far ? fetched_ahead : next_in), reinterpret_cast<const char*>(out)});
+                                                                  {far_from(in, distant ? fetched_ahead : next_in), reinterpret_cast<const char*>(out)});
             }
             if (!done) fill_nan(stepped<Out>{out, 1}, length);
         } else {
-            const bool far = length > fetched_ahead;
+            const bool distant = length > fetched_ahead;
             with_logarithm<F>(from, to, {out, 1}, length, row, r,
-                              {far_from(in, far ? fetched_ahead : next_in), F == function::log_softmax ? reinterpret_cast<const char*>(out) : nullptr});
+                              {far_from(in, distant ? fetched_ahead : next_in), F == function::log_softmax ? reinterpret_cast<const char*>(out) : nullptr});
         }
     }
 
