@@ -26,6 +26,18 @@ SMX_ALWAYS_INLINE void unrolled(F f) noexcept {
 template <class P>
 inline constexpr std::size_t packs_per_tile = P::registers >= 4 ? 1 : 4 / P::registers;
 
+/// Sums of neighbouring rows, those with even numbers and those with odd ones, times 2^-896: see even_as_double.
+template <class D>
+SMX_ALWAYS_INLINE void store_interleaved(double* to, D even_sums, D odd_sums) noexcept {
+    double even[D::lanes], odd[D::lanes];
+    store(even, even_sums);
+    store(odd, odd_sums);
+    for (std::size_t l = 0; l < D::lanes; ++l) {
+        to[2 * l] = even[l] * 0x1p896;
+        to[2 * l + 1] = odd[l] * 0x1p896;
+    }
+}
+
 /// The sums of K packs of rows: an accumulator for each of the lanes that one row would have.
 template <class B, class T, std::size_t K>
 class column_sums {
@@ -60,13 +72,7 @@ public:
     SMX_ALWAYS_INLINE void parts(double* head, double* tail) noexcept {
         for (std::size_t k = 0; k < K; ++k) {
             if constexpr (narrow) {
-                double even[D::lanes], odd[D::lanes];
-                store(even, fold(first_, k));
-                store(odd, fold(second_, k));
-                for (std::size_t l = 0; l < D::lanes; ++l) {
-                    head[k * lanes + 2 * l] = even[l] * 0x1p896;
-                    head[k * lanes + 2 * l + 1] = odd[l] * 0x1p896;
-                }
+                store_interleaved(head + k * lanes, fold(first_, k), fold(second_, k));
             } else {
                 for (std::size_t half = lanes / 2; half > 0; half /= 2) {
                     for (std::size_t l = 0; l < half; ++l) {
@@ -103,9 +109,10 @@ public:
     static constexpr bool narrow = sizeof(T) == 4;
 
     struct constants {
-        T max[rows], magic[rows], offset[rows];
-        row_constants<T> row[rows];
-        bool general = false, special = false;
+        T max[rows], offset[rows], magic[rows], k_max[rows];
+        bool general = false, special = false;  ///< one row needs that: then the whole tile takes this path
+
+        SMX_ALWAYS_INLINE row_constants<T> of_row(std::size_t j) const noexcept { return {max[j], offset[j], magic[j], k_max[j], general}; }
     };
 
     /// From logits to terms, for each pack of rows.
@@ -139,17 +146,21 @@ public:
             unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { odd[k] = maximum(odd[k], mul(in.load(i + 1, k), first)); });
         }
         if (i < in.length_) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { m[k] = maximum(m[k], mul(in.load(i, k), first)); });
-        for (std::size_t k = 0; k < K; ++k) store(c.max + k * lanes, maximum(m[k], odd[k]));
+        unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { m[k] = maximum(m[k], odd[k]); });
+        if (plain_constants(m, c)) return;
+        for (std::size_t k = 0; k < K; ++k) store(c.max + k * lanes, m[k]);
+        row_constants<T> row[rows];
         for (std::size_t j = 0; j < rows; ++j) {
-            c.row[j] = constants_of_row(c.max[j], scale_);
-            c.general |= c.row[j].general;
+            row[j] = constants_of_row(c.max[j], scale_);
+            c.general |= row[j].general;
             c.special |= !is_finite(c.max[j]);
         }
         for (std::size_t j = 0; j < rows; ++j) {
-            if (c.general) make_general(c.row[j], scale_);  // the whole tile takes one path
-            c.max[j] = c.row[j].max;
-            c.magic[j] = c.row[j].magic;
-            c.offset[j] = c.row[j].offset;
+            if (c.general) make_general(row[j], scale_);
+            c.max[j] = row[j].max;
+            c.offset[j] = row[j].offset;
+            c.magic[j] = row[j].magic;
+            c.k_max[j] = row[j].k_max;
         }
     }
 
@@ -197,7 +208,7 @@ public:
         flush();
         for (std::size_t j = 0; j < rows; ++j) {
             nan[j] = sum_is_nan(rest[j]);
-            log_sum[j] = nan[j] ? 0 : log_sum_exp_of(rest[j], ties[j], c.row[j], scale_);
+            log_sum[j] = nan[j] ? 0 : log_sum_exp_of(rest[j], ties[j], c.of_row(j), scale_);
         }
     }
 
@@ -210,9 +221,59 @@ public:
     SMX_ALWAYS_INLINE const scaling<T>& scale() const noexcept { return scale_; }
 
 private:
+    /// What constants_of_row says, in packs; false if a row is not plain.
+    SMX_ALWAYS_INLINE bool plain_constants(const P (&max)[K], constants& c) const noexcept {
+        using numbers = exp_constants<T>;
+        if (!scale_.plain) return false;
+        const P zero = P::broadcast(0), one = P::broadcast(1), limit = P::broadcast(numbers::subtract_from);
+        const P whole = P::broadcast(scale_.direct.c.whole), round = P::broadcast(numbers::round);
+        const P start = P::broadcast(numbers::round + (8 * numbers::bias + term_exponent));
+        std::size_t others = 0;
+        unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA {
+            const P reach = mul(maximum(max[k], sub(zero, max[k])), whole);
+            others += count_equal(zero_where_less(one, reach, limit), one);
+            const P k_max = sub(fma(max[k], whole, round), round);
+            store(c.max + k * lanes, max[k]);
+            store(c.offset + k * lanes, zero);
+            store(c.magic + k * lanes, sub(start, k_max));
+            store(c.k_max + k * lanes, k_max);
+        });
+        return others == 0;
+    }
+
+    /// The sums of rows of up to `lanes` elements, which are a single group with a pack and nothing else in it.
+    template <class F>
+    SMX_ALWAYS_INLINE void sum_of_one_pack(double (&total)[rows], F term) const noexcept {
+        using D = typename B::f64;
+        for (std::size_t k = 0; k < K; ++k) {
+            D even[lanes / 2], odd[lanes / 2];
+            std::size_t pairs = 0;
+            for (std::size_t i = 0; i < length_; i += 2, ++pairs) {
+                const P first = term(i, k);
+                even[pairs] = even_as_double(first);
+                odd[pairs] = odd_as_double(first);
+                if (i + 1 == length_) continue;
+                const P second = term(i + 1, k);
+                even[pairs] = add(even[pairs], even_as_double(second));
+                odd[pairs] = add(odd[pairs], odd_as_double(second));
+            }
+            for (std::size_t half = lanes / 4; half > 0; half /= 2) {
+                for (std::size_t l = half; l < pairs; ++l) {
+                    even[l - half] = add(even[l - half], even[l]);
+                    odd[l - half] = add(odd[l - half], odd[l]);
+                }
+                if (pairs > half) pairs = half;
+            }
+            store_interleaved(total + k * lanes, even[0], odd[0]);
+        }
+    }
+
     /// Adds up term(i, k) for every row, segment by segment if there are several.
     template <class F>
     SMX_ALWAYS_INLINE void sum(double (&total)[rows], F term) const noexcept {
+        if constexpr (narrow) {
+            if (length_ <= lanes) return sum_of_one_pack(total, term);
+        }
         const std::size_t segment = vocabulary::segment_length(length_);
         double rest[rows] = {};  // with total: compilers do not know that there is a first segment
         for (double& t : total) t = 0;
@@ -263,13 +324,12 @@ private:
 };
 
 /// A tile of neighbouring rows, from input to output.
-template <class B, class T, class S, class O, std::size_t K>
+template <class B, class T, class S, class O, std::size_t K, precision Q = sizeof(O) == 2 && sizeof(T) == 4 ? precision::half : precision::full>
 class column_tile {
     using input = column_input<B, T, S, K>;
     using P = typename input::P;
     using constants = typename input::constants;
     static constexpr std::size_t lanes = input::lanes, rows = input::rows;
-    static constexpr precision Q = sizeof(O) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
 
 public:
     SMX_ALWAYS_INLINE column_tile(const input& in, O* out, std::ptrdiff_t step) noexcept : in_(in), out_(out), step_(step) {}
@@ -293,7 +353,7 @@ public:
             } else {
                 for (std::size_t j = 0; j < in_.count(); ++j) {
                     if (nan[j]) store_nan(out_ + j);
-                    else store_exact(out_ + j, log_total(log_sum[j], c.row[j], in_.scale()));
+                    else store_exact(out_ + j, log_total(log_sum[j], c.of_row(j), in_.scale()));
                 }
             }
         }
@@ -322,7 +382,14 @@ private:
         in_.template sum_terms<Q, General>(c, total, [&](std::size_t i, std::size_t k, P term) SMX_INLINE_LAMBDA {
             if constexpr (through_output) to.put(i, k, term);
         });
-        for (std::size_t j = 0; j < rows; ++j) share[j] = share_of<T>(total[j]);
+        using D = typename B::f64;
+        const D one = D::broadcast(1), limit = D::broadcast(0x1p126);
+        std::size_t not_numbers = 0;  // see share_of and sum_is_nan
+        for (std::size_t j = 0; j < rows; j += D::lanes) {
+            const D sum = D::load(total + j);
+            not_numbers += count_equal(zero_where_less(one, sum, limit), one);
+            store(share + j, div(one, sum));
+        }
         P r[K];
         for (std::size_t k = 0; k < K; ++k) r[k] = P::load(share + k * lanes);
         if constexpr (through_output) {
@@ -333,6 +400,7 @@ private:
             for (std::size_t i = 0; i < to.in_.length(); ++i)
                 for (std::size_t k = 0; k < K; ++k) to.put(i, k, mul(terms[k].template operator()<Q>(to.in_.load(i, k)), r[k]));
         }
+        if (not_numbers == 0) return;
         for (std::size_t j = 0; j < in_.count(); ++j)
             if (sum_is_nan(total[j])) fill_nan(stepped<O>{out_ + j, step_}, in_.length());
     }

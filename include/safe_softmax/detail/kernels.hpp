@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/detail/columns.hpp>
 #include <safe_softmax/detail/row_groups.hpp>
 #include <safe_softmax/detail/short_rows.hpp>
+#include <safe_softmax/detail/turned_rows.hpp>
 #include <safe_softmax/simd/environment.hpp>
 
 namespace smx {
@@ -14,6 +14,7 @@ namespace detail {
 /// registers, and every path gives the same bits:
 ///
 ///     columns      rows are neighbours in memory: a lane for each row             columns.hpp
+///     turned rows  contiguous, up to 32 elements, at least a pack of them        turned_rows.hpp
 ///     short rows   contiguous, one or two packs of at most two registers, a plain
 ///                  scale: they stay in registers                                  short_rows.hpp
 ///     row groups   contiguous, up to 256 elements: four rows a pass              row_groups.hpp
@@ -96,6 +97,9 @@ private:
             if (w.rows.in == 1 && w.rows.out == 1 && w.in_step != 1 && w.rows.extent >= lanes / 4) return columns<F>(w, r);
         }
         const bool contiguous = w.in_step == 1 && (w.out_step == 1 || F == function::logsumexp);
+        if constexpr (Many && every_path && F != function::logsumexp) {
+            if (contiguous && w.length <= longest_turned_row && w.rows.extent >= lanes) return many_short_rows<F>(w, r);
+        }
         if constexpr (every_path && longest_short_row<P> != 0) {
             if (contiguous && r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(w, r);
         }
@@ -120,6 +124,30 @@ private:
             if (is_finite(load_element<T>(in))) store_element(out_row<Out>(w, j), T(1));
             else special<function::softmax>({in, 1}, {out_row<Out>(w, j), 1}, 1, r);
         }
+    }
+
+    template <function F>
+    static SMX_ALWAYS_INLINE void many_short_rows(const work& w, const recipe<T>& r) noexcept {
+        std::size_t j = 0;
+        const auto turned = [&](auto rows) SMX_INLINE_LAMBDA {
+            for (; j + rows.count <= w.rows.extent; j += rows.count)
+                if (!rows.template run<F>(w, r, j)) few_short_rows<F>(w, r, j, rows.count);
+        };
+        turned(turned_rows<B, In, Out, packs_per_tile<P>>());
+        if constexpr (packs_per_tile<P> != 1) turned(turned_rows<B, In, Out, 1>());
+        if (j < w.rows.extent) few_short_rows<F>(w, r, j, w.rows.extent - j);
+    }
+    /// `count` of the rows, from j on, one by one or a few at a time.
+    template <function F>
+    static SMX_NOINLINE void few_short_rows(const work& w, const recipe<T>& r, std::size_t j, std::size_t count) noexcept {
+        work some = w;
+        some.in = in_row<In>(w, j);
+        some.out = out_row<Out>(w, j);
+        some.rows.extent = count;
+        if constexpr (longest_short_row<P> != 0) {
+            if (r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(some, r);
+        }
+        row_groups<F>(some, r);
     }
 
     template <function F>
