@@ -14,7 +14,7 @@ namespace detail {
 /// registers, and every path gives the same bits:
 ///
 ///     columns      rows are neighbours in memory: a lane for each row             columns.hpp
-///     turned rows  contiguous, up to 32 elements, at least a pack of them        turned_rows.hpp
+///     turned rows  contiguous, up to 24 elements, at least a pack of them        turned_rows.hpp
 ///     short rows   contiguous, one or two packs of at most two registers, a plain
 ///                  scale: they stay in registers                                  short_rows.hpp
 ///     row groups   contiguous, up to 256 elements: four rows a pass              row_groups.hpp

@@ -10,7 +10,7 @@ inline namespace SMX_ABI {
 namespace detail {
 
 /// Contiguous rows up to this length, many of them, are turned over: their elements then fill the lanes of registers.
-inline constexpr std::size_t longest_turned_row = 16;
+inline constexpr std::size_t longest_turned_row = 24;
 
 /// softmax or log_softmax (F) of many contiguous rows that are too short to fill a register or two: turned over into neighbouring
 /// columns, see columns.hpp, and the results back.
@@ -28,23 +28,33 @@ public:
     template <function F>
     static SMX_NOINLINE bool run(const work& w, const recipe<T>& r, std::size_t j) noexcept {
         const std::size_t n = w.length;
-        alignas(64) T rows[count * longest_turned_row];
-        alignas(64) T columns[count * longest_turned_row];
-
+        constexpr auto pitch = static_cast<std::ptrdiff_t>(count);
+        const auto length = static_cast<std::ptrdiff_t>(n);
         const In* in = in_row<In>(w, j);
-        if (w.rows.in == static_cast<std::ptrdiff_t>(n)) load(in, rows, n * count);
-        else
-            for (std::size_t i = 0; i < count; ++i) load(in_row<In>(w, j + i), rows + i * n, n);
-        transpose(rows, n, columns, count, count, n);
+        Out* out = out_row<Out>(w, j);
+        alignas(64) T columns[count * longest_turned_row];
+        alignas(64) T rows[count * longest_turned_row];  // for elements of other types
 
-        column_tile<B, T, T, T, K, Q> tile({columns, count, n, count, r.scale}, columns, count);
+        if constexpr (std::is_same_v<In, T>) {
+            transpose(in, w.rows.in, columns, pitch, pitch, length);
+        } else {
+            if (w.rows.in == length) load(in, rows, n * count);
+            else
+                for (std::size_t i = 0; i < count; ++i) load(in_row<In>(w, j + i), rows + i * n, n);
+            transpose(rows, length, columns, pitch, pitch, length);
+        }
+
+        column_tile<B, T, T, T, K, Q> tile({columns, pitch, n, count, r.scale}, columns, pitch);
         if (!tile.template run<F>()) return false;
 
-        transpose(columns, count, rows, n, n, count);
-        Out* out = out_row<Out>(w, j);
-        if (w.rows.out == static_cast<std::ptrdiff_t>(n)) put(rows, out, n * count);
-        else
-            for (std::size_t i = 0; i < count; ++i) put(rows + i * n, out_row<Out>(w, j + i), n);
+        if constexpr (std::is_same_v<Out, T>) {
+            transpose(columns, pitch, out, w.rows.out, length, pitch);
+        } else {
+            transpose(columns, pitch, rows, length, length, pitch);
+            if (w.rows.out == length) put(rows, out, n * count);
+            else
+                for (std::size_t i = 0; i < count; ++i) put(rows + i * n, out_row<Out>(w, j + i), n);
+        }
         return true;
     }
 

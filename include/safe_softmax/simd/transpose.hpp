@@ -17,16 +17,16 @@ namespace detail {
 
 /// Rows and columns of a small block that is turned over in registers of 16 bytes, which every SIMD processor has.
 template <class T>
-inline constexpr std::size_t turned_at_once = 16 / sizeof(T);
+inline constexpr std::ptrdiff_t turned_at_once = 16 / static_cast<std::ptrdiff_t>(sizeof(T));
 
 /// to[c][r] = from[r][c] for a block of turned_at_once<T> rows and columns.
 template <class T>
-SMX_ALWAYS_INLINE void transpose_block(const T* from, std::size_t from_pitch, T* to, std::size_t to_pitch) noexcept {
+SMX_ALWAYS_INLINE void transpose_block(const T* from, std::ptrdiff_t from_pitch, T* to, std::ptrdiff_t to_pitch) noexcept {
 #if defined(SMX_HAS_SHUFFLES)
     typedef T pack __attribute__((vector_size(16)));
     typedef T unaligned __attribute__((vector_size(16), aligned(sizeof(T)), may_alias));
-    const auto row = [&](std::size_t r) SMX_INLINE_LAMBDA -> pack { return *reinterpret_cast<const unaligned*>(from + r * from_pitch); };
-    const auto put = [&](std::size_t c, pack column) SMX_INLINE_LAMBDA { *reinterpret_cast<unaligned*>(to + c * to_pitch) = column; };
+    const auto row = [&](std::ptrdiff_t r) SMX_INLINE_LAMBDA -> pack { return *reinterpret_cast<const unaligned*>(from + r * from_pitch); };
+    const auto put = [&](std::ptrdiff_t c, pack column) SMX_INLINE_LAMBDA { *reinterpret_cast<unaligned*>(to + c * to_pitch) = column; };
     if constexpr (sizeof(T) == 4) {
         const pack r0 = row(0), r1 = row(1), r2 = row(2), r3 = row(3);
         const pack a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), b = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
@@ -41,24 +41,24 @@ SMX_ALWAYS_INLINE void transpose_block(const T* from, std::size_t from_pitch, T*
         put(1, __builtin_shufflevector(r0, r1, 1, 3));
     }
 #else
-    for (std::size_t r = 0; r < turned_at_once<T>; ++r)
-        for (std::size_t c = 0; c < turned_at_once<T>; ++c) to[c * to_pitch + r] = from[r * from_pitch + c];
+    for (std::ptrdiff_t r = 0; r < turned_at_once<T>; ++r)
+        for (std::ptrdiff_t c = 0; c < turned_at_once<T>; ++c) to[c * to_pitch + r] = from[r * from_pitch + c];
 #endif
 }
 
 /// to[c][r] = from[r][c]. The two do not overlap.
 template <class T>
-SMX_ALWAYS_INLINE void transpose(const T* from, std::size_t from_pitch, T* to, std::size_t to_pitch, std::size_t rows,
-                                 std::size_t columns) noexcept {
-    constexpr std::size_t block = turned_at_once<T>;
+SMX_ALWAYS_INLINE void transpose(const T* from, std::ptrdiff_t from_pitch, T* to, std::ptrdiff_t to_pitch, std::ptrdiff_t rows,
+                                 std::ptrdiff_t columns) noexcept {
+    constexpr std::ptrdiff_t block = turned_at_once<T>;
     if (rows < block || columns < block) {
-        for (std::size_t r = 0; r < rows; ++r)
-            for (std::size_t c = 0; c < columns; ++c) to[c * to_pitch + r] = from[r * from_pitch + c];
+        for (std::ptrdiff_t r = 0; r < rows; ++r)
+            for (std::ptrdiff_t c = 0; c < columns; ++c) to[c * to_pitch + r] = from[r * from_pitch + c];
         return;
     }
     // The last block of a row of blocks begins earlier where it would go past the end: some elements are written twice.
-    for (std::size_t r = 0;; r = r + 2 * block <= rows ? r + block : rows - block) {
-        for (std::size_t c = 0;; c = c + 2 * block <= columns ? c + block : columns - block) {
+    for (std::ptrdiff_t r = 0;; r = r + 2 * block <= rows ? r + block : rows - block) {
+        for (std::ptrdiff_t c = 0;; c = c + 2 * block <= columns ? c + block : columns - block) {
             transpose_block(from + r * from_pitch + c, from_pitch, to + c * to_pitch + r, to_pitch);
             if (c + block == columns) break;
         }
