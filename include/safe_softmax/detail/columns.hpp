@@ -393,8 +393,15 @@ private:
         P r[K];
         for (std::size_t k = 0; k < K; ++k) r[k] = P::load(share + k * lanes);
         if constexpr (through_output) {
-            for (std::size_t i = 0; i < to.in_.length(); ++i)
-                for (std::size_t k = 0; k < K; ++k) to.put(i, k, mul(to.term_at(i, k), r[k]));
+            // A masked load waits for a masked store next to it: eight rows are loaded before one is written.
+            constexpr std::size_t many = K == 1 ? 8 : 1;
+            std::size_t i = 0;
+            for (; i + many <= to.in_.length(); i += many) {
+                P t[many][K];
+                for (std::size_t q = 0; q < many; ++q) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { t[q][k] = mul(to.term_at(i + q, k), r[k]); });
+                for (std::size_t q = 0; q < many; ++q) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { to.put(i + q, k, t[q][k]); });
+            }
+            for (; i < to.in_.length(); ++i) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { to.put(i, k, mul(to.term_at(i, k), r[k])); });
         } else {
             const typename input::template all_terms<General> terms(to.in_, c);
             for (std::size_t i = 0; i < to.in_.length(); ++i)

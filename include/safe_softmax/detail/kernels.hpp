@@ -14,7 +14,8 @@ namespace detail {
 /// registers, and every path gives the same bits:
 ///
 ///     columns      rows are neighbours in memory: a lane for each row             columns.hpp
-///     turned rows  contiguous, up to 24 elements, at least a pack of them        turned_rows.hpp
+///     turned       contiguous, up to 24 elements, at least a pack of them, or
+///                  blocks of few neighbours: turned over into columns             turned_rows.hpp
 ///     short rows   contiguous, one or two packs of at most two registers, a plain
 ///                  scale: they stay in registers                                  short_rows.hpp
 ///     row groups   contiguous, up to 256 elements: four rows a pass              row_groups.hpp
@@ -80,6 +81,14 @@ private:
     template <function F, bool Many>
     static SMX_ALWAYS_INLINE void run_with(const work& w, const scaling<T>& s) noexcept {
         const recipe<T> r{s, w.special};
+        if constexpr (Many && every_path && F != function::logsumexp) {
+            if (w.outer_count != 0 && can_turn(w)) {
+                const vocabulary::row_loop& blocks = w.outer[w.outer_count - 1];
+                work outer = w;
+                --outer.outer_count;
+                return for_each_outer<In, Out>(outer, [&](const work& inner) { few_neighbours<F>(inner, blocks, r); });
+            }
+        }
         if (Many && w.outer_count != 0) return for_each_outer<In, Out>(w, [&](const work& inner) { run_rows<F, Many>(inner, r); });
         run_rows<F, Many>(w, r);
     }
@@ -126,15 +135,43 @@ private:
         }
     }
 
+    /// Rows that are less than half a pack of neighbours, without gaps between them, in many blocks.
+    static SMX_ALWAYS_INLINE bool can_turn(const work& w) noexcept {
+        const auto neighbours = static_cast<std::ptrdiff_t>(w.rows.extent);
+        return w.rows.extent <= lanes / 2 && w.rows.in == 1 && w.rows.out == 1 && w.in_step == neighbours && w.out_step == neighbours &&
+               w.length > 1 && w.length <= longest_turned_block<In, Out> / w.rows.extent && w.outer[w.outer_count - 1].extent >= lanes;
+    }
+    template <function F>
+    static SMX_NOINLINE void few_neighbours(const work& w, const vocabulary::row_loop& blocks, const recipe<T>& r) noexcept {
+        using turned = turned_rows<B, In, Out, 1, longest_turned_block<In, Out>>;
+        const In* in = static_cast<const In*>(w.in);
+        Out* out = static_cast<Out*>(w.out);
+        for (std::size_t left = blocks.extent; left > 0;) {
+            std::size_t done = left < turned::count ? left : turned::count;
+            if (done < turned::count || !turned::template run<F>(in, blocks.in, out, blocks.out, w.length, w.rows.extent, r)) {
+                work one = w;
+                for (std::size_t i = 0; i < done; ++i) {
+                    one.in = in + static_cast<std::ptrdiff_t>(i) * blocks.in;
+                    one.out = out + static_cast<std::ptrdiff_t>(i) * blocks.out;
+                    run_rows<F, true>(one, r);
+                }
+            }
+            left -= done;
+            in += static_cast<std::ptrdiff_t>(done) * blocks.in;
+            out += static_cast<std::ptrdiff_t>(done) * blocks.out;
+        }
+    }
+
     template <function F>
     static SMX_ALWAYS_INLINE void many_short_rows(const work& w, const recipe<T>& r) noexcept {
         std::size_t j = 0;
         const auto turned = [&](auto rows) SMX_INLINE_LAMBDA {
             for (; j + rows.count <= w.rows.extent; j += rows.count)
-                if (!rows.template run<F>(w, r, j)) few_short_rows<F>(w, r, j, rows.count);
+                if (!rows.template run<F>(in_row<In>(w, j), w.rows.in, out_row<Out>(w, j), w.rows.out, w.length, 1, r))
+                    few_short_rows<F>(w, r, j, rows.count);
         };
-        turned(turned_rows<B, In, Out, packs_per_tile<P>>());
-        if constexpr (packs_per_tile<P> != 1) turned(turned_rows<B, In, Out, 1>());
+        turned(turned_rows<B, In, Out, packs_per_tile<P>, longest_turned_row>());
+        if constexpr (packs_per_tile<P> != 1) turned(turned_rows<B, In, Out, 1, longest_turned_row>());
         if (j < w.rows.extent) few_short_rows<F>(w, r, j, w.rows.extent - j);
     }
     /// `count` of the rows, from j on, one by one or a few at a time.
