@@ -58,11 +58,26 @@ view flat(const view& out, std::size_t axis, std::size_t in_rank) {  // with the
     return kept;
 }
 
+enum class rows { plain, some_special };
+
+std::vector<double> logits_of(const view& in, rows kind) {
+    std::vector<double> x = make_row(family::normal_3, in.type, size_of(in), base_seed());
+    if (kind == rows::some_special) {
+        const double infinity = std::numeric_limits<double>::infinity();
+        x[x.size() / 9] = -infinity;
+        x[x.size() / 5] = 1e30;
+        x[x.size() / 3] = std::numeric_limits<double>::quiet_NaN();
+        x[x.size() / 2] = infinity;
+        x[x.size() - 1] = -1e5;
+    }
+    return x;
+}
+
 void check(const subject& s, function f, const view& in, const view& out_layout, std::ptrdiff_t axis,
-           double scale = 1) {
+           double scale = 1, rows kind = rows::plain) {
     if (!s.takes(in.type, out_layout.type)) return;  // another build does
     const guarded_memory from(in, 3), to(out_layout, 1);
-    store_all(from.elements(), make_row(family::normal_3, in.type, size_of(in), base_seed()));
+    store_all(from.elements(), logits_of(in, kind));
     const smx::softmax_options options{.axis = axis, .scale = scale};
     s.out_of_place(f, from.elements(), to.elements(), options);
     const std::string where =
@@ -107,6 +122,70 @@ TEST(Layout, EveryAxisOfRowMajorTensors) {
                         check(*s, f, tensor_view(type, e), tensor_view(type, e), a);
                         check(*s, f, tensor_view(type, e), tensor_view(dtype::f32, e), back, 0.5);
                     }
+                }
+            }
+        }
+    }
+}
+
+void check_in_place(const subject& s, function f, const view& layout, std::ptrdiff_t axis, rows kind = rows::plain) {
+    const guarded_memory from(layout), to(layout), inout(layout);
+    const std::vector<double> logits = logits_of(layout, kind);
+    store_all(from.elements(), logits);
+    store_all(inout.elements(), logits);
+    s.out_of_place(f, from.elements(), to.elements(), {.axis = axis});
+    s.in_place(f, inout.elements(), {.axis = axis});
+    ASSERT_EQ(load_all_bits(inout.elements()), load_all_bits(to.elements())) << s.name << " axis " << axis;
+    ASSERT_EQ(inout.damage(), "") << s.name;
+}
+
+// Enough rows for every path of short ones: turned over 64 and 16 at a time, the rest a few at a time.
+TEST(Layout, ManyRowsOfEveryShortLength) {
+    for (const subject* s : runnable_subjects()) {
+        for (std::size_t n = 1; n <= 34; ++n) {
+            const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(n) + 3;
+            for (const dtype type : all_dtypes) {
+                const dtype other = type == dtype::bf16 ? dtype::f32 : dtype::bf16;
+                for (const function f : elementwise) {
+                    const rows kind = n % 3 == 1 ? rows::some_special : rows::plain;
+                    check(*s, f, tensor_view(type, {87, n}), tensor_view(type, {87, n}), 1, n % 4 == 3 ? 0.3 : 1, kind);
+                    check(*s, f, tensor_view(type, {39, n}, {pitch, 1}), tensor_view(type, {39, n}, {pitch + 2, 1}), 1);
+                    check(*s, f, tensor_view(type, {39, n}), tensor_view(other, {39, n}), 1, 1, kind);
+                    check_in_place(*s, f, tensor_view(type, {81, n}), 1, kind);
+                }
+            }
+        }
+    }
+}
+
+TEST(Layout, BlocksOfFewNeighbouringRows) {
+    for (const subject* s : runnable_subjects()) {
+        for (const std::size_t neighbours : {2u, 3u, 5u, 8u, 9u}) {
+            for (const std::size_t n : {2u, 7u, 31u, 64u, 200u}) {
+                const std::ptrdiff_t c = static_cast<std::ptrdiff_t>(neighbours), block = c * static_cast<std::ptrdiff_t>(n);
+                const extents e = {n < 64 ? 37u : 18u, n, neighbours};
+                for (const dtype type : all_dtypes) {
+                    const dtype other = type == dtype::f16 ? dtype::f32 : dtype::f16;
+                    for (const function f : elementwise) {
+                        const rows kind = n % 2 == 1 ? rows::some_special : rows::plain;
+                        check(*s, f, tensor_view(type, e), tensor_view(type, e), 1, 1, kind);
+                        check(*s, f, tensor_view(type, e, {block + 7, c, 1}), tensor_view(other, e), 1, 0.7);
+                        check_in_place(*s, f, tensor_view(type, e), 1, kind);
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST(Layout, GroupsOfRows) {
+    for (const subject* s : runnable_subjects()) {
+        for (const std::size_t n : {33u, 48u, 100u, 255u, 256u, 257u, 1000u, 1024u, 1025u}) {
+            for (const dtype type : all_dtypes) {
+                for (const function f : {function::softmax, function::log_softmax, function::logsumexp}) {
+                    const extents e = {n < 256 ? 11u : 6u, n}, results = {e[0], f == function::logsumexp ? 1 : n};
+                    check(*s, f, tensor_view(type, e), tensor_view(type, results), 1, 1, n % 2 == 1 ? rows::some_special : rows::plain);
+                    if (f != function::logsumexp) check_in_place(*s, f, tensor_view(type, e), 1);
                 }
             }
         }
@@ -176,16 +255,7 @@ TEST(Layout, InPlaceTensorsAreTheOutOfPlaceOnes) {
             for (const strides& layout : {strides{185, 37, 1}, {1, 3, 15}, {400, 80, 2}, {-185, 37, -1}}) {
                 for (const std::ptrdiff_t axis : {0, 1, 2}) {
                     for (const function f : elementwise) {
-                        const view v = tensor_view(type, {3, 5, 37}, layout);
-                        const guarded_memory from(v), to(v), inout(v);
-                        const std::vector<double> logits = make_row(family::normal_3, type, size_of(v), base_seed());
-                        store_all(from.elements(), logits);
-                        store_all(inout.elements(), logits);
-                        s->out_of_place(f, from.elements(), to.elements(), {.axis = axis});
-                        s->in_place(f, inout.elements(), {.axis = axis});
-                        ASSERT_EQ(load_all_bits(inout.elements()), load_all_bits(to.elements()))
-                            << s->name << " axis " << axis;
-                        ASSERT_EQ(inout.damage(), "") << s->name;
+                        check_in_place(*s, f, tensor_view(type, {3, 5, 37}, layout), axis);
                     }
                 }
             }

@@ -13,9 +13,9 @@ namespace detail {
 // time, each with its own maximum, constants and sum, added up in the order of sum.hpp.
 
 /// f(0), ..., f(N - 1), as so many statements.
-template <std::size_t N, class F, std::size_t... I>
-SMX_ALWAYS_INLINE void unrolled_over(F f, std::index_sequence<I...>) noexcept {
-    (f(I), ...);
+template <std::size_t N, class F, std::size_t... Each>
+SMX_ALWAYS_INLINE void unrolled_over(F f, std::index_sequence<Each...>) noexcept {
+    (f(Each), ...);
 }
 template <std::size_t N, class F>
 SMX_ALWAYS_INLINE void unrolled(F f) noexcept {
@@ -123,9 +123,9 @@ public:
         SMX_ALWAYS_INLINE const row_terms<P, General>& operator[](std::size_t k) const noexcept { return terms_[k]; }
 
     private:
-        template <std::size_t... I>
-        SMX_ALWAYS_INLINE all_terms(const column_input& in, const constants& c, std::index_sequence<I...>) noexcept
-            : terms_{row_terms<P, General>(in.scale_, P::load(c.magic + I * lanes), P::load(c.offset + I * lanes))...} {}
+        template <std::size_t... Each>
+        SMX_ALWAYS_INLINE all_terms(const column_input& in, const constants& c, std::index_sequence<Each...>) noexcept
+            : terms_{row_terms<P, General>(in.scale_, P::load(c.magic + Each * lanes), P::load(c.offset + Each * lanes))...} {}
         row_terms<P, General> terms_[K];
     };
 
