@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/log_of_rows.hpp>
 #include <safe_softmax/detail/passes.hpp>
 
 #include <utility>
@@ -206,6 +207,10 @@ public:
             return zero_where_equal(term.template of_logit<precision::full>(z), z, top[k]);
         });
         flush();
+        if constexpr (narrow && !General) {
+            for (std::size_t j = 0; j < rows; ++j) nan[j] = sum_is_nan(rest[j]);
+            return log_sums_of_rows<B>(rest, ties, c.max, c.k_max, scale_, log_sum);
+        }
         for (std::size_t j = 0; j < rows; ++j) {
             nan[j] = sum_is_nan(rest[j]);
             log_sum[j] = nan[j] ? 0 : log_sum_exp_of(rest[j], ties[j], c.of_row(j), scale_);

@@ -14,7 +14,7 @@ namespace detail {
 /// registers, and every path gives the same bits:
 ///
 ///     columns      rows are neighbours in memory: a lane for each row             columns.hpp
-///     turned       contiguous, up to 24 elements, at least a pack of them, or
+///     turned       contiguous, up to 24 or 32 elements, many of them, or
 ///                  blocks of few neighbours: turned over into columns             turned_rows.hpp
 ///     short rows   contiguous, one or two packs of at most two registers, a plain
 ///                  scale: they stay in registers                                  short_rows.hpp
@@ -107,7 +107,7 @@ private:
         }
         const bool contiguous = w.in_step == 1 && (w.out_step == 1 || F == function::logsumexp);
         if constexpr (Many && every_path && F != function::logsumexp) {
-            if (contiguous && w.length <= longest_turned_row && w.rows.extent >= lanes) return many_short_rows<F>(w, r);
+            if (contiguous && w.length <= longest_turned_row<F> && w.rows.extent >= lanes) return many_short_rows<F>(w, r);
         }
         if constexpr (every_path && longest_short_row<P> != 0) {
             if (contiguous && r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(w, r);
@@ -170,8 +170,8 @@ private:
                 if (!rows.template run<F>(in_row<In>(w, j), w.rows.in, out_row<Out>(w, j), w.rows.out, w.length, 1, r))
                     few_short_rows<F>(w, r, j, rows.count);
         };
-        turned(turned_rows<B, In, Out, packs_per_tile<P>, longest_turned_row>());
-        if constexpr (packs_per_tile<P> != 1) turned(turned_rows<B, In, Out, 1, longest_turned_row>());
+        turned(turned_rows<B, In, Out, packs_per_tile<P>, longest_turned_row<F>>());
+        if constexpr (packs_per_tile<P> != 1) turned(turned_rows<B, In, Out, 1, longest_turned_row<F>>());
         if (j < w.rows.extent) few_short_rows<F>(w, r, j, w.rows.extent - j);
     }
     /// `count` of the rows, from j on, one by one or a few at a time.

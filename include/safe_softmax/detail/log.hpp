@@ -7,6 +7,22 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
+inline constexpr double ln2_head = 0x1.62e42feep-1, ln2_tail = 0x1.a39ef35793c76p-33;
+/// Of log_1_plus for float, highest power first.
+inline constexpr double log_coefficients[] = {0x1.dddae4bba1bc5p-3, 0x1.245c01dbf9fe7p-2, 0x1.9999ec10019e4p-2, 0x1.5555554b8ed6fp-1};
+
+/// 1 + x = 2^k * (1 + f), 1 + f in [sqrt(1/2), sqrt(2)); `sum` is what 1 + x rounds to, if k is not 0.
+struct octaves {
+    double f, k, sum;
+};
+SMX_ALWAYS_INLINE octaves octaves_of_1_plus(double x) noexcept {
+    if (!(x >= 0x1.a827999fcef32p-2)) return {x, 0, 0};  // sqrt(2) - 1
+    const double sum = fence(1.0 + x);
+    const std::uint64_t bits = vocabulary::bit_cast<std::uint64_t>(sum) + (0x3ff0000000000000u - 0x3fe6a09e667f3bcdu);
+    return {fence(vocabulary::bit_cast<double>((bits & 0x000fffffffffffffu) + 0x3fe6a09e667f3bcdu) - 1.0),
+            static_cast<double>(static_cast<int>(bits >> 52) - 1023), sum};
+}
+
 /// log(1 + x) for finite x >= 0, the same bits wherever fma is. As good as T needs: for double at most 0.9 ulp off, for
 /// float 2.5e-11 of the result.
 ///
@@ -16,23 +32,20 @@ namespace detail {
 template <class T>
 SMX_ALWAYS_INLINE double log_1_plus(double x) noexcept {
     constexpr bool narrow = sizeof(T) == 4;
-    constexpr double ln2_head = 0x1.62e42feep-1, ln2_tail = 0x1.a39ef35793c76p-33;
-    double f = x, k = 0, lost = 0;
-    if (x >= 0x1.a827999fcef32p-2) {  // sqrt(2) - 1
-        const double sum = fence(1.0 + x);
-        const std::uint64_t bits = vocabulary::bit_cast<std::uint64_t>(sum) + (0x3ff0000000000000u - 0x3fe6a09e667f3bcdu);
-        k = static_cast<int>(bits >> 52) - 1023;
-        f = fence(vocabulary::bit_cast<double>((bits & 0x000fffffffffffffu) + 0x3fe6a09e667f3bcdu) - 1.0);
-        if constexpr (!narrow) {
-            lost = x < 1 ? fence(x - fence(sum - 1.0)) : fence(1.0 - fence(sum - x));
-            lost = fence(lost / sum);
+    const octaves parts = octaves_of_1_plus(x);
+    const double f = parts.f, k = parts.k;
+    double lost = 0;
+    if constexpr (!narrow) {
+        if (parts.sum != 0) {
+            lost = x < 1 ? fence(x - fence(parts.sum - 1.0)) : fence(1.0 - fence(parts.sum - x));
+            lost = fence(lost / parts.sum);
         }
     }
     const double s = fence(f / fence(2.0 + f));
     const double z = fence(s * s);
     double p;
     if constexpr (narrow) {
-        p = fma(fma(fma(0x1.dddae4bba1bc5p-3, z, 0x1.245c01dbf9fe7p-2), z, 0x1.9999ec10019e4p-2), z, 0x1.5555554b8ed6fp-1);
+        p = fma(fma(fma(log_coefficients[0], z, log_coefficients[1]), z, log_coefficients[2]), z, log_coefficients[3]);
     } else {
         constexpr double c[] = {0x1.5555555555558p-1, 0x1.99999999952b9p-2, 0x1.2492492dfb9b8p-2, 0x1.c71c62d649d8dp-3,
                                 0x1.7462b925f9f72p-3, 0x1.39fdcbbcee0e7p-3, 0x1.2b5f5b2f7190cp-3};

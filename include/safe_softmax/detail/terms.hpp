@@ -79,16 +79,20 @@ struct log_of_terms {
     }
 };
 
+inline constexpr double exact_power = 0x1.d5818dcfba487p60;  // 2^(60 + 7/8)
+/// Of 2^(r/8) - 1 for float, highest power first.
+inline constexpr double exact_coefficients[] = {0x1.3b24673148e8ap-19, 0x1.c6be35c3d1916p-14, 0x1.ebfbe0a8f601ap-9, 0x1.62e42fb900e4p-4,
+                                                -0x1.942cp-39};
+
 /// The term of logit z + low (in the units of f, less the row's offset) without the errors of exp_term: to 2^-53 for double,
 /// 1e-10 for float. k is where the row's k_max puts it: |z*C - k| is at most about one half.
 template <class T>
 SMX_ALWAYS_INLINE double exact_term(double z, double low, double k, const typename scaling<T>::factor& f) noexcept {
-    constexpr double power = 0x1.d5818dcfba487p60;  // 2^(60 + 7/8)
     double p;
     if constexpr (sizeof(T) == 4) {
         const double r = fma(low, f.c_whole, fma(z, f.c_whole, -k));
-        p = fma(fma(fma(fma(0x1.3b24673148e8ap-19, r, 0x1.c6be35c3d1916p-14), r, 0x1.ebfbe0a8f601ap-9), r, 0x1.62e42fb900e4p-4), r,
-                -0x1.942cp-39);
+        constexpr const auto& c = exact_coefficients;
+        p = fma(fma(fma(fma(c[0], r, c[1]), r, c[2]), r, c[3]), r, c[4]);
     } else {
         const split_double product = two_product(z, f.c_whole);
         const double r = fma(low, f.c_whole, fence(fence(product.head - k) + fence(product.tail + rounded(z * f.c_rest))));
@@ -96,7 +100,7 @@ SMX_ALWAYS_INLINE double exact_term(double z, double low, double k, const typena
         p = c[7];
         for (int i = 7; i-- > 0;) p = fma(p, r, c[i]);
     }
-    return fma(power, p, power);
+    return fma(exact_power, p, exact_power);
 }
 
 /// The largest term of a row.

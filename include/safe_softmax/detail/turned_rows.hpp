@@ -10,7 +10,8 @@ inline namespace SMX_ABI {
 namespace detail {
 
 /// Contiguous rows up to this length are turned over, if there are enough of them.
-inline constexpr std::size_t longest_turned_row = 24;
+template <function F>
+inline constexpr std::size_t longest_turned_row = F == function::log_softmax ? 32 : 24;
 /// Where rows are few neighbours in memory, the same for blocks of them up to this many elements.
 template <class In, class Out>
 inline constexpr std::size_t longest_turned_block = std::is_same_v<In, Out> && sizeof(In) >= 4 ? 512 : 256;
