@@ -7,7 +7,7 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-inline constexpr double ln2_head = 0x1.62e42feep-1, ln2_tail = 0x1.a39ef35793c76p-33;
+inline constexpr double log_2_head = 0x1.62e42feep-1, log_2_tail = 0x1.a39ef35793c76p-33;
 /// Of log_1_plus for float, highest power first.
 inline constexpr double log_coefficients[] = {0x1.dddae4bba1bc5p-3, 0x1.245c01dbf9fe7p-2, 0x1.9999ec10019e4p-2, 0x1.5555554b8ed6fp-1};
 
@@ -52,8 +52,8 @@ SMX_ALWAYS_INLINE double log_1_plus(double x) noexcept {
         p = c[6];
         for (int i = 6; i-- > 0;) p = fma(p, z, c[i]);
     }
-    const double tail = fma(s, fma(p, z, rounded(fence(0.5 * f) * f)), fma(k, ln2_tail, lost));
-    return fma(k, ln2_head, fence(f - fma(0.5 * f, f, -tail)));
+    const double tail = fma(s, fma(p, z, rounded(fence(0.5 * f) * f)), fma(k, log_2_tail, lost));
+    return fma(k, log_2_head, fence(f - fma(0.5 * f, f, -tail)));
 }
 
 }  // namespace detail

@@ -34,8 +34,8 @@ SMX_NOINLINE void log_sums_of_rows(const double (&rest)[Rows], const double (&ti
         const D z = mul(q, q);
         D p = D::broadcast(log_coefficients[0]);
         for (std::size_t i = 1; i < 4; ++i) p = fma(p, z, D::broadcast(log_coefficients[i]));
-        const D tail = fma(q, fma(p, z, product(half, f)), fma(n, D::broadcast(ln2_tail), zero));
-        store(log_sum + j, fma(n, D::broadcast(ln2_head), sub(f, fma(half, f, sub(zero, tail)))));
+        const D tail = fma(q, fma(p, z, product(half, f)), fma(n, D::broadcast(log_2_tail), zero));
+        store(log_sum + j, fma(n, D::broadcast(log_2_head), sub(f, fma(half, f, sub(zero, tail)))));
     }
 }
 
