@@ -68,6 +68,15 @@ public:
         }
     }
 
+    /// The rows of a group, those without a finite maximum by themselves.
+    template <function F>
+    static SMX_ALWAYS_INLINE void run_group(row_group<B, In, Out>& group, const recipe<T>& r) noexcept {
+        group.template run<F>(r);
+        for (std::size_t i = 0; i < group.count; ++i)
+            if (!group.done[i]) contiguous_row<F>(group.in(i), group.out(i), group.length(i), r);
+        group.count = 0;
+    }
+
 private:
     /// Rows of up to this many elements ask the cache for the next row, longer ones for what is so far ahead in them.
     static constexpr std::ptrdiff_t fetched_ahead = 1024;
@@ -206,12 +215,15 @@ private:
 
     template <function F>
     static SMX_ALWAYS_INLINE void row_groups(const work& w, const recipe<T>& r) noexcept {
-        for (std::size_t j = 0; j < w.rows.extent; j += rows_in_group) {
-            const std::size_t count = w.rows.extent - j < rows_in_group ? w.rows.extent - j : rows_in_group;
-            bool done[rows_in_group];
-            row_group<B, In, Out>::template run<F>(w, r, j, count, done);
-            for (std::size_t i = 0; i < count; ++i)
-                if (!done[i]) contiguous_row<F>(in_row<In>(w, j + i), out_row<Out>(w, j + i), w.length, r);
+        constexpr auto ahead = static_cast<std::ptrdiff_t>(rows_in_group);
+        for (std::size_t j = 0; j < w.rows.extent;) {
+            row_group<B, In, Out> group;
+            for (; j < w.rows.extent && !group.full(); ++j) {
+                const In* in = in_row<In>(w, j);
+                Out* out = out_row<Out>(w, j);
+                group.add(in, out, w.length, far_from(in, ahead * w.rows.in), far_from(out, ahead * w.rows.out));
+            }
+            run_group<F>(group, r);
         }
     }
 

@@ -26,11 +26,21 @@ public:
                 return;
             }
         }
-        kernels<B, S, S>::template contiguous_row<F>(in, out, length, recipe_);
+        // The next row is likely to be as far away as the last one was.
+        const std::ptrdiff_t in_pitch = last_in_ == nullptr ? 0 : distance(last_in_, in);
+        const std::ptrdiff_t out_pitch = last_out_ == nullptr ? 0 : distance(last_out_, out);
+        last_in_ = in;
+        last_out_ = out;
+        if (length > longest_grouped_row<S>)
+            return kernels<B, S, S>::template contiguous_row<F>(in, out, length, recipe_, in_pitch, out_pitch);
+        constexpr auto ahead = static_cast<std::ptrdiff_t>(rows_in_group);
+        group_.add(in, out, length, far_from(in, ahead * in_pitch), far_from(out, ahead * out_pitch));
+        if (group_.full()) run_group();
     }
     SMX_ALWAYS_INLINE void flush() noexcept {
         one_.run(recipe_);
         two_.run(recipe_);
+        run_group();
     }
 
 private:
@@ -66,7 +76,19 @@ private:
         }
     };
 
+    SMX_NOINLINE void run_group() noexcept { kernels<B, S, S>::template run_group<F>(group_, recipe_); }
+
+    /// In elements, from one array to another maybe.
+    template <class E>
+    static SMX_ALWAYS_INLINE std::ptrdiff_t distance(E* from, E* to) noexcept {
+        return static_cast<std::ptrdiff_t>(reinterpret_cast<std::uintptr_t>(to) - reinterpret_cast<std::uintptr_t>(from)) /
+               static_cast<std::ptrdiff_t>(sizeof(S));
+    }
+
     const recipe<T>& recipe_;
+    const S* last_in_ = nullptr;
+    S* last_out_ = nullptr;
+    row_group<B, S, S> group_;
     waiting<1> one_;
     waiting<2> two_;
 };
