@@ -1,0 +1,42 @@
+# The other libraries that bench_softmax has rows of. All are optional: what is not found is left out, and said. Nothing is
+# downloaded for them. Afterwards bench_peers lists those that are there, each with a target bench_peer_<name> to be linked.
+set(bench_peers "")
+
+# bench_peer(<name> <where to get it> HEADERS <file>... LIBRARIES <library>... [SUFFIXES <folder>...])
+function(bench_peer name package)
+  cmake_parse_arguments(peer "" "" "HEADERS;LIBRARIES;SUFFIXES" ${ARGN})
+  set(folders "")
+  set(libraries "")
+  foreach(file IN LISTS peer_HEADERS)
+    string(MAKE_C_IDENTIFIER "bench_has_${file}" variable)
+    find_path(${variable} "${file}" PATH_SUFFIXES ${peer_SUFFIXES})
+    mark_as_advanced(${variable})
+    list(APPEND folders "${${variable}}")
+  endforeach()
+  foreach(library IN LISTS peer_LIBRARIES)
+    find_library(bench_has_${library} ${library})
+    mark_as_advanced(bench_has_${library})
+    list(APPEND libraries "${bench_has_${library}}")
+  endforeach()
+  if("${folders};${libraries}" MATCHES "NOTFOUND")
+    message(STATUS "bench_softmax: without ${name}, which was not found (${package})")
+    return()
+  endif()
+  add_library(bench_peer_${name} INTERFACE)
+  list(REMOVE_DUPLICATES folders)
+  target_include_directories(bench_peer_${name} SYSTEM INTERFACE ${folders})
+  target_link_libraries(bench_peer_${name} INTERFACE ${libraries})
+  set(bench_peers ${bench_peers} ${name} PARENT_SCOPE)
+endfunction()
+
+bench_peer(eigen "Debian, Ubuntu: apt-get install libeigen3-dev" HEADERS Eigen/Core SUFFIXES eigen3)
+bench_peer(xnnpack "Debian, Ubuntu: apt-get install libxnnpack-dev libpthreadpool-dev"
+           HEADERS xnnpack.h pthreadpool.h LIBRARIES XNNPACK)
+bench_peer(torch "Debian, Ubuntu: apt-get install libtorch-dev"
+           HEADERS torch/version.h ATen/ATen.h LIBRARIES torch torch_cpu c10 SUFFIXES torch/csrc/api/include)
+if(OpenMP_CXX_FOUND) # oneDNN's threads
+  bench_peer(onednn "Debian, Ubuntu: apt-get install libdnnl-dev" HEADERS oneapi/dnnl/dnnl.hpp LIBRARIES dnnl)
+  if(TARGET bench_peer_onednn)
+    target_link_libraries(bench_peer_onednn INTERFACE OpenMP::OpenMP_CXX)
+  endif()
+endif()
