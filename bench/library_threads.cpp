@@ -43,14 +43,15 @@ call halves(const problem<T>& p, auto run) {
     return [=] { run([&](auto& executor) { executor(2, smx::parallel_task(half)); }); };
 }
 
+struct one_thread {
+    std::size_t concurrency() const { return 1; }
+    void operator()(std::size_t tasks, const auto& f) const {
+        for (std::size_t i = 0; i < tasks; ++i) f(i);
+    }
+};
+
 template <class T>
 call alone(const problem<T>& p) {
-    struct one_thread {
-        std::size_t concurrency() const { return 1; }
-        void operator()(std::size_t tasks, const auto& f) const {
-            for (std::size_t i = 0; i < tasks; ++i) f(i);
-        }
-    };
     return whole(p, [](auto f) {
         one_thread executor;
         f(executor);
