@@ -12,7 +12,7 @@ constexpr type types[] = {type::f32, type::f64, type::f16, type::bf16};
 const char* const type_names[] = {"f32", "f64", "f16", "bf16"};
 
 constexpr int ours = static_cast<int>(role::ours), builds = static_cast<int>(role::build), peers = static_cast<int>(role::peer),
-              copies = static_cast<int>(role::copy), threads = static_cast<int>(role::threads);
+              careful = static_cast<int>(role::careful), copies = static_cast<int>(role::copy), threads = static_cast<int>(role::threads);
 
 struct shape {
     std::size_t outer, length, inner;
@@ -36,8 +36,8 @@ public:
 
     void page_of(type t) {
         for (const shape& s : page) {
-            add({"softmax", function::softmax, t, s.outer, s.length, s.inner, ours | builds | peers | copies});
-            add({"log_softmax", function::log_softmax, t, s.outer, s.length, s.inner, ours | builds | peers | copies});
+            add({"softmax", function::softmax, t, s.outer, s.length, s.inner, ours | builds | peers | careful | copies});
+            add({"log_softmax", function::log_softmax, t, s.outer, s.length, s.inner, ours | builds | peers | careful | copies});
         }
         for (const shape& s : page) {
             add({"logsumexp", function::logsumexp, t, s.outer, s.length, s.inner, ours | builds | peers | copies});

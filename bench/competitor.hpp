@@ -34,8 +34,9 @@ using call = std::function<void()>;
 template <class T>
 using prepare = call(const problem<T>&);
 
-/// What a row is measured for: ours; ours in another build; somebody else's; the limits set by memory; ours on two threads.
-enum class role { ours = 1, build = 2, peer = 4, copy = 8, threads = 16 };
+/// What a row is measured for: ours; ours in another build; somebody else's; the loops without -ffast-math; the limits that
+/// memory sets; ours on two threads.
+enum class role { ours = 1, build = 2, peer = 4, careful = 8, copy = 16, threads = 32 };
 
 struct competitor {
     std::string name, version;  // the version of a peer

@@ -46,7 +46,7 @@ void console::ReportRuns(const std::vector<Run>& runs) {
         const std::string name = r.run_name.function_name;
         r.run_name = {};
         r.run_name.function_name = name;
-        r.aggregate_name.clear();
+        r.run_type = Run::RT_Iteration;
         medians.push_back(r);
     }
     ConsoleReporter::ReportRuns(medians);
@@ -64,7 +64,7 @@ void recorder::ReportRuns(const std::vector<Run>& runs) {
     // Both counters are rates that belong to the time of this one run.
     const Run& any = runs.front();
     const double of_any = nanoseconds(any);
-    const double per_element = any.counters.at("ns_per_element").value * median / of_any;
+    const double per_element = any.counters.at("per_element").value * 1e9 * median / of_any;
     const double bytes = any.counters.at("bytes_per_second").value * of_any / median;
     std::string name = any.run_name.function_name;
     std::cerr << name << "  " << median / 1000 << " us\n";

@@ -12,6 +12,7 @@ namespace bench {
 /// Google Benchmark's own table, of the medians, for programs that run their benchmarks in groups.
 class console : public benchmark::ConsoleReporter {
 public:
+    console() : ConsoleReporter(OO_Tabular) {}
     bool ReportContext(const Context& context) override;
     void ReportRuns(const std::vector<Run>& runs) override;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // What a user writes who has no library: a loop for the maximum, one for exponentials and their sum, one for the results.
-// BENCH_NAME is the name of the build, see CMakeLists.txt.
+// BENCH_NAME and BENCH_ROLE are those of the build, see CMakeLists.txt.
 #include "competitor.hpp"
 
 #include <bit>
@@ -22,14 +22,16 @@ void round_to(float x, smx::bfloat16& y) {
     const auto bits = std::bit_cast<std::uint32_t>(x);
     y = smx::bfloat16::from_bits(static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16));
 }
-#if defined(__FLT16_MANT_DIG__)
-__extension__ typedef _Float16 native_half;
-float to_real(smx::float16 x) { return static_cast<float>(std::bit_cast<native_half>(x)); }
-void round_to(float x, smx::float16& y) { y = std::bit_cast<smx::float16>(static_cast<native_half>(x)); }
-#else
-float to_real(smx::float16 x) { return static_cast<float>(x); }
-void round_to(float x, smx::float16& y) { y = smx::float16(x); }
-#endif
+float to_real(smx::float16 x) {
+    const std::uint32_t bits = x.bits();
+    return std::bit_cast<float>((bits & 0x7fffu) << 13 | (bits & 0x8000u) << 16) * 0x1p112f;
+}
+void round_to(float x, smx::float16& y) {  // below 65504
+    const auto bits = std::bit_cast<std::uint32_t>(x), magnitude = bits & 0x7fffffffu;
+    const std::uint32_t normal = (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
+    const std::uint32_t subnormal = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
+    y = smx::float16::from_bits(static_cast<std::uint16_t>((magnitude < 0x38800000u ? subnormal : normal) | (bits >> 16 & 0x8000u)));
+}
 
 /// One row. Exponentials are kept in `term`: the results themselves, or a buffer for 16-bit ones.
 template <class T, class R>
@@ -82,7 +84,7 @@ call three_loops(const problem<T>& p) {
     return [=] { rows<false, false>(p, buffer.get()); };
 }
 
-const bool added = add({BENCH_NAME, "", role::peer, {three_loops<float>, three_loops<double>, three_loops<smx::float16>, three_loops<smx::bfloat16>}});
+const bool added = add({BENCH_NAME, "", role::BENCH_ROLE, {three_loops<float>, three_loops<double>, three_loops<smx::float16>, three_loops<smx::bfloat16>}});
 
 }  // namespace
 }  // namespace bench
