@@ -1,0 +1,32 @@
+# Measures everything, and writes tables and plots of it: cmake -DPROGRAM=... -DFOLDER=... [-DREADME=...] [-DQUICK=ON] -P results.cmake
+set(source "${CMAKE_CURRENT_LIST_DIR}")
+if(QUICK)
+  set(quick --quick)
+endif()
+if(NOT KEEP) # KEEP: tables and plots anew from the measurements that there are
+  execute_process(COMMAND "${PROGRAM}" "--record=${FOLDER}" ${quick} COMMAND_ERROR_IS_FATAL ANY)
+endif()
+
+find_program(AWK NAMES awk)
+if(NOT AWK)
+  message(STATUS "${FOLDER} has the measurements, but no tables: awk was not found")
+  return()
+endif()
+file(GLOB tables "${FOLDER}/*.csv")
+set(read "${AWK}" -v "folder=${FOLDER}" -f "${source}/cells.awk")
+execute_process(COMMAND ${read} -f "${source}/bars.awk" "${source}/elsewhere.csv" ${tables}
+                OUTPUT_FILE "${FOLDER}/bars.md" COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${read} -f "${source}/tables.awk" "${source}/elsewhere.csv" ${tables} COMMAND_ERROR_IS_FATAL ANY)
+find_program(GNUPLOT NAMES gnuplot)
+if(GNUPLOT)
+  execute_process(COMMAND "${GNUPLOT}" -e "folder='${FOLDER}'" "${source}/plots.gnuplot" COMMAND_ERROR_IS_FATAL ANY)
+else()
+  message(STATUS "${FOLDER} has no plots: gnuplot was not found (Debian, Ubuntu: apt-get install gnuplot-nox)")
+endif()
+if(README)
+  execute_process(COMMAND "${AWK}" -v "folder=${FOLDER}" -f "${source}/splice.awk" "${README}"
+                  OUTPUT_FILE "${FOLDER}/README.new" COMMAND_ERROR_IS_FATAL ANY)
+  file(RENAME "${FOLDER}/README.new" "${README}")
+endif()
+file(READ "${FOLDER}/bars.md" bars)
+message("${bars}")
