@@ -8,6 +8,8 @@
 #endif
 #if defined(BENCH_TBB)
 #include <safe_softmax/tbb.hpp>
+
+#include <oneapi/tbb/global_control.h>
 #endif
 #include <safe_softmax/parallel.hpp>
 #include <safe_softmax/safe_softmax.hpp>
@@ -79,11 +81,9 @@ const bool added_openmp =
 
 #if defined(BENCH_TBB)
 constexpr auto with_tbb = [](auto f) {
-    static tbb::task_arena arena(2);
-    arena.execute([&] {
-        smx::tbb_executor executor;
-        f(executor);
-    });
+    static const tbb::global_control two(tbb::global_control::max_allowed_parallelism, 2);
+    smx::tbb_executor executor;
+    f(executor);
 };
 template <class T>
 call tbb_two(const problem<T>& p) {
