@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "record.hpp"
 
+#include "cells.hpp"
 #include "competitor.hpp"
 
 #include <algorithm>
@@ -66,16 +67,38 @@ void recorder::ReportRuns(const std::vector<Run>& runs) {
     const double of_any = nanoseconds(any);
     const double per_element = any.counters.at("per_element").value * 1e9 * median / of_any;
     const double bytes = any.counters.at("bytes_per_second").value * of_any / median;
-    std::string name = any.run_name.function_name;
+    const std::string& name = any.run_name.function_name;
     std::cerr << name << "  " << median / 1000 << " us\n";
-    std::replace(name.begin(), name.end(), '/', ',');
     std::ostringstream line;
     line.precision(4);
-    line << name << ',' << per_element << ',' << median / 1000 << ',' << bytes << ',' << n << ',' << spread << '\n';
-    lines_[name.substr(0, name.find(','))].push_back(line.str());
+    line << per_element << ',' << median / 1000 << ',' << bytes << ',' << n << ',' << spread;
+    const std::size_t last = name.rfind('/');
+    measured_[name.substr(0, last)][name.substr(last + 1)] = line.str();
 }
 
-bool recorder::write() const {
+void recorder::add_old() {
+    std::set<std::string> tables;
+    for (const group& g : all_groups())
+        for (const cell& c : g) tables.insert(c.table);
+    for (const std::string& table : tables) {
+        std::ifstream file(std::filesystem::path(folder_) / (table + ".csv"));
+        std::string line;
+        std::getline(file, line);  // the head
+        while (std::getline(file, line)) {
+            std::size_t comma = 0;
+            for (int part = 0; part < 3; ++part) {
+                comma = line.find(',', comma);
+                if (comma == std::string::npos) break;
+                line[comma] = '/';
+            }
+            if (comma == std::string::npos) continue;
+            const std::size_t end = line.find(',', comma);
+            if (end != std::string::npos) measured_[line.substr(0, comma)].emplace(line.substr(comma + 1, end - comma - 1), line.substr(end + 1));
+        }
+    }
+}
+
+bool recorder::write() {
     const std::filesystem::path folder(folder_);
     std::error_code failed;
     std::filesystem::create_directories(folder, failed);
@@ -86,11 +109,17 @@ bool recorder::write() const {
         std::cerr << "bench_softmax: cannot write " << folder / name << '\n';
         return false;
     };
-    for (const auto& [table, lines] : lines_) {
-        std::string text = head;
-        for (const std::string& line : lines) text += line;
-        if (!put(table + ".csv", text)) return false;
-    }
+    if (adds_) add_old();
+    std::map<std::string, std::string> files;
+    for (const group& g : all_groups())
+        for (const cell& c : g)
+            for (const auto& [what, line] : measured_[c.name()]) {
+                std::string name = c.name();
+                std::replace(name.begin(), name.end(), '/', ',');
+                files[c.table] += name + ',' + what + ',' + line + '\n';
+            }
+    for (const auto& [table, text] : files)
+        if (!put(table + ".csv", head + text)) return false;
     std::set<std::string> peers;
     for (const competitor& who : competitors())
         if (who.role == role::peer && !who.version.empty()) peers.insert(who.name + " " + who.version);

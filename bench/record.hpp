@@ -21,18 +21,24 @@ private:
 };
 
 /// Keeps the medians and writes them as `folder`/<table>.csv, and what was measured on and with whom as `folder`/machine.md.
+/// `adds`: what is in the files and was not measured anew stays there.
 class recorder : public benchmark::BenchmarkReporter {
 public:
-    explicit recorder(std::string folder) : folder_(std::move(folder)) {}
+    recorder(std::string folder, bool adds) : folder_(std::move(folder)), adds_(adds) {}
 
     bool ReportContext(const Context&) override { return true; }
     void ReportRuns(const std::vector<Run>& runs) override;
     /// False, and a message, if a file cannot be written.
-    bool write() const;
+    bool write();
 
 private:
+    using lines = std::map<std::string, std::string>;  // of everybody in a cell
+
+    void add_old();
+
     std::string folder_;
-    std::map<std::string, std::vector<std::string>> lines_;  // of each table
+    bool adds_;
+    std::map<std::string, lines> measured_;  // by table/type/shape
 };
 
 }  // namespace bench

@@ -119,7 +119,7 @@ int main(int argc, char** argv) {
     const std::regex filter(wanted.empty() || wanted == "all" ? "." : wanted);
 
     console to_console;
-    recorder to_folder(folder);
+    recorder to_folder(folder, !wanted.empty());
     for (const group& g : all_groups()) {
         // A quick look leaves out what resembles the rest.
         if (quick && (g.front().in_place || g.front().function == function::logsumexp)) continue;
