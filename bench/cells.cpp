@@ -73,8 +73,8 @@ public:
     void cliffs_of(type t) {
         group g;
         for (const std::size_t n : odd) g.push_back({"odd", function::softmax, t, batch / n, n, 1, ours});
-        for (const std::size_t n : {64, 197, 512, 1000, 4096})
-            for (const std::size_t m : {0, 1, 7})
+        for (const std::size_t n : {64u, 197u, 512u, 1000u, 4096u})
+            for (const std::size_t m : {0u, 1u, 7u})
                 g.push_back({"misaligned", function::softmax, t, batch / n, n, 1, ours, false, 0, m});
         const std::size_t element = t == type::f32 ? 4 : t == type::f64 ? 8 : 2, half_page = 2048 / element;
         for (const std::size_t apart : {half_page - 12, half_page, half_page + 32, 2 * half_page, 2 * half_page + 32})

@@ -34,6 +34,19 @@ bench_peer(xnnpack "Debian, Ubuntu: apt-get install libxnnpack-dev libpthreadpoo
            HEADERS xnnpack.h pthreadpool.h LIBRARIES XNNPACK)
 bench_peer(torch "Debian, Ubuntu: apt-get install libtorch-dev"
            HEADERS torch/version.h ATen/ATen.h LIBRARIES torch torch_cpu c10 SUFFIXES torch/csrc/api/include)
+if(TARGET bench_peer_torch)
+  include(CheckCXXSourceCompiles)
+  set(CMAKE_REQUIRED_FLAGS "${CMAKE_CXX20_STANDARD_COMPILE_OPTION}")
+  set(CMAKE_REQUIRED_LIBRARIES bench_peer_torch)
+  check_cxx_source_compiles("#include <ATen/ATen.h>
+    int main() { return at::zeros({1}).dim() - 1; }" BENCH_COMPILES_TORCH)
+  unset(CMAKE_REQUIRED_FLAGS)
+  unset(CMAKE_REQUIRED_LIBRARIES)
+  if(NOT BENCH_COMPILES_TORCH) # PyTorch 1.13 with clang
+    message(STATUS "bench_softmax: without torch, whose headers this compiler does not take as C++20")
+    list(REMOVE_ITEM bench_peers torch)
+  endif()
+endif()
 if(OpenMP_CXX_FOUND) # oneDNN's threads
   bench_peer(onednn "Debian, Ubuntu: apt-get install libdnnl-dev" HEADERS oneapi/dnnl/dnnl.hpp LIBRARIES dnnl)
   if(TARGET bench_peer_onednn)
