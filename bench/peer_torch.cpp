@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "competitor.hpp"
 
+#include <ATen/core/ivalue.h>  // first: clang wants it complete
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/version.h>

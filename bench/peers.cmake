@@ -39,12 +39,14 @@ if(TARGET bench_peer_torch)
   set(CMAKE_REQUIRED_FLAGS "${CMAKE_CXX20_STANDARD_COMPILE_OPTION}")
   get_target_property(CMAKE_REQUIRED_INCLUDES bench_peer_torch INTERFACE_INCLUDE_DIRECTORIES)
   get_target_property(CMAKE_REQUIRED_LIBRARIES bench_peer_torch INTERFACE_LINK_LIBRARIES)
-  check_cxx_source_compiles("#include <ATen/ATen.h>
+  check_cxx_source_compiles("#include <ATen/core/ivalue.h>
+    #include <ATen/ATen.h>
+    #include <ATen/Parallel.h>
     int main() { return at::zeros({1}).dim() - 1; }" BENCH_COMPILES_TORCH)
   unset(CMAKE_REQUIRED_FLAGS)
   unset(CMAKE_REQUIRED_INCLUDES)
   unset(CMAKE_REQUIRED_LIBRARIES)
-  if(NOT BENCH_COMPILES_TORCH) # PyTorch 1.13 with clang
+  if(NOT BENCH_COMPILES_TORCH)
     message(STATUS "bench_softmax: without torch, whose headers this compiler does not take as C++20")
     list(REMOVE_ITEM bench_peers torch)
   endif()
