@@ -2,7 +2,7 @@
 #pragma once
 
 #include <safe_softmax/detail/columns.hpp>
-#include <safe_softmax/detail/rows.hpp>
+#include <safe_softmax/detail/row_groups.hpp>
 #include <safe_softmax/detail/short_rows.hpp>
 #include <safe_softmax/simd/environment.hpp>
 
@@ -16,6 +16,7 @@ namespace detail {
 ///     columns      rows are neighbours in memory: a lane for each row             columns.hpp
 ///     short rows   contiguous, one or two packs of at most two registers, a plain
 ///                  scale: they stay in registers                                  short_rows.hpp
+///     row groups   contiguous, up to 256 elements: four rows a pass              row_groups.hpp
 ///     rows         contiguous ones pass by pass, stepped ones by way of a copy    rows.hpp, passes.hpp
 ///     special      rows with a NaN or without a finite maximum                    special.hpp
 ///
@@ -37,7 +38,38 @@ public:
         run_under_default<F, Many>(w);
     }
 
+    /// One row, under the default environment. The next one is so many elements away: 0 if there is none.
+    template <function F>
+    static SMX_NOINLINE void contiguous_row(const In* in, Out* out, std::size_t length, const recipe<T>& r, std::ptrdiff_t next_in = 0,
+                                            std::ptrdiff_t next_out = 0) noexcept {
+        const pieces_in_place<const In> from{in};
+        const pieces_in_place<Out> to{out};
+        row_constants<T> row;
+        if (!kernel::find_constants(from, length, r.scale, row)) return special<F>({in, 1}, {out, 1}, length, r);
+        if constexpr (F == function::softmax) {
+            bool done;
+            if constexpr (std::is_same_v<Out, T>) {
+                const bool distant = length > fetched_ahead;
+                done = kernel::template softmax_through_output<Q>(in, out, length, row, r.scale, far_from(in, distant ? fetched_ahead : next_in),
+                                                                  far_from(out, distant ? fetched_ahead : next_out));
+            } else {
+                alignas(64) T buffer[2 * piece_elements<T>];
+                const bool distant = length > fetched_ahead;
+                done = kernel::template softmax_through_buffer<Q>(from, to, length, buffer, buffer + piece_elements<T>, row, r.scale,
+                                                                  {far_from(in, distant ? fetched_ahead : next_in), reinterpret_cast<const char*>(out)});
+            }
+            if (!done) fill_nan(stepped<Out>{out, 1}, length);
+        } else {
+            const bool distant = length > fetched_ahead;
+            with_logarithm<F>(from, to, {out, 1}, length, row, r,
+                              {far_from(in, distant ? fetched_ahead : next_in), F == function::log_softmax ? reinterpret_cast<const char*>(out) : nullptr});
+        }
+    }
+
 private:
+    /// Rows of up to this many elements ask the cache for the next row, longer ones for what is so far ahead in them.
+    static constexpr std::ptrdiff_t fetched_ahead = 1024;
+
     template <function F, bool Many>
     static SMX_NOINLINE void run_under_default(const work& w) noexcept {
         if (w.scale == 1.0) return run_with<F, Many>(w, no_scaling<T>);
@@ -67,8 +99,11 @@ private:
         if constexpr (every_path && longest_short_row<P> != 0) {
             if (contiguous && r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(w, r);
         }
+        if constexpr (Many && every_path) {
+            if (contiguous && w.rows.extent > 1 && w.length <= longest_grouped_row<Out>) return row_groups<F>(w, r);
+        }
         for (std::size_t j = 0; j < w.rows.extent; ++j) {
-            if (contiguous) contiguous_row<F>(in_row<In>(w, j), out_row<Out>(w, j), w.length, r);
+            if (contiguous) contiguous_row<F>(in_row<In>(w, j), out_row<Out>(w, j), w.length, r, w.rows.in, w.rows.out);
             else stepped_row<F>({in_row<In>(w, j), w.in_step}, {out_row<Out>(w, j), w.out_step}, w.length, r);
         }
     }
@@ -105,22 +140,13 @@ private:
     }
 
     template <function F>
-    static SMX_NOINLINE void contiguous_row(const In* in, Out* out, std::size_t length, const recipe<T>& r) noexcept {
-        const pieces_in_place<const In> from{in};
-        const pieces_in_place<Out> to{out};
-        row_constants<T> row;
-        if (!kernel::find_constants(from, length, r.scale, row)) return special<F>({in, 1}, {out, 1}, length, r);
-        if constexpr (F == function::softmax) {
-            bool done;
-            if constexpr (std::is_same_v<Out, T>) {
-                done = kernel::template softmax_through_output<Q>(in, out, length, row, r.scale);
-            } else {
-                alignas(64) T buffer[piece_elements<T>];
-                done = kernel::template softmax_through_buffer<Q>(from, to, length, buffer, row, r.scale);
-            }
-            if (!done) fill_nan(stepped<Out>{out, 1}, length);
-        } else {
-            with_logarithm<F>(from, to, {out, 1}, length, row, r);
+    static SMX_ALWAYS_INLINE void row_groups(const work& w, const recipe<T>& r) noexcept {
+        for (std::size_t j = 0; j < w.rows.extent; j += rows_in_group) {
+            const std::size_t count = w.rows.extent - j < rows_in_group ? w.rows.extent - j : rows_in_group;
+            bool done[rows_in_group];
+            row_group<B, In, Out>::template run<F>(w, r, j, count, done);
+            for (std::size_t i = 0; i < count; ++i)
+                if (!done[i]) contiguous_row<F>(in_row<In>(w, j + i), out_row<Out>(w, j + i), w.length, r);
         }
     }
 
@@ -133,7 +159,7 @@ private:
         row_constants<T> row;
         if (!kernel::find_constants(from, length, r.scale, row)) return special<F>(in, out, length, r);
         if constexpr (F == function::softmax) {
-            if (!kernel::template softmax_through_buffer<Q>(from, to, length, buffer, row, r.scale)) fill_nan(out, length);
+            if (!kernel::template softmax_through_buffer<Q>(from, to, length, buffer, buffer, row, r.scale)) fill_nan(out, length);
         } else {
             with_logarithm<F>(from, to, out, length, row, r);
         }
@@ -141,9 +167,9 @@ private:
 
     template <function F, class From, class To>
     static SMX_ALWAYS_INLINE void with_logarithm(const From& from, const To& to, stepped<Out> out, std::size_t length,
-                                                 const row_constants<T>& row, const recipe<T>& r) noexcept {
+                                                 const row_constants<T>& row, const recipe<T>& r, const wanted_soon<From>& wanted = {}) noexcept {
         double log_sum;
-        const bool number = kernel::log_of_sum(from, length, row, r.scale, log_sum);
+        const bool number = kernel::log_of_sum(from, length, row, r.scale, log_sum, wanted);
         if constexpr (F == function::logsumexp) {
             if (number) store_exact(out.data, log_total(log_sum, row, r.scale));
             else store_nan(out.data);

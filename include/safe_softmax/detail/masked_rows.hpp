@@ -2,6 +2,7 @@
 #pragma once
 
 #include <safe_softmax/detail/logit_pairs.hpp>
+#include <safe_softmax/detail/prefix_rows.hpp>
 #include <safe_softmax/detail/rows.hpp>
 #include <safe_softmax/detail/special.hpp>
 #include <safe_softmax/simd/environment.hpp>
@@ -16,8 +17,9 @@ struct sink_of_row {
     double term;              ///< exp(that) in units of the row's terms
 };
 
-/// masked_softmax and masked_log_softmax with backend B and arithmetic in T. Two ways to a row:
+/// masked_softmax and masked_log_softmax with backend B and arithmetic in T. Three ways to a row:
 ///
+///     prefix   contiguous elements times a scale, some at its end left out: as without a mask, see kernels.hpp
 ///     plain    elements times a scale, some replaced by -inf: the passes of rows.hpp
 ///     pairs    softcap, bias, slope or an additive mask: logit_pairs.hpp
 ///
@@ -147,6 +149,13 @@ private:
             made = make_scaling<T>(j.scale);
             s = &made;
         }
+        if (has_prefix_rows(j)) {
+            switch (j.op[masked::in].type) {
+                case scalar_type::float16: return log ? run_prefix_rows<float16, function::log_softmax>(j, *s) : run_prefix_rows<float16, function::softmax>(j, *s);
+                case scalar_type::bfloat16: return log ? run_prefix_rows<bfloat16, function::log_softmax>(j, *s) : run_prefix_rows<bfloat16, function::softmax>(j, *s);
+                default: return log ? run_prefix_rows<T, function::log_softmax>(j, *s) : run_prefix_rows<T, function::softmax>(j, *s);
+            }
+        }
         for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
             const std::size_t kept = kept_of_row(j, op, query);
             if (kept < j.length) put_nothing(op[masked::out], kept, j.length, log);
@@ -166,6 +175,33 @@ private:
         constexpr std::size_t limit = std::size_t(1) << 22;
         const std::size_t queries = j.query_loop == j.loops ? 1 : j.loop[j.query_loop].extent;
         return j.length < limit && queries < limit && j.causal_offset < std::ptrdiff_t(limit) && j.causal_offset > -std::ptrdiff_t(limit);
+    }
+
+    // ---- prefix -----------------------------------------------------------------------------------------------------
+
+    static SMX_ALWAYS_INLINE bool has_prefix_rows(const job& j) noexcept {
+        const operand &in = j.op[masked::in], &out = j.op[masked::out];
+        for (const std::size_t o : {masked::mask, masked::bias, masked::slope, masked::sink, masked::temperature})
+            if (j.op[o]) return false;
+        const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_of(in.type));
+        return j.softcap == 0 && j.special != special_values::ieee && in.type == out.type && in.step == size && out.step == size &&
+               (sizeof(T) == 4 || in.type == scalar_type::float64);
+    }
+
+    template <class S, function F>
+    static SMX_NOINLINE void run_prefix_rows(const job& j, const scaling<T>& s) noexcept {
+        if constexpr (sizeof(S) == 2 && sizeof(T) == 8) return;  // 16 bits take float
+        else {
+            const recipe<T> r{s, j.special};
+            prefix_rows<B, T, S, F> rows(r);
+            for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
+                const std::size_t kept = kept_of_row(j, op, query);
+                if (kept < j.length) put_nothing(op[masked::out], kept, j.length, F == function::log_softmax);
+                if (kept > 1) rows.add(static_cast<const S*>(op[masked::in].data), static_cast<S*>(const_cast<void*>(op[masked::out].data)), kept);
+                else if (kept == 1) plain_row(j, op, kept, s);
+            });
+            rows.flush();
+        }
     }
 
     /// No element is looked at.

@@ -4,6 +4,7 @@
 #include <safe_softmax/detail/special.hpp>
 #include <safe_softmax/detail/sum.hpp>
 #include <safe_softmax/detail/terms.hpp>
+#include <safe_softmax/simd/prefetch.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -21,6 +22,9 @@ template <class B, class T>
 struct passes {
     using P = pack_t<B, T>;
     static constexpr std::size_t lanes = P::lanes;
+    /// Bytes of a result, as far as it matters here.
+    template <precision Q>
+    static constexpr std::size_t result_bytes = Q == precision::half ? 2 : sizeof(T);
 
     /// The largest x*first (with first = 1 in plain scaling); with a NaN in the piece, that or NaN. n >= 1.
     template <class S>
@@ -44,35 +48,49 @@ struct passes {
         return reduce_max(maximum(maximum(m0, m1), maximum(m2, m3)));
     }
 
-    /// Adds the terms of a piece to the sum of its row and writes them to `terms`.
+    /// Adds the terms of a piece to the sum of its row and writes them to `terms`. On the way asks the cache for as many elements
+    /// that are read soon, from `in_soon` on, and results that are written soon, from `out_soon` on.
     template <precision Q, bool General, class S>
     static SMX_NOINLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
-                                       const scaling<T>& s) noexcept {
+                                       const scaling<T>& s, const S* in_soon, const char* out_soon) noexcept {
         const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
         total = in_groups(
             total, n,
             [&](std::size_t i) SMX_INLINE_LAMBDA {
+                prefetch<lanes * sizeof(S)>(in_soon + i);
+                prefetch<lanes * result_bytes<Q>, true>(out_soon + i * result_bytes<Q>);
                 const P t = term.template operator()<Q>(P::load(in + i));
                 store(terms + i, t);
                 return t;
             },
             [&](std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
+                prefetch<lanes * sizeof(S)>(in_soon + i);
+                prefetch<lanes * result_bytes<Q>, true>(out_soon + i * result_bytes<Q>);
                 const P t = blend_first(term.template operator()<Q>(P::load_partial(in + i, left)), P::broadcast(0), left);
                 store_partial(terms + i, t, left);
                 return t;
             });
     }
 
+    template <precision Q, bool General, class S>
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
+                                            const scaling<T>& s) noexcept {
+        add_terms<Q, General>(total, in, terms, n, row, s, in, reinterpret_cast<const char*>(terms));
+    }
+
     /// Adds the terms below the row's largest to the sum of the row, and counts the largest ones. Keep: writes all terms to `terms`.
+    /// On the way asks the cache for as many elements from `in_soon` on, and as many bytes of results from `out_soon` on.
     template <bool General, bool Keep = false, class S>
     static SMX_NOINLINE void add_terms_below_max(row_sum<B, T>& total, std::size_t& ties, const S* in, std::size_t n,
-                                                 const row_constants<T>& row, const scaling<T>& s, T* terms = nullptr) noexcept {
+                                                 const row_constants<T>& row, const scaling<T>& s, T* terms, const S* in_soon, const char* out_soon) noexcept {
         const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
         const P max = term.logit_of_max(P::broadcast(row.max));
         std::size_t equal = 0;
         total = in_groups(
             total, n,
             [&](std::size_t i) SMX_INLINE_LAMBDA {
+                prefetch<lanes * sizeof(S)>(in_soon + i);
+                prefetch<lanes * sizeof(S), true>(out_soon + i * sizeof(S));
                 const P z = term.logit(P::load(in + i));
                 equal += count_equal(z, max);
                 const P t = term.template of_logit<precision::full>(z);
@@ -80,6 +98,8 @@ struct passes {
                 return zero_where_equal(t, z, max);
             },
             [&](std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
+                prefetch<lanes * sizeof(S)>(in_soon + i);
+                prefetch<lanes * sizeof(S), true>(out_soon + i * sizeof(S));
                 // Lanes past the end are not counted.
                 const P zero = P::broadcast(0), one = P::broadcast(1);
                 const P z = term.logit(P::load_partial(in + i, left));
@@ -91,6 +111,12 @@ struct passes {
         ties += equal;
     }
 
+    template <bool General, bool Keep = false, class S>
+    static SMX_ALWAYS_INLINE void add_terms_below_max(row_sum<B, T>& total, std::size_t& ties, const S* in, std::size_t n,
+                                                      const row_constants<T>& row, const scaling<T>& s, T* terms = nullptr) noexcept {
+        add_terms_below_max<General, Keep>(total, ties, in, n, row, s, terms, in, reinterpret_cast<const char*>(in));
+    }
+
     /// Terms times the reciprocal of their sum.
     template <class O>
     static SMX_NOINLINE void scale(const T* terms, O* out, std::size_t n, T by) noexcept {
@@ -98,6 +124,29 @@ struct passes {
         std::size_t i = 0;
         for (; i + lanes <= n; i += lanes) store(out + i, mul(P::load(terms + i), share));
         if (i < n) store_partial(out + i, mul(P::load_partial(terms + i, n - i), share), n - i);
+    }
+
+    /// The same, with the terms computed a second time. On the way asks the cache for as many elements from `in_soon` on.
+    template <precision Q, bool General, class S, class O>
+    static SMX_NOINLINE void write_shares(const S* in, O* out, std::size_t n, T by, const row_constants<T>& row,
+                                          const scaling<T>& s) noexcept {
+        const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
+        const P share = P::broadcast(by);
+        std::size_t i = 0;
+        for (; i + 4 * lanes <= n; i += 4 * lanes) {
+            const P t0 = term.template operator()<Q>(P::load(in + i));
+            const P t1 = term.template operator()<Q>(P::load(in + i + lanes));
+            const P t2 = term.template operator()<Q>(P::load(in + i + 2 * lanes));
+            const P t3 = term.template operator()<Q>(P::load(in + i + 3 * lanes));
+            store(out + i, mul(t0, share));
+            store(out + i + lanes, mul(t1, share));
+            store(out + i + 2 * lanes, mul(t2, share));
+            store(out + i + 3 * lanes, mul(t3, share));
+        }
+        for (; i < n; i += lanes) {
+            const std::size_t left = n - i < lanes ? n - i : lanes;
+            store_partial(out + i, mul(term.template operator()<Q>(P::load_partial(in + i, left)), share), left);
+        }
     }
 
     /// z - max z - log_sum.

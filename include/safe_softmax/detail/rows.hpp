@@ -44,6 +44,13 @@ SMX_ALWAYS_INLINE void for_pieces(std::size_t begin, std::size_t count, F f) noe
         f(begin + i, count - i < piece_elements<T> ? count - i : piece_elements<T>);
 }
 
+/// What the pass over a row should ask the cache for, see passes.hpp; null: nothing else than what it needs itself.
+template <class Pieces>
+struct wanted_soon {
+    const typename Pieces::element* in = nullptr;
+    const char* out = nullptr;
+};
+
 /// What is done with a row, or with a segment of one: `count` elements from `begin` on.
 template <class B, class T>
 class row_kernel {
@@ -75,76 +82,100 @@ public:
 
     template <precision Q, class S>
     static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
-                                            const scaling<T>& s) noexcept {
-        if (row.general) pass::template add_terms<Q, true>(total, in, terms, n, row, s);
-        else pass::template add_terms<Q, false>(total, in, terms, n, row, s);
+                                            const scaling<T>& s, const S* in_soon, const char* out_soon) noexcept {
+        if (row.general) pass::template add_terms<Q, true>(total, in, terms, n, row, s, in_soon, out_soon);
+        else pass::template add_terms<Q, false>(total, in, terms, n, row, s, in_soon, out_soon);
     }
-    /// Of the terms only the last piece's stay, in the buffer.
+    template <precision Q, class S>
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
+                                            const scaling<T>& s) noexcept {
+        add_terms<Q>(total, in, terms, n, row, s, in, reinterpret_cast<const char*>(terms));
+    }
+    /// Of the terms the row's first piece stays in the buffer; the others come one after the other to `rest`, which may be the same.
     template <precision Q, class In>
-    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const In& in, std::size_t begin, std::size_t count, T* buffer,
-                                            const row_constants<T>& row, const scaling<T>& s) noexcept {
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const In& in, std::size_t begin, std::size_t count, T* buffer, T* rest,
+                                            const row_constants<T>& row, const scaling<T>& s, const wanted_soon<In>& wanted = {}) noexcept {
         for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            add_terms<Q>(total, in.read(i, n), buffer, n, row, s);
+            const auto* const from = in.read(i, n);
+            T* const terms = i == 0 ? buffer : rest;
+            add_terms<Q>(total, from, terms, n, row, s, wanted.in == nullptr ? from : wanted.in + i,
+                         wanted.out == nullptr ? reinterpret_cast<const char*>(terms) : wanted.out + i * pass::template result_bytes<Q>);
         });
     }
 
-    /// Terms times `share`. `known`: there is one piece, and its terms are in the buffer; else they are computed a second time.
+    /// Terms times `share`. Those of the row's first `known` elements, none or one piece, are in the buffer; the others are computed a
+    /// second time.
     template <precision Q, class In, class Out>
-    static SMX_ALWAYS_INLINE void write_shares(const In& in, const Out& out, std::size_t begin, std::size_t count, T* buffer,
-                                               bool known, T share, const row_constants<T>& row, const scaling<T>& s) noexcept {
+    static SMX_ALWAYS_INLINE void write_shares(const In& in, const Out& out, std::size_t begin, std::size_t count, const T* buffer,
+                                               std::size_t known, T share, const row_constants<T>& row, const scaling<T>& s) noexcept {
         for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            if (!known) {
-                row_sum<B, T> again;
-                add_terms<Q>(again, in.read(i, n), buffer, n, row, s);
-            }
-            pass::scale(buffer, out.piece(i), n, share);
+            if (i + n <= known) pass::scale(buffer, out.piece(i), n, share);
+            else if (row.general) pass::template write_shares<Q, true>(in.read(i, n), out.piece(i), n, share, row, s);
+            else pass::template write_shares<Q, false>(in.read(i, n), out.piece(i), n, share, row, s);
             out.written(i, n);
         });
     }
 
-    /// Terms in `out` itself: its elements are of the arithmetic's type, one behind the other. False: a NaN.
+    /// Terms in `out` itself: its elements are of the arithmetic's type, one behind the other. in_soon, out_soon: see passes.hpp;
+    /// for the whole row. False: a NaN.
     template <precision Q, class S>
     static SMX_ALWAYS_INLINE bool softmax_through_output(const S* in, T* out, std::size_t length, const row_constants<T>& row,
-                                                         const scaling<T>& s) noexcept {
+                                                         const scaling<T>& s, const S* in_soon, const T* out_soon) noexcept {
         const double sum = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            add_terms<Q>(total, in + i, out + i, n, row, s);
+            add_terms<Q>(total, in + i, out + i, n, row, s, in_soon + i, reinterpret_cast<const char*>(out_soon + i));
         });
         if (sum_is_nan(sum)) return false;
         pass::scale(out, out, length, share_of<T>(sum));
         return true;
     }
 
-    /// Terms in a buffer, a piece at a time. False: a NaN.
+    /// Terms in a buffer of one piece and, if there are more, in `rest`: another one, or the same. False: a NaN.
     template <precision Q, class In, class Out>
-    static SMX_ALWAYS_INLINE bool softmax_through_buffer(const In& in, const Out& out, std::size_t length, T* buffer,
-                                                         const row_constants<T>& row, const scaling<T>& s) noexcept {
+    static SMX_ALWAYS_INLINE bool softmax_through_buffer(const In& in, const Out& out, std::size_t length, T* buffer, T* rest,
+                                                         const row_constants<T>& row, const scaling<T>& s,
+                                                         const wanted_soon<In>& wanted = {}) noexcept {
         const double sum = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            add_terms<Q>(total, in, i, n, buffer, row, s);
+            add_terms<Q>(total, in, i, n, buffer, rest, row, s, wanted);
         });
         if (sum_is_nan(sum)) return false;
-        write_shares<Q>(in, out, 0, length, buffer, length <= piece_elements<T>, share_of<T>(sum), row, s);
+        const std::size_t first = length <= piece_elements<T> ? length : rest == buffer ? 0 : piece_elements<T>;
+        write_shares<Q>(in, out, 0, length, buffer, first, share_of<T>(sum), row, s);
         return true;
     }
 
     /// Adds the terms below the row's largest, and counts the largest ones.
     template <class In>
     static SMX_ALWAYS_INLINE void add_terms_below_max(row_sum<B, T>& total, std::size_t& ties, const In& in, std::size_t begin,
-                                                      std::size_t count, const row_constants<T>& row, const scaling<T>& s) noexcept {
+                                                      std::size_t count, const row_constants<T>& row, const scaling<T>& s,
+                                                      const wanted_soon<In>& wanted = {}) noexcept {
         for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            if (row.general) pass::template add_terms_below_max<true>(total, ties, in.read(i, n), n, row, s);
-            else pass::template add_terms_below_max<false>(total, ties, in.read(i, n), n, row, s);
+            const auto* const from = in.read(i, n);
+            const auto* const in_soon = wanted.in == nullptr ? from : wanted.in + i;
+            const char* const out_soon = wanted.out == nullptr ? reinterpret_cast<const char*>(from) : wanted.out + i * sizeof(*from);
+            if (row.general) pass::template add_terms_below_max<true>(total, ties, from, n, row, s, nullptr, in_soon, out_soon);
+            else pass::template add_terms_below_max<false>(total, ties, from, n, row, s, nullptr, in_soon, out_soon);
         });
+    }
+
+    /// The terms below the largest, summed, and how many are as large; false if there is a NaN.
+    template <class In>
+    static SMX_ALWAYS_INLINE bool sum_below_max(const In& in, std::size_t length, const row_constants<T>& row, const scaling<T>& s,
+                                                std::size_t& ties, double& rest, const wanted_soon<In>& wanted = {}) noexcept {
+        std::size_t equal = 0;
+        rest = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+            add_terms_below_max(total, equal, in, i, n, row, s, wanted);
+        });
+        ties = equal;
+        return !sum_is_nan(rest);
     }
 
     /// log(sum of exp(z - max z)); false if there is a NaN.
     template <class In>
     static SMX_ALWAYS_INLINE bool log_of_sum(const In& in, std::size_t length, const row_constants<T>& row, const scaling<T>& s,
-                                             double& log_sum) noexcept {
-        std::size_t ties = 0;
-        const double rest = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            add_terms_below_max(total, ties, in, i, n, row, s);
-        });
-        if (sum_is_nan(rest)) return false;
+                                             double& log_sum, const wanted_soon<In>& wanted = {}) noexcept {
+        std::size_t ties;
+        double rest;
+        if (!sum_below_max(in, length, row, s, ties, rest, wanted)) return false;
         log_sum = log_sum_exp_of(rest, static_cast<double>(ties), row, s);
         return true;
     }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/kernels.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+/// softmax (F) of contiguous rows that begin in one place and end in another: those of a causal mask, or of lengths. In and out
+/// have elements of type S; what is behind a row's end is not looked at. The rows are the caller's until flush().
+template <class B, class T, class S, function F>
+class prefix_rows {
+    using P = pack_t<B, T>;
+    static constexpr std::size_t lanes = P::lanes;
+
+public:
+    explicit prefix_rows(const recipe<T>& r) noexcept : recipe_(r) {}
+
+    /// length >= 2
+    SMX_ALWAYS_INLINE void add(const S* in, S* out, std::size_t length) noexcept {
+        if constexpr (longest_short_row<P> != 0) {
+            if (recipe_.scale.plain && length <= longest_short_row<P>) {
+                if (length <= lanes) one_.add(in, out, length, recipe_);
+                else two_.add(in, out, length, recipe_);
+                return;
+            }
+        }
+        kernels<B, S, S>::template contiguous_row<F>(in, out, length, recipe_);
+    }
+    SMX_ALWAYS_INLINE void flush() noexcept {
+        one_.run(recipe_);
+        two_.run(recipe_);
+    }
+
+private:
+    /// Rows of K packs that wait for each other: see short_rows_together.
+    template <std::size_t K>
+    struct waiting {
+        const S* in[short_rows_together];
+        S* out[short_rows_together];
+        std::size_t length[short_rows_together];
+        std::size_t count = 0;
+
+        SMX_ALWAYS_INLINE void add(const S* from, S* to, std::size_t n, const recipe<T>& r) noexcept {
+            in[count] = from;
+            out[count] = to;
+            length[count] = n;
+            if (++count == short_rows_together) run(r);
+        }
+        SMX_NOINLINE void run(const recipe<T>& r) noexcept {
+            short_row<B, T, S, S, K> row[short_rows_together];
+            for (std::size_t i = 0; i < count; ++i) row[i].load(in[i], length[i], r);
+            if constexpr (F == function::log_softmax) {
+                for (std::size_t i = 0; i < count; ++i)
+                    if (row[i].plain()) row[i].take_sum();
+                for (std::size_t i = 0; i < count; ++i)
+                    if (row[i].plain()) row[i].take_logarithm();
+            }
+            for (std::size_t i = 0; i < count; ++i) {
+                if (!row[i].plain()) kernels<B, S, S>::template contiguous_row<F>(in[i], out[i], length[i], r);
+                else if constexpr (F == function::softmax) row[i].softmax(out[i]);
+                else row[i].log_softmax(out[i]);
+            }
+            count = 0;
+        }
+    };
+
+    const recipe<T>& recipe_;
+    waiting<1> one_;
+    waiting<2> two_;
+};
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx
