@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -29,15 +30,20 @@ using namespace bench;
 
 bool all_right = true;
 
-/// How many rounds for a call that takes so long: what is slow gets fewer.
-int rounds_for(double seconds, bool quick) {
-    const double budget = quick ? 0.02 : 0.2;
-    return std::clamp(static_cast<int>(budget / (2 * seconds)), quick ? 3 : 7, quick ? 5 : 25);
+/// How long and how often everybody is measured.
+struct effort {
+    int rounds;
+    double seconds;  // at least, in each round
+};
+
+/// What is slow gets fewer rounds.
+int rounds_for(double seconds, const effort& e) {
+    return std::clamp(static_cast<int>(e.rounds * 0.008 / (2 * seconds)), (e.rounds + 3) / 4, e.rounds);
 }
 
 /// Registers everybody who can do it and whose name matches, and their names to `names`.
 template <class T>
-void add_cell(const cell& c, const std::regex& filter, bool quick, std::vector<std::string>& names) {
+void add_cell(const cell& c, const std::regex& filter, const effort& e, std::vector<std::string>& names) {
     std::shared_ptr<arrays<T>> data;
     for (const competitor& who : competitors()) {
         const std::string name = c.name() + "/" + who.name;
@@ -69,19 +75,19 @@ void add_cell(const cell& c, const std::regex& filter, bool quick, std::vector<s
             state.counters["per_element"] = benchmark::Counter(static_cast<double>(c.size()),
                                                                benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
         });
-        added->Unit(benchmark::kMicrosecond)->MinTime(quick ? 0.0002 : 0.0005)->Repetitions(rounds_for(once.count(), quick));
+        added->Unit(benchmark::kMicrosecond)->MinTime(e.seconds)->Repetitions(rounds_for(once.count(), e));
         if (who.role == role::threads) added->UseRealTime();
         names.push_back(name);
     }
 }
 
-std::vector<std::string> add_group(const group& g, const std::regex& filter, bool quick) {
+std::vector<std::string> add_group(const group& g, const std::regex& filter, const effort& e) {
     std::vector<std::string> added;
     for (const cell& c : g) switch (c.type) {
-            case type::f32: add_cell<float>(c, filter, quick, added); break;
-            case type::f64: add_cell<double>(c, filter, quick, added); break;
-            case type::f16: add_cell<smx::float16>(c, filter, quick, added); break;
-            case type::bf16: add_cell<smx::bfloat16>(c, filter, quick, added); break;
+            case type::f32: add_cell<float>(c, filter, e, added); break;
+            case type::f64: add_cell<double>(c, filter, e, added); break;
+            case type::f16: add_cell<smx::float16>(c, filter, e, added); break;
+            case type::bf16: add_cell<smx::bfloat16>(c, filter, e, added); break;
         }
     return added;
 }
@@ -104,8 +110,14 @@ bool take(std::vector<char*>& arguments, std::string_view name, std::string* val
 
 int main(int argc, char** argv) {
     std::vector<char*> arguments(argv, argv + argc);
-    std::string folder;
+    std::string folder, rounds;
     const bool quick = take(arguments, "--quick"), records = take(arguments, "--record", &folder);
+    effort e{quick ? 5 : 25, quick ? 0.0002 : 0.0005};
+    if (take(arguments, "--rounds", &rounds)) e.rounds = std::atoi(rounds.c_str());
+    if (e.rounds < 1) {
+        std::fprintf(stderr, "bench_softmax: --rounds needs a number from 1 on, not '%s'\n", rounds.c_str());
+        return 1;
+    }
     if (records && folder.empty()) {
         std::fprintf(stderr, "bench_softmax: --record needs a folder: --record=results\n");
         return 1;
@@ -125,7 +137,7 @@ int main(int argc, char** argv) {
         if (quick && (g.front().in_place || g.front().function == function::logsumexp)) continue;
         // A thread that has done its work spins before it sleeps, and takes the processor from others: threads are measured one
         // after the other.
-        const std::vector<std::string> added = add_group(g, filter, quick);
+        const std::vector<std::string> added = add_group(g, filter, e);
         if (added.empty()) continue;
         benchmark::BenchmarkReporter* const reporter = records ? static_cast<benchmark::BenchmarkReporter*>(&to_folder) : &to_console;
         if ((g.front().roles & static_cast<int>(role::threads)) == 0) benchmark::RunSpecifiedBenchmarks(reporter, ".");
