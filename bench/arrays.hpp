@@ -30,9 +30,8 @@ public:
         for (T& x : logits) x = T(normal(engine));
         for (std::size_t i = 0; i < size_; i += logits.size())
             std::copy_n(logits.data(), std::min(logits.size(), size_ - i), in_.at(0) + c.misaligned + i);
-        std::fill_n(out_.at(apart), size_ + c.misaligned, T(0));
         if (c.in_place) data_.in = data_.out;
-        restore();
+        clear();
     }
 
     const problem<T>& data() const { return data_; }
@@ -40,6 +39,12 @@ public:
     /// The logits where results overwrote them.
     void restore() {
         if (cell_.in_place) std::memcpy(data_.out, in_.at(0) + cell_.misaligned, size_ * sizeof(T));
+    }
+
+    /// As before the first call: no result of anybody else is left.
+    void clear() {
+        std::fill_n(out_.at(apart), size_ + cell_.misaligned, T(0));
+        restore();
     }
 
     /// Whether the results are right, more or less: a wrong call must not pass for a fast one. Looks at some elements of the

@@ -54,7 +54,7 @@ void add_cell(const cell& c, const std::regex& filter, const effort& e, std::vec
         if (!run) continue;
         data->restore();
         run();  // the first call may prepare something
-        data->restore();
+        data->clear();
         const auto begin = std::chrono::steady_clock::now();
         run();
         const std::chrono::duration<double> once = std::chrono::steady_clock::now() - begin;
