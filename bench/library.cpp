@@ -1,52 +1,51 @@
 // SPDX-License-Identifier: BSL-1.0
-// `library` is defined as the name of the build, see CMakeLists.txt.
-#include "competitors.hpp"
+// The library, once for each build: BENCH_NAME and BENCH_ROLE are its row's, see CMakeLists.txt.
+#include "competitor.hpp"
 
-#include <safe_softmax/openmp.hpp>
 #include <safe_softmax/safe_softmax.hpp>
 
+#include <array>
 #include <span>
 
 namespace bench {
 namespace {
 
-/// executor...: none for a single thread.
-template <class T>
-void call(function f, const T* in, T* out, std::size_t rows, std::size_t length, std::size_t inner, const auto&... executor) {
-    if (rows == 1) {
-        const std::span<const T> from(in, length);
-        const std::span<T> to(out, length);
-        if (f == function::softmax) smx::safe_softmax(executor..., from, to);
-        else smx::log_softmax(executor..., from, to);
-        return;
+template <class T, class F>
+call bind(const problem<T>& p, F f) {
+    const std::size_t kept = p.function == function::logsumexp ? 1 : p.length;
+    if (p.outer == 1 && p.inner == 1) {
+        const std::span<const T> in(p.in, p.length);
+        const std::span<T> out(p.out, kept);
+        return [=] { f(in, out, smx::softmax_options{}); };
     }
-    const smx::tensor_view<const T, 3> from(in, {rows / inner, length, inner});
-    const smx::tensor_view<T, 3> to(out, {rows / inner, length, inner});
-    if (f == function::softmax) smx::safe_softmax(executor..., from, to, {.axis = 1});
-    else smx::log_softmax(executor..., from, to, {.axis = 1});
+    using extents = std::array<std::size_t, 3>;
+    using strides = std::array<std::ptrdiff_t, 3>;
+    const auto pitch = static_cast<std::ptrdiff_t>(p.pitch), inner = static_cast<std::ptrdiff_t>(p.inner);
+    const auto out_pitch = p.function == function::logsumexp ? inner : pitch;
+    if (p.inner == 1) {
+        const smx::tensor_view<const T, 2> in(p.in, std::array{p.outer, p.length}, std::array{pitch, std::ptrdiff_t(1)});
+        const smx::tensor_view<T, 2> out(p.out, std::array{p.outer, kept}, std::array{out_pitch, std::ptrdiff_t(1)});
+        return [=] { f(in, out, smx::softmax_options{}); };
+    }
+    const smx::tensor_view<const T, 3> in(p.in, extents{p.outer, p.length, p.inner}, strides{pitch, inner, 1});
+    const smx::tensor_view<T, 3> out(p.out, extents{p.outer, kept, p.inner}, strides{out_pitch, inner, 1});
+    return [=] { f(in, out, smx::softmax_options{.axis = 1}); };
 }
+
+template <class T>
+call library(const problem<T>& p) {
+    const auto softmax = [](const auto& in, const auto& out, const auto& options) { smx::safe_softmax(in, out, options); };
+    const auto log_softmax = [](const auto& in, const auto& out, const auto& options) { smx::log_softmax(in, out, options); };
+    const auto logsumexp = [](const auto& in, const auto& out, const auto& options) { smx::logsumexp(in, out, options); };
+    switch (p.function) {
+        case function::softmax: return bind(p, softmax);
+        case function::log_softmax: return bind(p, log_softmax);
+        case function::logsumexp: return bind(p, logsumexp);
+    }
+    return {};
+}
+
+const bool added = add({BENCH_NAME, "", role::BENCH_ROLE, {library<float>, library<double>, library<smx::float16>, library<smx::bfloat16>}});
 
 }  // namespace
-
-template <class T>
-void library(function f, const T* in, T* out, std::size_t rows, std::size_t length, std::size_t inner) {
-    call(f, in, out, rows, length, inner);
-}
-
-#if !SMX_DISPATCH
-template <class T>
-void library_two_threads(function f, const T* in, T* out, std::size_t rows, std::size_t length, std::size_t inner) {
-    call(f, in, out, rows, length, inner, smx::openmp_executor{2});
-}
-template loops<float> library_two_threads<float>;
-template loops<double> library_two_threads<double>;
-template loops<smx::float16> library_two_threads<smx::float16>;
-template loops<smx::bfloat16> library_two_threads<smx::bfloat16>;
-#endif
-
-template loops<float> library<float>;
-template loops<double> library<double>;
-template loops<smx::float16> library<smx::float16>;
-template loops<smx::bfloat16> library<smx::bfloat16>;
-
 }  // namespace bench

@@ -1,82 +1,150 @@
 // SPDX-License-Identifier: BSL-1.0
-// Time per call beside the textbook loops, `function/type/shape/what`. How to run it: README.md beside this file.
-#include "competitors.hpp"
+// Time per call of everybody in every cell, `table/type/shape/what`. How to run it: README.md beside this file.
+#include "arrays.hpp"
+#include "cells.hpp"
+#include "competitor.hpp"
+#include "record.hpp"
 
 #include <benchmark/benchmark.h>
 
-#include <cmath>
-#include <random>
-#include <span>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <regex>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
+
+std::vector<bench::competitor>& bench::competitors() {
+    static std::vector<competitor> all;
+    return all;
+}
 
 namespace {
 
-using bench::function;
+using namespace bench;
 
-struct shape {
-    std::size_t rows, length, inner;  // inner > 1: the axis is not the last
-    std::string name() const {
-        if (inner == 1) return std::to_string(rows) + "x" + std::to_string(length);
-        return std::to_string(rows / inner) + "x" + std::to_string(length) + "x" + std::to_string(inner) + "-axis1";
-    }
+bool all_right = true;
+
+/// How long and how often everybody is measured.
+struct effort {
+    int rounds;
+    double seconds;  // at least, in each round
 };
 
-constexpr shape shapes[] = {{1, 10, 1},       {4096, 8, 1},       {4096, 16, 1},   {4096, 64, 1},   {1024, 128, 1},
-                            {1024, 197, 1},   {512, 512, 1},      {512, 1000, 1},  {256, 4096, 1},  {64, 32000, 1},
-                            {16, 128256, 1},  {1, 1048576, 1},    {1, 16777216, 1}, {512, 1000, 64}, {3000, 100, 3}};
-
-/// Those that are measured on two threads besides.
-constexpr shape threaded_shapes[] = {{4096, 64, 1}, {64, 32000, 1}, {4096, 1000, 1}, {1, 16777216, 1}};
-
-template <class T>
-void measure(benchmark::State& state, function f, shape s, bench::loops<T>* run) {
-    const std::size_t size = s.rows * s.length;
-    // Apart by more than a cache line: a masked store to one does not delay loads from the other.
-    std::vector<T> in(size), apart(4096), out(size);
-    std::mt19937 engine(1);
-    std::normal_distribution<float> logit(0, 3);
-    for (T& x : in) x = T(logit(engine));
-    for (auto _ : state) {
-        run(f, in.data(), out.data(), s.rows, s.length, s.inner);
-        benchmark::ClobberMemory();
-    }
-    const auto elements = static_cast<std::int64_t>(size);
-    state.SetBytesProcessed(state.iterations() * elements * static_cast<std::int64_t>(2 * sizeof(T)));
-    const auto time_per = benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert;
-    state.counters["per_element"] = benchmark::Counter(static_cast<double>(size), time_per);
+/// What is slow gets fewer rounds.
+int rounds_for(double seconds, const effort& e) {
+    return std::clamp(static_cast<int>(e.rounds * 0.008 / (2 * seconds)), (e.rounds + 3) / 4, e.rounds);
 }
 
+/// Registers everybody who can do it and whose name matches, and their names to `names`.
 template <class T>
-void add_threads(const char* type) {
-    for (const shape& s : threaded_shapes) {
-        const std::string name = std::string("threads/") + type + "/" + s.name() + "/";
-        for (const auto& [what, run] : {std::pair("1", bench::library_native<T>), std::pair("2", bench::library_two_threads<T>)})
-            benchmark::RegisterBenchmark((name + what).c_str(), [s, run = run](benchmark::State& state) {
-                measure<T>(state, function::softmax, s, run);
-            })->Unit(benchmark::kMicrosecond)->MinTime(0.05)->UseRealTime();
-    }
-}
-
-template <class T>
-void add(const char* type) {
-    for (const function f : {function::softmax, function::log_softmax}) {
-        for (const shape& s : shapes) {
-            const std::string name = std::string(f == function::softmax ? "softmax/" : "log_softmax/") + type + "/" + s.name() + "/";
-            const auto add_one = [&](const char* what, bench::loops<T>* run) {
-                benchmark::RegisterBenchmark((name + what).c_str(), [=](benchmark::State& state) { measure<T>(state, f, s, run); })
-                    ->Unit(benchmark::kMicrosecond)->MinTime(0.02);
-            };
-            add_one("safe_softmax", bench::library_native<T>);
-            add_one("safe_softmax_dispatch", bench::library_dispatch<T>);
-            add_one("three_loops", bench::three_loops_precise<T>);
-            add_one("three_loops_fast_math", bench::three_loops_fast<T>);
+void add_cell(const cell& c, const std::regex& filter, const effort& e, std::vector<std::string>& names) {
+    std::shared_ptr<arrays<T>> data;
+    for (const competitor& who : competitors()) {
+        const std::string name = c.name() + "/" + who.name;
+        if ((static_cast<int>(who.role) & c.roles) == 0 || !std::regex_search(name, filter)) continue;
+        if (!data) data = std::make_shared<arrays<T>>(c);
+        data->restore();
+        const call run = std::get<prepare<T>*>(who.types)(data->data());
+        if (!run) continue;
+        data->restore();
+        run();  // the first call may prepare something
+        data->clear();
+        const auto begin = std::chrono::steady_clock::now();
+        run();
+        const std::chrono::duration<double> once = std::chrono::steady_clock::now() - begin;
+        if (who.role != role::copy && !data->plausible()) {
+            std::fprintf(stderr, "bench_softmax: %s is left out, its results are wrong\n", name.c_str());
+            if (who.role != role::peer && who.role != role::careful) all_right = false;
+            continue;
         }
+        auto* const added = benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+            data->restore();
+            run();
+            for (auto _ : state) {
+                run();
+                benchmark::ClobberMemory();
+            }
+            const std::size_t moved = c.size() * sizeof(T) * (c.function == function::logsumexp || who.name == "read" ? 1 : 2);
+            state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(moved));
+            state.counters["per_element"] = benchmark::Counter(static_cast<double>(c.size()),
+                                                               benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+        });
+        added->Unit(benchmark::kMicrosecond)->MinTime(e.seconds)->Repetitions(rounds_for(once.count(), e));
+        if (who.role == role::threads) added->UseRealTime();
+        names.push_back(name);
     }
 }
 
-const bool added = (add<float>("f32"), add<double>("f64"), add<smx::float16>("f16"), add<smx::bfloat16>("bf16"),
-                    add_threads<float>("f32"), add_threads<smx::bfloat16>("bf16"), true);
+std::vector<std::string> add_group(const group& g, const std::regex& filter, const effort& e) {
+    std::vector<std::string> added;
+    for (const cell& c : g) switch (c.type) {
+            case type::f32: add_cell<float>(c, filter, e, added); break;
+            case type::f64: add_cell<double>(c, filter, e, added); break;
+            case type::f16: add_cell<smx::float16>(c, filter, e, added); break;
+            case type::bf16: add_cell<smx::bfloat16>(c, filter, e, added); break;
+        }
+    return added;
+}
+
+/// Takes `--name` or `--name=value` out of the arguments.
+bool take(std::vector<char*>& arguments, std::string_view name, std::string* value = nullptr) {
+    for (auto a = arguments.begin() + 1; a != arguments.end(); ++a) {
+        std::string_view text = *a;
+        if (!text.starts_with(name)) continue;
+        text.remove_prefix(name.size());
+        if (value != nullptr && text.starts_with('=')) *value = text.substr(1);
+        else if (!text.empty()) continue;
+        arguments.erase(a);
+        return true;
+    }
+    return false;
+}
 
 }  // namespace
+
+int main(int argc, char** argv) {
+    std::vector<char*> arguments(argv, argv + argc);
+    std::string folder, rounds;
+    const bool quick = take(arguments, "--quick"), records = take(arguments, "--record", &folder);
+    effort e{quick ? 5 : 25, quick ? 0.0002 : 0.0005};
+    if (take(arguments, "--rounds", &rounds)) e.rounds = std::atoi(rounds.c_str());
+    if (e.rounds < 1) {
+        std::fprintf(stderr, "bench_softmax: --rounds needs a number from 1 on, not '%s'\n", rounds.c_str());
+        return 1;
+    }
+    if (records && folder.empty()) {
+        std::fprintf(stderr, "bench_softmax: --record needs a folder: --record=results\n");
+        return 1;
+    }
+    char interleaved[] = "--benchmark_enable_random_interleaving=true";
+    arguments.insert(arguments.begin() + 1, interleaved);
+    int count = static_cast<int>(arguments.size());
+    benchmark::Initialize(&count, arguments.data());
+    if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 1;
+    const std::string wanted = benchmark::GetBenchmarkFilter();
+    const std::regex filter(wanted.empty() || wanted == "all" ? "." : wanted);
+
+    console to_console;
+    recorder to_folder(folder, !wanted.empty());
+    for (const group& g : all_groups()) {
+        // A quick look leaves out what resembles the rest.
+        if (quick && (g.front().in_place || g.front().function == function::logsumexp)) continue;
+        // A thread that has done its work spins before it sleeps, and takes the processor from others: threads are measured one
+        // after the other.
+        const std::vector<std::string> added = add_group(g, filter, e);
+        if (added.empty()) continue;
+        benchmark::BenchmarkReporter* const reporter = records ? static_cast<benchmark::BenchmarkReporter*>(&to_folder) : &to_console;
+        if ((g.front().roles & static_cast<int>(role::threads)) == 0) benchmark::RunSpecifiedBenchmarks(reporter, ".");
+        else
+            for (const std::string& name : added) benchmark::RunSpecifiedBenchmarks(reporter, name + "/");
+        benchmark::ClearRegisteredBenchmarks();
+    }
+    if (records && !to_folder.write()) return 1;
+    return all_right ? 0 : 1;
+}

@@ -1,0 +1,40 @@
+# Measures everything, and writes tables and plots of it: cmake -DPROGRAM=... -DFOLDER=... -DRUNS=... [-DREADME=...] [-DQUICK=ON] -P results.cmake
+set(source "${CMAKE_CURRENT_LIST_DIR}")
+find_program(AWK NAMES awk)
+if(NOT AWK)
+  message(FATAL_ERROR "awk was not found: the tables take it")
+endif()
+if(QUICK)
+  execute_process(COMMAND "${PROGRAM}" "--record=${FOLDER}" --quick COMMAND_ERROR_IS_FATAL ANY)
+elseif(NOT KEEP) # KEEP: tables and plots anew from the measurements that there are
+  # Three processes: now and then one finds a peer at half its speed from beginning to end.
+  foreach(run IN ITEMS 1 2 3)
+    execute_process(COMMAND "${PROGRAM}" "--record=${RUNS}/${run}" --rounds=9 COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()
+  file(GLOB tables RELATIVE "${RUNS}/1" "${RUNS}/1/*.csv")
+  file(MAKE_DIRECTORY "${FOLDER}")
+  foreach(table IN LISTS tables)
+    execute_process(COMMAND "${AWK}" -f "${source}/median.awk" "${RUNS}/1/${table}" "${RUNS}/2/${table}" "${RUNS}/3/${table}"
+                    OUTPUT_FILE "${FOLDER}/${table}" COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()
+  file(COPY "${RUNS}/1/machine.md" DESTINATION "${FOLDER}")
+endif()
+
+file(GLOB tables "${FOLDER}/*.csv")
+set(read "${AWK}" -v "folder=${FOLDER}" -f "${source}/cells.awk")
+execute_process(COMMAND ${read} -f "${source}/bars.awk" "${source}/elsewhere.csv" ${tables}
+                OUTPUT_FILE "${FOLDER}/bars.md" COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${read} -f "${source}/tables.awk" "${source}/elsewhere.csv" ${tables} COMMAND_ERROR_IS_FATAL ANY)
+find_program(GNUPLOT NAMES gnuplot)
+if(GNUPLOT)
+  execute_process(COMMAND "${GNUPLOT}" -e "folder='${FOLDER}'" "${source}/plots.gnuplot" COMMAND_ERROR_IS_FATAL ANY)
+else()
+  message(STATUS "${FOLDER} has no plots: gnuplot was not found (Debian, Ubuntu: apt-get install gnuplot-nox)")
+endif()
+if(README)
+  execute_process(COMMAND "${AWK}" -v "folder=${FOLDER}" -f "${source}/splice.awk" "${README}"
+                  OUTPUT_FILE "${FOLDER}/README.new" COMMAND_ERROR_IS_FATAL ANY)
+  file(RENAME "${FOLDER}/README.new" "${README}")
+endif()
+file(READ "${FOLDER}/bars.md" bars)
+message("${bars}")
