@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Gradients of the logits from results.
+
 #include <safe_softmax/array_ref.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// The loss of class indices or soft targets from logits, and its gradient.
+
 #include <safe_softmax/array_ref.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
@@ -12,7 +15,7 @@ namespace smx {
 struct cross_entropy_options {
     std::ptrdiff_t axis = -1;  ///< the axis along which the classes lie; negative counts from the back. 1 for PyTorch's N x C x H x W
     double scale = 1.0;        ///< the logits are multiplied by it
-    special_values special = special_values::safe;
+    special_values special = special_values::safe;  ///< what rows without a proper answer give
     std::ptrdiff_t ignore_index = -100;  ///< rows of this class index have no loss and no gradient, whatever their logits are
     double label_smoothing = 0;          ///< from 0 to 1: the part of the target that is spread over all classes
     array_ref class_weights{};           ///< floating and finite, one for each class: w

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Log-probabilities along an axis.
+
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/run.hpp>

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// log(exp(a) + exp(b)), of numbers and views.
+
 #include <safe_softmax/array_ref.hpp>
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/run_family.hpp>
@@ -25,7 +28,8 @@ T logaddexp(T a, T b) noexcept {
     const S storage_a = vocabulary::bit_cast<S>(a), storage_b = vocabulary::bit_cast<S>(b);
     S result;
     constexpr auto type = vocabulary::scalar_type_of<T>();
-    detail::run_logaddexp({&storage_a, sizeof(S), type}, {&storage_b, sizeof(S), type}, {&result, sizeof(S), type});
+    using operand = vocabulary::operand;
+    detail::run_logaddexp_of_numbers(operand{&storage_a, sizeof(S), type}, operand{&storage_b, sizeof(S), type}, operand{&result, sizeof(S), type});
     return vocabulary::bit_cast<T>(result);
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// The logarithm of a sum of exponentials along an axis.
+
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/bits.hpp>

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Softmax of what a mask lets through, with what attention adds to logits.
+
 #include <safe_softmax/array_ref.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
@@ -20,7 +23,7 @@ namespace smx {
 struct masked_options {
     std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back
     double scale = 1.0;        ///< the logits are multiplied by it: 1/sqrt(d_k)
-    special_values special = special_values::safe;
+    special_values special = special_values::safe;  ///< what rows without a proper answer give
     bool causal = false;               ///< a row keeps the columns up to its own index plus causal_offset
     std::ptrdiff_t causal_offset = 0;  ///< number of keys minus number of queries, where queries are the last ones
     array_ref lengths{};               ///< integers from 0 to the length of a row: a row keeps that many columns from the front

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// The textbook formula, for comparison.
+
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/run.hpp>
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Probabilities of the largest logits only, and samples.
+
 #include <safe_softmax/array_ref.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
@@ -14,7 +17,7 @@ namespace smx {
 struct sampling_options {
     std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back
     double scale = 1.0;        ///< the logits are multiplied by it: 1/temperature
-    special_values special = special_values::safe;
+    special_values special = special_values::safe;  ///< what rows without a proper answer give
     std::size_t top_k = 0;  ///< the k largest logits; 0: all
     double top_p = 1.0;     ///< the fewest of the largest ones that together have at least this share of what is left
     double min_p = 0.0;     ///< those whose probability is at least this times the largest

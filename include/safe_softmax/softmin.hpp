@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Softmax of the negated.
+
 #include <safe_softmax/softmax.hpp>
 
 namespace smx {
