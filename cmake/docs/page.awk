@@ -1,5 +1,6 @@
-# A Markdown file of the project as a page of the site: awk -v root=<project> -f page.awk <file>. Headings get names, and links
-# among files become links among pages. README.md is the main page; the links of examples/guides/README.md make the others its subpages.
+# A Markdown file of the project as a page of the site: awk -v root=<project> -v pages=... -f page.awk <file>. Headings get names, and links
+# among files become links among pages, which are those in `pages` (paths, with spaces between them). README.md is the main page; what
+# examples/guides/README.md links to are its subpages.
 function id_of(path) { gsub(/[^A-Za-z0-9]+/, "_", path); return tolower("page_" path) }
 # As GitHub makes them.
 function slug_of(heading) {
@@ -19,36 +20,28 @@ function resolve(path, from,    parts, n, i, kept, k, joined) {
     for (i = 2; i <= k; ++i) joined = joined "/" kept[i]
     return joined
 }
-# A page has a title; other Markdown is shown as a file.
-function is_page(path,    line) {
-    if (!(path in titled)) {
-        line = ""
-        getline line < (root "/" path)
-        close(root "/" path)
-        titled[path] = line ~ /^# /
-    }
-    return titled[path]
-}
 function target(link,    path, fragment, at) {
     if (link ~ /^[a-z]+:/) return link
     at = index(link, "#")
     fragment = at ? substr(link, at + 1) : ""
     path = at ? substr(link, 1, at - 1) : link
     path = path == "" ? page : resolve(path, folder)
-    if (path ~ /\.md$/ && is_page(path)) {
+    if (index(" " pages " ", " " path " ")) {
         if (fragment != "") return "@ref " id_of(path) "_" fragment
-        if (page == "examples/guides/README.md" && !(path in seen) && path != "README.md") { seen[path] = 1; return "@subpage " id_of(path) }
         return path == "README.md" ? "index.html" : "@ref " id_of(path)
     }
     if (path ~ /^include\/safe_softmax\/[a-z0-9_]+\.hpp$/) { sub(/^include\//, "", path); return "@ref " path }
     return "files/" path ".txt"
 }
-function links(line,    done, link) {
+function links(line,    done, before, link) {
     done = ""
     while (match(line, /\]\([^) ]+\)/)) {
-        link = substr(line, RSTART + 2, RLENGTH - 3)
-        done = done substr(line, 1, RSTART) "(" target(link) ")"
+        before = substr(line, 1, RSTART)
+        link = target(substr(line, RSTART + 2, RLENGTH - 3))
         line = substr(line, RSTART + RLENGTH)
+        if (page == "examples/guides/README.md" && sub(/^@ref/, "@subpage", link) && match(before, /\[[^[]*\]$/))
+            done = done substr(before, 1, RSTART - 1) link " \"" substr(before, RSTART + 1, RLENGTH - 2) "\""
+        else done = done before "(" link ")"
     }
     return done line
 }

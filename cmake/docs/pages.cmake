@@ -1,8 +1,9 @@
 # smx_pages: the Markdown files of the project that are pages of its documentation; smx_page_images: the pictures that they show.
 # Both relative to the project.
-file(GLOB smx_pages CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/examples/guides/*.md")
-set(smx_pages README.md ${smx_pages} examples/README.md bench/README.md tests/README.md tests/fuzz/README.md
-    cmake/packages/README.md examples/data/README.md .github/CONTRIBUTING.md)
+set(guides README getting_started choosing_a_function numerics performance reproducibility from_three_loops from_pytorch from_onednn)
+list(TRANSFORM guides REPLACE "(.+)" "examples/guides/\\1.md")
+set(smx_pages README.md ${guides} examples/README.md bench/README.md tests/README.md tests/fuzz/README.md
+    cmake/packages/README.md .github/CONTRIBUTING.md)
 set(smx_page_images "")
 foreach(page IN LISTS smx_pages)
   get_filename_component(folder "${PROJECT_SOURCE_DIR}/${page}" DIRECTORY)
