@@ -44,6 +44,9 @@ inline namespace SMX_ABI {
 /// | +inf k times, no NaN | as if these were 0, and all others -inf      | all NaN |
 /// | -inf among others    | exactly +0 there                             | same    |
 ///
+/// Error of a soft result in double: below 1e-13 of it in the tests, at temperature 1/2, since the noise is rounded, too. Other types are
+/// rounded once from that.
+///
 /// Throws std::invalid_argument, before anything is written: as masked_softmax, and for a temperature that is not positive and finite.
 ///
 /// Source: E. Jang, S. Gu, B. Poole, "Categorical reparameterization with Gumbel-softmax" (2016).

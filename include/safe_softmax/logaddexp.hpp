@@ -22,6 +22,8 @@ inline namespace SMX_ABI {
 ///
 /// These are NumPy's. Error: at most 2 ulp of the largest of |a|, |b| and |result| in double, 0.51 ulp in all other types, for which it
 /// is computed in double. The same bits on all machines with fused multiply-add.
+///
+/// Source: the larger plus log1p(exp(-|a - b|)), the formula of NumPy.
 template <element T>
 T logaddexp(T a, T b) noexcept {
     using S = vocabulary::storage_t<T>;

@@ -63,6 +63,9 @@ private:
 ///
 ///     out_i = exp(in_i) / (exp(in_0) + exp(in_1) + ...)
 ///
+/// @param in   logits: any readable_view of any rank
+/// @param out  a writable_view of the same extents; the very elements of `in`, or memory apart from it
+///
 /// For teaching and comparison only. It overflows to NaN for logits above 88.7 in float and bfloat16, 709.8 in double and
 /// 11.09 in float16, divides 0 by 0 when all logits are very negative, and loses small terms of long sums.
 /// Errors as safe_softmax.

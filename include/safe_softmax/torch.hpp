@@ -200,6 +200,12 @@ inline at::Tensor torch_backward(const at::Tensor& dy, const at::Tensor& y, std:
 
 /// torch.softmax(logits, dim, dtype) with the results, bounds and special values of safe_softmax, on PyTorch's threads; rank 0 is one
 /// element. Differentiable twice.
+///
+/// @param logits   a strided tensor of float, double, half or bfloat16 on the CPU
+/// @param dim      the axis of a row; negative counts from the back
+/// @param options  see torch_options
+///
+/// Throws std::invalid_argument, with the tensor's name and what is wrong with it.
 inline at::Tensor torch_softmax(const at::Tensor& logits, std::int64_t dim, const torch_options& options = {}) {
     dim = detail::checked_dim("torch_softmax", logits, dim);
     return detail::torch_function::apply(logits, dim, false, options);
