@@ -1,11 +1,10 @@
 # The documentation as a site: Doxygen's reference of the public headers, and the project's Markdown files as its pages. Any warning of
 # Doxygen is an error. Target docs writes site/ in the build folder; the test looks at what was written.
-find_program(SMX_DOXYGEN doxygen)
-find_program(SMX_AWK awk)
-foreach(program doxygen awk)
+foreach(program doxygen linkchecker awk)
   string(TOUPPER "SMX_${program}" variable)
+  find_program(${variable} ${program})
   if(NOT ${variable})
-    message(FATAL_ERROR "${program} was not found: the documentation takes it (Debian, Ubuntu: apt-get install doxygen)")
+    message(FATAL_ERROR "${program} was not found: the documentation takes it (Debian, Ubuntu: apt-get install doxygen linkchecker)")
   endif()
 endforeach()
 
@@ -47,10 +46,5 @@ add_custom_command(OUTPUT site.stamp
 add_custom_target(docs ALL DEPENDS site.stamp)
 
 enable_testing()
-find_program(SMX_LINKCHECKER linkchecker)
-if(SMX_LINKCHECKER)
-  add_test(NAME docs.links COMMAND "${CMAKE_COMMAND}" "-DLINKCHECKER=${SMX_LINKCHECKER}" "-DSITE=${smx_site}"
-                                   -P "${PROJECT_SOURCE_DIR}/cmake/docs/links.cmake")
-else()
-  message(STATUS "docs: links are not checked, since linkchecker was not found (Debian, Ubuntu: apt-get install linkchecker)")
-endif()
+add_test(NAME docs.links COMMAND "${CMAKE_COMMAND}" "-DLINKCHECKER=${SMX_LINKCHECKER}" "-DSITE=${smx_site}"
+                                 -P "${PROJECT_SOURCE_DIR}/cmake/docs/links.cmake")

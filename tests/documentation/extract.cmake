@@ -1,5 +1,5 @@
 # smx_blocks(<file>): the fenced blocks of a Markdown file, or of the documentation in a header, one after the other as global
-# properties: smx_block_<n>_<what> for what = language, text, with, line, indented below; smx_block_count counts them, over all files.
+# properties: smx_block_<n>_<what> for what = file, line, language, text, with. smx_block_count counts those of all files.
 #
 #     ```cpp        C++: a program if it has a main, else declarations or statements
 #     ```cmake      what a user adds to a CMakeLists.txt that has a target app
