@@ -108,7 +108,7 @@ foreach(page IN LISTS pages)
       endif()
     elseif(fenced)
     # No commands: messages, formulas, lines of Python, lists of folders.
-    elseif(line MATCHES "^    ([a-z_]+: |[a-z] = |torch\\.|[a-z_./]+/ |[A-Za-z./]+\\.md )")
+    elseif(line MATCHES "^    ([a-z_]+: |[^ ]+ = |torch\\.|[a-z_./]+/ |[A-Za-z./]+\\.md )")
     elseif(line MATCHES "^    ([a-z./][^ ]*( .*)?)$")
       check_command("${page}:${number}" "${CMAKE_MATCH_1}")
       math(EXPR checked "${checked} + 1")
