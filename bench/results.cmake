@@ -1,4 +1,4 @@
-# Measures everything, and writes tables and plots of it: cmake -DPROGRAM=... -DFOLDER=... -DRUNS=... [-DREADME=...] [-DQUICK=ON] -P results.cmake
+# Measures everything, and writes tables and plots of it: cmake -DPROGRAM=... -DULP=... -DFOLDER=... -DRUNS=... [-DREADME=...] [-DQUICK=ON] -P results.cmake
 set(source "${CMAKE_CURRENT_LIST_DIR}")
 find_program(AWK NAMES awk)
 if(NOT AWK)
@@ -20,7 +20,12 @@ elseif(NOT KEEP) # KEEP: tables and plots anew from the measurements that there 
   file(COPY "${RUNS}/1/machine.md" DESTINATION "${FOLDER}")
 endif()
 
+if(NOT KEEP)
+  execute_process(COMMAND "${ULP}" OUTPUT_FILE "${FOLDER}/ulp.csv" COMMAND_ERROR_IS_FATAL ANY)
+endif()
+
 file(GLOB tables "${FOLDER}/*.csv")
+list(REMOVE_ITEM tables "${FOLDER}/ulp.csv")
 set(read "${AWK}" -v "folder=${FOLDER}" -f "${source}/cells.awk")
 execute_process(COMMAND ${read} -f "${source}/bars.awk" "${source}/elsewhere.csv" ${tables}
                 OUTPUT_FILE "${FOLDER}/bars.md" COMMAND_ERROR_IS_FATAL ANY)
@@ -28,6 +33,7 @@ execute_process(COMMAND ${read} -f "${source}/tables.awk" "${source}/elsewhere.c
 find_program(GNUPLOT NAMES gnuplot)
 if(GNUPLOT)
   execute_process(COMMAND "${GNUPLOT}" -e "folder='${FOLDER}'" "${source}/plots.gnuplot" COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND "${GNUPLOT}" -e "folder='${FOLDER}'" "${source}/ulp.gnuplot" COMMAND_ERROR_IS_FATAL ANY)
 else()
   message(STATUS "${FOLDER} has no plots: gnuplot was not found (Debian, Ubuntu: apt-get install gnuplot-nox)")
 endif()

@@ -249,6 +249,7 @@ static_assert(elementwise_refuse<const std::vector<int>&, floats&>, "elements th
 static_assert(elementwise_refuse<const floats&, std::vector<int>&>, "elements that are no probabilities");
 static_assert(elementwise_refuse<const floats&, std::vector<std::uint16_t>&>, "16 bits of unknown meaning");
 static_assert(elementwise_refuse<const std::vector<long double>&, floats&>, "no kernel for it");
+static_assert(elementwise_refuse<const std::vector<bool>&, floats&>, "elements that do not lie next to each other");
 static_assert(elementwise_refuse<const floats&, const floats&>, "an output that cannot be written");
 static_assert(elementwise_refuse<const floats&> && elementwise_refuse<std::span<const float>>, "the same in place");
 static_assert(elementwise_refuse<const floats&, floats>, "an output that dies at once");
@@ -263,5 +264,10 @@ static_assert(logsumexp_takes<tensor<float, 3>, tensor<double, 3>>);
 static_assert(!logsumexp_takes<tensor<float, 3>, tensor<float, 1>>, "two axes cannot vanish");
 static_assert(!logsumexp_takes<tensor<float, 2>>, "many results cannot be returned");
 static_assert(!logsumexp_takes<const std::vector<int>&>, "elements that are no logits");
+
+template <class A>
+concept array_ref_takes = requires(A&& a) { smx::array_ref(std::forward<A>(a)); };
+static_assert(array_ref_takes<const floats&> && array_ref_takes<std::span<float>> && array_ref_takes<int (&)[3]> && array_ref_takes<double>);
+static_assert(!array_ref_takes<floats> && !array_ref_takes<const floats>, "elements that die at once");
 
 }  // namespace

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Arrays of any rank and type, as arguments that may be missing.
+
 #include <safe_softmax/view.hpp>
 
 #include <array>
@@ -60,17 +63,21 @@ SMX_ALWAYS_INLINE constexpr bool is_floating(scalar_type t) noexcept { return t 
 /// An array that somebody else owns, of any rank up to 8 and of elements of any kind that a view may have: how functions with
 /// many optional arguments take them. Made from any view, from one number, or from nothing:
 ///
-///     options.bias = smx::tensor_view(bias.data(), {heads, 1, keys});
-///     options.sink = 0.0;
-///     if (options.lengths) …
+/// ```cpp
+/// options.bias = smx::tensor_view(bias.data(), {heads, 1, keys});
+/// options.sink = 0.0;
+/// const bool has_lengths = bool(options.lengths);
+/// ```
 ///
 /// One number is stored inside; everything else has to outlive the call, as with std::span.
 class array_ref {
 public:
-    static constexpr std::size_t max_rank = 8;
+    static constexpr std::size_t max_rank = 8;  ///< the most axes
 
+    /// Nothing: the argument is not given.
     SMX_ALWAYS_INLINE constexpr array_ref() noexcept {}
 
+    /// A view, of elements, integers or truth values.
     template <class V>
         requires(vocabulary::any_view<V> && !std::is_same_v<std::remove_cvref_t<V>, array_ref> &&
                  (std::is_lvalue_reference_v<V> || vocabulary::traits_of<V>::borrowed))
@@ -98,10 +105,15 @@ public:
           type_(std::is_integral_v<Number> ? vocabulary::scalar_type::int64 : vocabulary::scalar_type::float64),
           present_(true) {}
 
+    /// Whether there is anything.
     SMX_ALWAYS_INLINE constexpr explicit operator bool() const noexcept { return present_; }
+    /// 0 for a number.
     SMX_ALWAYS_INLINE constexpr std::size_t rank() const noexcept { return rank_; }
+    /// In elements.
     SMX_ALWAYS_INLINE constexpr std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
+    /// From one element to the next, in elements.
     SMX_ALWAYS_INLINE constexpr std::ptrdiff_t stride(std::size_t axis) const noexcept { return strides_[axis]; }
+    /// Of its elements.
     SMX_ALWAYS_INLINE constexpr vocabulary::scalar_type type() const noexcept { return type_; }
     /// False for a view whose layout has no strides.
     SMX_ALWAYS_INLINE constexpr bool is_strided() const noexcept { return strided_; }

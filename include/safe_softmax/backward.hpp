@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Gradients of the logits from results.
+
 #include <safe_softmax/array_ref.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
@@ -43,6 +46,8 @@ inline namespace SMX_ABI {
 /// Throws std::invalid_argument, before anything is written, if ranks or extents differ, the axis is out of range, the scale is
 /// not finite, dx overlaps itself or (other than element by element) y or dy. Built without exceptions: prints the text to stderr
 /// and aborts. Allocates nothing, locks nothing; takes up to 60 KiB of stack.
+///
+/// Source: the derivative of the quotient, with sums in pairs of doubles after T. J. Dekker (1971) and D. E. Knuth.
 template <readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void softmax_backward(const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {

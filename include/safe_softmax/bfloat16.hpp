@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// The upper half of a float, to store.
+
 #include <safe_softmax/config.hpp>
 #include <safe_softmax/float16.hpp>
 #include <safe_softmax/detail/bits.hpp>
@@ -17,8 +20,10 @@ namespace smx {
 /// to even, subnormals included. To float: exact. NaN stays NaN, quiet, with the upper bits of its payload.
 class bfloat16 {
 public:
+    /// With any bits, unless it is bfloat16{}, which is 0.
     bfloat16() = default;
 
+    /// The nearest one, ties to even.
     template <class A>
         requires std::is_arithmetic_v<A>
     SMX_ALWAYS_INLINE explicit constexpr bfloat16(A value) noexcept {
@@ -29,21 +34,25 @@ public:
         }
     }
 
+    /// Exact.
     SMX_ALWAYS_INLINE explicit constexpr operator float() const noexcept {
         const std::uint32_t quiet = (bits_ & 0x7fffu) > 0x7f80u ? 0x00400000u : 0u;
         return vocabulary::bit_cast<float>(static_cast<std::uint32_t>(bits_) << 16 | quiet);
     }
 
+    /// Exact.
     SMX_ALWAYS_INLINE explicit constexpr operator double() const noexcept {
         return static_cast<double>(static_cast<float>(*this));
     }
 
+    /// The one that has these bits.
     SMX_ALWAYS_INLINE static constexpr bfloat16 from_bits(std::uint16_t bits) noexcept {
         bfloat16 result{};
         result.bits_ = bits;
         return result;
     }
 
+    /// As they are stored.
     SMX_ALWAYS_INLINE constexpr std::uint16_t bits() const noexcept { return bits_; }
 
 private:

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// The loss of class indices or soft targets from logits, and its gradient.
+
 #include <safe_softmax/array_ref.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
@@ -12,7 +15,7 @@ namespace smx {
 struct cross_entropy_options {
     std::ptrdiff_t axis = -1;  ///< the axis along which the classes lie; negative counts from the back. 1 for PyTorch's N x C x H x W
     double scale = 1.0;        ///< the logits are multiplied by it
-    special_values special = special_values::safe;
+    special_values special = special_values::safe;  ///< what rows without a proper answer give
     std::ptrdiff_t ignore_index = -100;  ///< rows of this class index have no loss and no gradient, whatever their logits are
     double label_smoothing = 0;          ///< from 0 to 1: the part of the target that is spread over all classes
     array_ref class_weights{};           ///< floating and finite, one for each class: w
@@ -62,6 +65,9 @@ inline namespace SMX_ABI {
 /// Throws std::invalid_argument, before anything is written: as safe_softmax; for a class index that is neither ignore_index nor from
 /// 0 to K - 1, with its row; for a label_smoothing outside of 0 to 1, a z_loss or class_weights that are not finite, and shapes
 /// that do not fit. Allocates nothing, locks nothing; takes up to 100 KiB of stack.
+///
+/// Source: for label smoothing C. Szegedy and others, "Rethinking the inception architecture for computer vision" (2016); for z-loss
+/// A. Chowdhery and others, "PaLM" (2022); the logarithm is that of log_softmax.
 template <readable_view Logits, class Targets, writable_view Losses>
     requires(vocabulary::any_view<Targets> || std::integral<Targets>)
 void cross_entropy(const Logits& logits, const Targets& targets, Losses&& losses, const cross_entropy_options& options = {}) {

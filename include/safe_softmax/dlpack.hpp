@@ -10,17 +10,20 @@
 #include <cstdint>
 #include <limits>
 
-// DLPack's tensors as dynamic views: what PyTorch, JAX, NumPy, CuPy, TVM and others hand over without a copy. Takes dlpack.h,
-// 0.5 or newer (Debian: libdlpack-dev), and nothing to link.
-//
-//     void f(const DLManagedTensor* logits, DLManagedTensor* probabilities) {
-//         smx::safe_softmax(logits->dl_tensor, probabilities->dl_tensor, {.axis = 1});
-//     }
-//
-// float32, float64, float16 and bfloat16 in memory that the processor can read: CPU, pinned and managed memory of CUDA, pinned
-// of ROCm. Everything else is refused with a text that names it, as are a negative number of axes or elements, and elements that
-// do not lie at a multiple of their size. Strides are in elements and may be missing, byte_offset counts. Whether a
-// tensor may be written to DLPack does not say before its version 1: what is passed as `out` is written.
+/// @file
+/// DLPack's tensors as dynamic views: what PyTorch, JAX, NumPy, CuPy, TVM and others hand over without a copy. Takes dlpack.h,
+/// 0.5 or newer (Debian: libdlpack-dev), and nothing to link.
+///
+/// ```cpp
+/// void f(const DLManagedTensor* logits, DLManagedTensor* probabilities) {
+///     smx::safe_softmax(logits->dl_tensor, probabilities->dl_tensor, {.axis = 1});
+/// }
+/// ```
+///
+/// float32, float64, float16 and bfloat16 in memory that the processor can read: CPU, pinned and managed memory of CUDA, pinned
+/// of ROCm. Everything else is refused with a text that names it, as are a negative number of axes or elements, and elements that
+/// do not lie at a multiple of their size. Strides are in elements and may be missing, byte_offset counts. Whether a
+/// tensor may be written to DLPack does not say before its version 1: what is passed as `out` is written.
 
 namespace smx {
 inline namespace SMX_ABI {

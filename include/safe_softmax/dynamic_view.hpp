@@ -16,22 +16,25 @@
 #include <type_traits>
 #include <utility>
 
-// The functions on arrays of which only the running program knows rank and element type: a file's, a tensor's of another
-// library.
-//
-//     smx::safe_softmax(in, out, options)     smx::log_softmax(in, out, options)     smx::logsumexp(in, out, options)
-//     smx::safe_softmax(inout, options)       smx::log_softmax(inout, options)
-//
-// and the same with an executor in front, as in parallel.hpp. At least one argument is a dynamic_view, or something that an
-// adapter (dlpack.hpp, torch.hpp, xtensor.hpp) tells how to look at; the others may be any view.
+/// @file
+/// The functions on arrays of which only the running program knows rank and element type: a file's, a tensor's of another
+/// library.
+///
+///     smx::safe_softmax(in, out, options)     smx::log_softmax(in, out, options)     smx::logsumexp(in, out, options)
+///     smx::safe_softmax(inout, options)       smx::log_softmax(inout, options)
+///
+/// and the same with an executor in front, as in parallel.hpp. At least one argument is a dynamic_view, or something that an
+/// adapter (dlpack.hpp, torch.hpp, xtensor.hpp) tells how to look at; the others may be any view.
 
 namespace smx {
 
 /// An array in memory that somebody else owns; `Void` is `void`, or `const void` where elements may only be read:
 ///
-///     const std::size_t extents[] = {64, 32000};
-///     smx::const_dynamic_view logits(data, smx::element_format::binary16, extents);              // row-major
-///     smx::dynamic_view columns(data, smx::element_format::binary32, extents, strides);         // any strides, in elements
+/// ```cpp
+/// const std::size_t extents[] = {64, 32000};
+/// smx::const_dynamic_view logits(data, smx::element_format::binary16, extents);              // row-major
+/// smx::dynamic_view columns(data, smx::element_format::binary32, extents, strides);         // any strides, in elements
+/// ```
 ///
 /// `data` points at the element with all indices 0. Rank 0, one element, counts as one axis of extent 1. Throws
 /// std::invalid_argument for more than 64 axes, numbers of extents and strides that differ, and element_format::none.
@@ -39,8 +42,9 @@ template <class Void>
     requires std::is_void_v<Void>
 class basic_dynamic_view {
 public:
-    static constexpr std::size_t max_rank = vocabulary::max_dynamic_rank;
+    static constexpr std::size_t max_rank = vocabulary::max_dynamic_rank;  ///< the most axes: 64
 
+    /// With strides in elements, of any sign.
     basic_dynamic_view(Void* data, element_format format, std::span<const std::size_t> extents, std::span<const std::ptrdiff_t> strides)
         : data_(data), format_(format), rank_(extents.size()) {
         SMX_ABI::detail::check_dynamic_view(format, extents.size(), strides.size());
@@ -50,6 +54,7 @@ public:
         }
     }
 
+    /// Row-major.
     basic_dynamic_view(Void* data, element_format format, std::span<const std::size_t> extents)
         : data_(data), format_(format), rank_(extents.size()) {
         SMX_ABI::detail::check_dynamic_view(format, extents.size(), extents.size());
@@ -80,12 +85,19 @@ public:
         requires(std::is_const_v<Void> && !std::is_const_v<Other>)
     basic_dynamic_view(const basic_dynamic_view<Other>& other) : basic_dynamic_view(other.data(), other.format(), other.extents(), other.strides()) {}
 
+    /// The element with all indices 0.
     Void* data() const noexcept { return data_; }
+    /// Of its elements.
     element_format format() const noexcept { return format_; }
+    /// The number of axes.
     std::size_t rank() const noexcept { return rank_; }
+    /// The number of elements along an axis.
     std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
+    /// From one element to the next along an axis, in elements.
     std::ptrdiff_t stride(std::size_t axis) const noexcept { return strides_[axis]; }
+    /// Of all axes.
     std::span<const std::size_t> extents() const noexcept { return {extents_.data(), rank_}; }
+    /// Of all axes, in elements.
     std::span<const std::ptrdiff_t> strides() const noexcept { return {strides_.data(), rank_}; }
 
 private:
@@ -96,7 +108,9 @@ private:
     std::array<std::ptrdiff_t, max_rank> strides_;
 };
 
+/// Elements that may be written.
 using dynamic_view = basic_dynamic_view<void>;
+/// Elements that may only be read.
 using const_dynamic_view = basic_dynamic_view<const void>;
 
 namespace vocabulary {

@@ -12,16 +12,19 @@
 #include <type_traits>
 #include <utility>
 
-// Eigen's dense objects as views, for all functions of the library. Takes Eigen 3.4 or newer (Debian: libeigen3-dev), the CMake
-// target Eigen3::Eigen; for its tensors: eigen_tensor.hpp.
-//
-//     smx::safe_softmax(logits, probabilities, {.axis = 1});        // of each row of a matrix or array; axis 0: of each column
-//     smx::safe_softmax(logits.col(3), probabilities.col(3));       // of one
-//     smx::safe_softmax(2 * a + b, probabilities);                  // evaluated first
-//
-// Vectors, those whose type says so, have one axis, all else has two: rows (0) and columns (1), whatever the order in memory.
-// Array, Matrix, Map, Ref, Block, Transpose, Diagonal and so on are looked at where they are, with their strides, negative and
-// zero ones too; expressions without memory of their own are evaluated first, and cannot be written to.
+/// @file
+/// Eigen's dense objects as views, for all functions of the library. Takes Eigen 3.4 or newer (Debian: libeigen3-dev), the CMake
+/// target Eigen3::Eigen; for its tensors: eigen_tensor.hpp.
+///
+/// ```cpp
+/// smx::safe_softmax(logits, probabilities, {.axis = 1});        // of each row of a matrix or array; axis 0: of each column
+/// smx::safe_softmax(logits.col(3), probabilities.col(3));       // of one
+/// smx::safe_softmax(2 * a + b, probabilities);                  // evaluated first
+/// ```
+///
+/// Vectors, those whose type says so, have one axis, all else has two: rows (0) and columns (1), whatever the order in memory.
+/// Array, Matrix, Map, Ref, Block, Transpose, Diagonal and so on are looked at where they are, with their strides, negative and
+/// zero ones too; expressions without memory of their own are evaluated first, and cannot be written to.
 
 namespace smx {
 

@@ -10,11 +10,14 @@
 #include <type_traits>
 #include <utility>
 
-// Eigen's tensors as views: Tensor, TensorFixedSize and TensorMap of rank 1 and more, row- and column-major; expressions are
-// evaluated first.
-//
-//     Eigen::Tensor<float, 3> scores(heads, queries, keys), weights(heads, queries, keys);
-//     smx::safe_softmax(scores * scores.constant(0.125f), weights, {.axis = 2});
+/// @file
+/// Eigen's tensors as views: Tensor, TensorFixedSize and TensorMap of rank 1 and more, row- and column-major; expressions are
+/// evaluated first.
+///
+/// ```cpp
+/// Eigen::Tensor<float, 3> scores(heads, queries, keys), weights(heads, queries, keys);
+/// smx::safe_softmax(scores * scores.constant(0.125f), weights, {.axis = 2});
+/// ```
 
 namespace smx {
 namespace vocabulary {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Which types elements have, and how others are added.
+
 #include <safe_softmax/bfloat16.hpp>
 #include <safe_softmax/float16.hpp>
 
@@ -18,7 +21,9 @@ enum class element_format { none, binary16, bfloat16, binary32, binary64 };
 
 /// The customisation point for foreign element types: specialise it, and views of that type work everywhere.
 ///
-///     template <> inline constexpr smx::element_format smx::format_of<my::half> = smx::element_format::binary16;
+/// ```cpp
+/// template <> inline constexpr smx::element_format smx::format_of<my::half> = smx::element_format::binary16;
+/// ```
 ///
 /// The type must be trivially copyable and of the format's size. Elements are read and written as bytes.
 template <class T>

@@ -6,11 +6,12 @@
 #include <type_traits>
 #include <utility>
 
-// The functions on expressions of other libraries, which have no elements in memory before they are evaluated: a + b of Eigen's
-// arrays, for instance. They are evaluated first, into memory that is allocated for that, so that they may speak of `out`,
-// too.
-//
-//     smx::safe_softmax(2 * a + b, out, options)     and so on; with an executor in front, too
+/// @file
+/// The functions on expressions of other libraries, which have no elements in memory before they are evaluated: a + b of Eigen's
+/// arrays, for instance. They are evaluated first, into memory that is allocated for that, so that they may speak of `out`,
+/// too.
+///
+///     smx::safe_softmax(2 * a + b, out, options)     and so on; with an executor in front, too
 
 namespace smx {
 namespace vocabulary {
@@ -51,6 +52,7 @@ void safe_softmax(const In& in, Out&& out, const softmax_options& options = {}) 
     smx::SMX_ABI::safe_softmax(values, std::forward<Out>(out), options);
 }
 
+/// The same on the threads of an executor.
 template <parallel_executor E, expression In, class Out>
     requires vocabulary::same_shape<vocabulary::value_of_expression<In>, Out>
 void safe_softmax(E&& executor, const In& in, Out&& out, const softmax_options& options = {}) {
@@ -66,6 +68,7 @@ void log_softmax(const In& in, Out&& out, const softmax_options& options = {}) {
     smx::SMX_ABI::log_softmax(values, std::forward<Out>(out), options);
 }
 
+/// The same on the threads of an executor.
 template <parallel_executor E, expression In, class Out>
     requires vocabulary::same_shape<vocabulary::value_of_expression<In>, Out>
 void log_softmax(E&& executor, const In& in, Out&& out, const softmax_options& options = {}) {
@@ -81,6 +84,7 @@ void logsumexp(const In& in, Out&& out, const softmax_options& options = {}) {
     smx::SMX_ABI::logsumexp(values, std::forward<Out>(out), options);
 }
 
+/// The same on the threads of an executor.
 template <parallel_executor E, expression In, class Out>
     requires vocabulary::reduced_shape<vocabulary::value_of_expression<In>, Out>
 void logsumexp(E&& executor, const In& in, Out&& out, const softmax_options& options = {}) {

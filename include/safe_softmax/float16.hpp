@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// IEEE 754 binary16, to store.
+
 #include <safe_softmax/config.hpp>
 #include <safe_softmax/detail/bits.hpp>
 
@@ -37,8 +40,10 @@ SMX_ALWAYS_INLINE constexpr float round_to_odd(double x) noexcept {
 /// the upper bits of its payload.
 class float16 {
 public:
+    /// With any bits, unless it is float16{}, which is 0.
     float16() = default;
 
+    /// The nearest one, ties to even.
     template <class A>
         requires std::is_arithmetic_v<A>
     SMX_ALWAYS_INLINE explicit constexpr float16(A value) noexcept {
@@ -49,6 +54,7 @@ public:
         }
     }
 
+    /// Exact.
     SMX_ALWAYS_INLINE explicit constexpr operator float() const noexcept {
         const std::uint32_t sign = static_cast<std::uint32_t>(bits_ & 0x8000u) << 16;
         const std::uint32_t exponent = bits_ >> 10 & 0x1fu;
@@ -63,16 +69,19 @@ public:
         return vocabulary::bit_cast<float>(sign | (113u - shift) << 23 | (fraction << shift & 0x3ffu) << 13);
     }
 
+    /// Exact.
     SMX_ALWAYS_INLINE explicit constexpr operator double() const noexcept {
         return static_cast<double>(static_cast<float>(*this));
     }
 
+    /// The one that has these bits.
     SMX_ALWAYS_INLINE static constexpr float16 from_bits(std::uint16_t bits) noexcept {
         float16 result{};
         result.bits_ = bits;
         return result;
     }
 
+    /// As they are stored.
     SMX_ALWAYS_INLINE constexpr std::uint16_t bits() const noexcept { return bits_; }
 
 private:

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Softmax with noise: a differentiable stand-in for samples.
+
 #include <safe_softmax/array_ref.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
@@ -14,7 +17,7 @@ struct gumbel_options {
     std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back
     double temperature = 1.0;  ///< positive; the smaller, the closer a row comes to a single 1
     bool hard = false;         ///< 1 at the largest, +0 elsewhere: a sample, drawn with the probabilities of softmax(logits)
-    special_values special = special_values::safe;
+    special_values special = special_values::safe;  ///< what rows without a proper answer give
 };
 
 inline namespace SMX_ABI {
@@ -40,6 +43,9 @@ inline namespace SMX_ABI {
 /// | all -inf             | all +0                                       | all NaN |
 /// | +inf k times, no NaN | as if these were 0, and all others -inf      | all NaN |
 /// | -inf among others    | exactly +0 there                             | same    |
+///
+/// Error of a soft result in double: below 1e-13 of it in the tests, at temperature 1/2, since the noise is rounded, too. Other types are
+/// rounded once from that.
 ///
 /// Throws std::invalid_argument, before anything is written: as masked_softmax, and for a temperature that is not positive and finite.
 ///

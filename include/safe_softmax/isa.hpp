@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Instruction sets, and the choice among them at run time.
+
 #include <safe_softmax/config.hpp>
 
 namespace smx {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// log(exp(a) + exp(b)), of numbers and views.
+
 #include <safe_softmax/array_ref.hpp>
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/run_family.hpp>
@@ -19,13 +22,16 @@ inline namespace SMX_ABI {
 ///
 /// These are NumPy's. Error: at most 2 ulp of the largest of |a|, |b| and |result| in double, 0.51 ulp in all other types, for which it
 /// is computed in double. The same bits on all machines with fused multiply-add.
+///
+/// Source: the larger plus log1p(exp(-|a - b|)), the formula of NumPy.
 template <element T>
 T logaddexp(T a, T b) noexcept {
     using S = vocabulary::storage_t<T>;
     const S storage_a = vocabulary::bit_cast<S>(a), storage_b = vocabulary::bit_cast<S>(b);
     S result;
     constexpr auto type = vocabulary::scalar_type_of<T>();
-    detail::run_logaddexp({&storage_a, sizeof(S), type}, {&storage_b, sizeof(S), type}, {&result, sizeof(S), type});
+    using operand = vocabulary::operand;
+    detail::run_logaddexp_of_numbers(operand{&storage_a, sizeof(S), type}, operand{&storage_b, sizeof(S), type}, operand{&result, sizeof(S), type});
     return vocabulary::bit_cast<T>(result);
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// The logarithm of a sum of exponentials along an axis.
+
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/bits.hpp>
@@ -29,9 +32,12 @@ inline namespace SMX_ABI {
 ///
 /// Error, for every length up to 2^28, every finite logit and every scale: at most 3 ulp in float and double, 0.52 ulp in
 /// float16 and bfloat16, where the ulp is that of the largest of |max|, |log sum exp(x - max)| and |result|, since the
-/// first two can cancel.
+/// first two can cancel. Largest seen, by tests/accuracy_test.cpp, which has the rows and enforces these bounds: 1.3 ulp in
+/// float (1.28 for 7 ascending float16, scale -1), 2.2 in double (2.19 for 24 ascending numbers, scale -1), 0.5 in 16 bits.
 ///
 /// Bits, errors and threads: as safe_softmax.
+///
+/// Source: as log_softmax, with the maximum added last.
 template <readable_view In, writable_view Out>
     requires vocabulary::reduced_rank<In, Out>
 void logsumexp(const In& in, Out&& out, const softmax_options& options = {}) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Softmax of what a mask lets through, with what attention adds to logits.
+
 #include <safe_softmax/array_ref.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
@@ -20,7 +23,7 @@ namespace smx {
 struct masked_options {
     std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back
     double scale = 1.0;        ///< the logits are multiplied by it: 1/sqrt(d_k)
-    special_values special = special_values::safe;
+    special_values special = special_values::safe;  ///< what rows without a proper answer give
     bool causal = false;               ///< a row keeps the columns up to its own index plus causal_offset
     std::ptrdiff_t causal_offset = 0;  ///< number of keys minus number of queries, where queries are the last ones
     array_ref lengths{};               ///< integers from 0 to the length of a row: a row keeps that many columns from the front
@@ -69,13 +72,16 @@ inline namespace SMX_ABI {
 /// Throws std::invalid_argument, before anything is written: as safe_softmax, for arrays that cannot be broadcast, lengths
 /// out of range, temperatures that are not positive and finite, a softcap that is negative or not finite, a slope that is not
 /// finite, a `lengths` that is not of integers. Allocates nothing, locks nothing; takes up to 100 KiB of stack.
+///
+/// Source: for ALiBi O. Press, N. A. Smith, M. Lewis, "Train short, test long" (2021); for sinks G. Xiao and others, "Efficient streaming
+/// language models with attention sinks" (2023); the method is that of safe_softmax.
 template <readable_view In, vocabulary::array_like Mask, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_softmax(const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
     detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(mask), array_ref(out), options);
 }
 
-/// The same with no mask but that of the options (causal, lengths, bias).
+/// The same with no mask but that of the options: causal, lengths, bias.
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_softmax(const In& in, Out&& out, const masked_options& options) {
@@ -85,6 +91,8 @@ void masked_softmax(const In& in, Out&& out, const masked_options& options) {
 /// The logarithm of masked_softmax, right to the last digits near 0 as log_softmax is:
 ///
 ///     out_i = logit_i - log(sum_j exp(logit_j) + exp(sink))    over the j that are not masked out;    -inf where masked out
+///
+/// Parameters, special values, bits and errors: as masked_softmax.
 template <readable_view In, vocabulary::array_like Mask, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_log_softmax(const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {

@@ -16,31 +16,35 @@
 #include <type_traits>
 #include <vector>
 
-// Rows that are split over the ranks of an MPI communicator: logits whose classes are spread over machines, as in the training
-// of large models ("vocabulary-parallel"). Each rank has some columns of all rows. Takes MPI 3 (Debian: libopenmpi-dev), the
-// CMake target MPI::MPI_CXX; only C functions of it are called.
-//
-//     const smx::row_part mine = smx::part_of_row(classes, ranks, rank);
-//     // ... logits: a rows x mine.count view of the columns from mine.first on
-//     smx::mpi_softmax(logits, probabilities, comm);
-//     smx::mpi_cross_entropy(logits, targets, mine.first, losses, comm);
-//     smx::mpi_cross_entropy_with_gradient(logits, targets, mine.first, losses, dlogits, comm);
-//
-// Each call is one reduction of 88 bytes for each row, with an operation of our own: it merges the states of online_softmax, which
-// is associative and commutative to the bit. So where rows are cut at multiples of online_softmax<T>::block elements, as
-// part_of_row does, all numbers of ranks, all algorithms of the MPI library and all orders of messages give the same bits; cut
-// elsewhere, results agree within the bounds of online_softmax.
-//
-// All calls are collective: all ranks make them, with as many rows and the same options. Different options are refused on all
-// ranks alike. An error that only one rank sees, an `out` of another shape, say, is thrown there before anything is sent, and
-// leaves the others waiting. Ranks have to agree on the order of bytes and on having fused multiply-add. Memory for 88 bytes for each row, and
-// for one row of arithmetic, is allocated.
+/// @file
+/// Rows that are split over the ranks of an MPI communicator: logits whose classes are spread over machines, as in the training
+/// of large models ("vocabulary-parallel"). Each rank has some columns of all rows. Takes MPI 3 (Debian: libopenmpi-dev), the
+/// CMake target MPI::MPI_CXX; only C functions of it are called.
+///
+/// ```cpp
+/// const smx::row_part mine = smx::part_of_row(classes, ranks, rank);
+/// // ... logits: a rows x mine.count view of the columns from mine.first on
+/// smx::mpi_softmax(logits, probabilities, comm);
+/// smx::mpi_cross_entropy(logits, targets, mine.first, losses, comm);
+/// smx::mpi_cross_entropy_with_gradient(logits, targets, mine.first, losses, dlogits, comm);
+/// ```
+///
+/// Each call is one reduction of 88 bytes for each row, with an operation of our own: it merges the states of online_softmax, which
+/// is associative and commutative to the bit. So where rows are cut at multiples of online_softmax<T>::block elements, as
+/// part_of_row does, all numbers of ranks, all algorithms of the MPI library and all orders of messages give the same bits; cut
+/// elsewhere, results agree within the bounds of online_softmax.
+///
+/// All calls are collective: all ranks make them, with as many rows and the same options. Different options are refused on all
+/// ranks alike. An error that only one rank sees, an `out` of another shape, say, is thrown there before anything is sent, and
+/// leaves the others waiting. Ranks have to agree on the order of bytes and on having fused multiply-add. Memory for 88 bytes for each row, and
+/// for one row of arithmetic, is allocated.
 
 namespace smx {
 
 /// The part of a row that a rank has.
 struct row_part {
-    std::size_t first, count;
+    std::size_t first;  ///< its first column, counted over all ranks
+    std::size_t count;  ///< how many columns there are of it
 };
 
 /// Part `part` of a row of `length` elements in `parts` parts of whole blocks of online_softmax, as even as can be. Where there
@@ -55,9 +59,10 @@ constexpr row_part part_of_row(std::size_t length, std::size_t parts, std::size_
     return {begin(part), begin(part + 1) - begin(part)};
 }
 
+/// How a loss comes about; an aggregate: `{.dloss = 1.0 / rows}`. As in cross_entropy_options.
 struct mpi_cross_entropy_options {
     double scale = 1.0;  ///< the logits are multiplied by it
-    special_values special = special_values::safe;
+    special_values special = special_values::safe;  ///< what rows without a proper answer give
     std::ptrdiff_t ignore_index = -100;  ///< rows of this target have no loss and no gradient
     double dloss = 1.0;                  ///< the gradient arriving at each loss: 1.0/rows for the mean
 };

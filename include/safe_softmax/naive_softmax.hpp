@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// The textbook formula, for comparison.
+
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/run.hpp>
 
@@ -59,6 +62,9 @@ private:
 /// The textbook formula along the last axis, every step rounded to the element type of `out`:
 ///
 ///     out_i = exp(in_i) / (exp(in_0) + exp(in_1) + ...)
+///
+/// @param in   logits: any readable_view of any rank
+/// @param out  a writable_view of the same extents; the very elements of `in`, or memory apart from it
 ///
 /// For teaching and comparison only. It overflows to NaN for logits above 88.7 in float and bfloat16, 709.8 in double and
 /// 11.09 in float16, divides 0 by 0 when all logits are very negative, and loses small terms of long sums.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Softmax of rows that are seen in chunks, by threads or machines.
+
 #include <safe_softmax/online_state.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
@@ -10,8 +13,8 @@ namespace smx {
 
 /// How the logits of an online_softmax are taken; an aggregate: `{.scale = 0.125}`. As in softmax_options.
 struct online_options {
-    double scale = 1.0;
-    special_values special = special_values::safe;
+    double scale = 1.0;                             ///< the logits are multiplied by it
+    special_values special = special_values::safe;  ///< what rows without a proper answer give
 };
 
 inline namespace SMX_ABI {
@@ -19,11 +22,13 @@ inline namespace SMX_ABI {
 /// Softmax of a row that is seen in chunks, or by several threads or machines, each of them a part: the largest logit so far
 /// and the sum of exponentials below it.
 ///
-///     smx::online_softmax<float> whole;
-///     for (std::span<const float> chunk : chunks) whole.push(chunk);      // or, after each thread has pushed some:
-///     for (const smx::online_softmax<float>& part : parts) whole.merge(part);
-///     const float total = whole.logsumexp();
-///     for (…) whole.probabilities(chunk, out);                            // of any chunk, once all have been pushed
+/// ```cpp
+/// smx::online_softmax<float> whole;
+/// for (std::span<const float> chunk : chunks) whole.push(chunk);      // or, after each thread has pushed some:
+/// for (const smx::online_softmax<float>& part : parts) whole.merge(part);
+/// const float total = whole.logsumexp();
+/// for (std::size_t c = 0; c < chunks.size(); ++c) whole.probabilities(chunks[c], out[c]);  // once all have been pushed
+/// ```
 ///
 /// T is the type of the logits. Arithmetic is in float; in double for double. Chunks may be of any element type, but those of
 /// double need an online_softmax<double>.
@@ -56,24 +61,28 @@ inline namespace SMX_ABI {
 /// Attention, keys and values in blocks, as it is done without a row of scores for all keys. What has been summed up
 /// is relative to the maximum so far; where a block raises it, the factor that push returns makes up for that:
 ///
-///     smx::online_softmax<float> row({.scale = 1 / std::sqrt(double(dim))});
-///     std::vector<float> sum(dim), scores(block);
-///     for (std::size_t k = 0; k < keys; k += block) {
-///         const std::size_t n = std::min(block, keys - k);
-///         const std::span<float> s(scores.data(), n);
-///         for (std::size_t j = 0; j < n; ++j) s[j] = dot(query, key(k + j));
-///         const float rescale = row.push(s);
-///         row.weights(s, s);                                    // exp(score - maximum), in place
-///         for (float& x : sum) x *= rescale;
-///         for (std::size_t j = 0; j < n; ++j)
-///             for (std::size_t d = 0; d < dim; ++d) sum[d] += s[j] * value(k + j)[d];
-///     }
-///     for (float& x : sum) x *= row.inverse_sum();              // 0 where everything was masked out
+/// ```cpp
+/// smx::online_softmax<float> row({.scale = 1 / std::sqrt(double(dim))});
+/// std::vector<float> sum(dim), scores(block);
+/// for (std::size_t k = 0; k < keys; k += block) {
+///     const std::size_t n = std::min(block, keys - k);
+///     const std::span<float> s(scores.data(), n);
+///     for (std::size_t j = 0; j < n; ++j) s[j] = dot(query, key(k + j));
+///     const float rescale = row.push(s);
+///     row.weights(s, s);                                    // exp(score - maximum), in place
+///     for (float& x : sum) x *= rescale;
+///     for (std::size_t j = 0; j < n; ++j)
+///         for (std::size_t d = 0; d < dim; ++d) sum[d] += s[j] * value(k + j)[d];
+/// }
+/// for (float& x : sum) x *= row.inverse_sum();              // 0 where everything was masked out
+/// ```
 ///
 /// Two such sums of different keys are put together likewise:
 ///
-///     const smx::online_softmax<float> both = merged(a, b);
-///     sum[d] = sum_a[d] * a.rescale_to(both) + sum_b[d] * b.rescale_to(both);
+/// ```cpp
+/// const smx::online_softmax<float> both = merged(a, b);
+/// sum[d] = sum_a[d] * a.rescale_to(both) + sum_b[d] * b.rescale_to(both);
+/// ```
 ///
 /// Source: M. Milakov, N. Gimelshein, "Online normalizer calculation for softmax" (2018); the sum: after J. Demmel, H. D.
 /// Nguyen, "Parallel reproducible summation", IEEE Trans. Comput. 64 (2015), for one pass and positive summands.
@@ -87,7 +96,7 @@ class online_softmax {
     using function = vocabulary::job_function;
 
 public:
-    using element_type = T;
+    using element_type = T;  ///< of the logits
     using arithmetic = std::conditional_t<wide, double, float>;  ///< of factors and sums
 
     /// Elements that are summed up together.
@@ -172,7 +181,9 @@ public:
         write("online_softmax::weights", function::online_weights, in, out);
     }
 
+    /// What it knows, as plain data.
     const online_state& state() const noexcept { return state_; }
+    /// As they were given.
     online_options options() const noexcept { return {scale_, special_}; }
 
 private:

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// What is known of a row in parts: plain data to be copied, sent and stored.
+
 #include <safe_softmax/detail/bits.hpp>
 
 #include <cstdint>
@@ -24,10 +27,10 @@ namespace smx {
 /// | nothing above -inf  | -inf | 0; special_values::ieee: 1 if any -inf | 0  |
 /// | others              | the largest of x, or of -x if the scale is negative; exact; never -0 | how often it was seen | all others |
 struct online_state {
-    double max = vocabulary::bit_cast<double>(std::uint64_t(0xfff) << 52);
-    std::uint64_t count = 0;
-    std::int64_t rest_top = 0;
-    std::uint64_t rest[5] = {};
+    double max = vocabulary::bit_cast<double>(std::uint64_t(0xfff) << 52);  ///< the largest, as the table says
+    std::uint64_t count = 0;                                                ///< how often that was seen
+    std::int64_t rest_top = 0;                                              ///< the place of rest[0]
+    std::uint64_t rest[5] = {};                                             ///< the digits of the others' sum, the highest first
 };
 
 static_assert(sizeof(online_state) == 64);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// An executor for parallel.hpp: the threads of OpenMP.
+
 #include <cstddef>
 #if defined(_OPENMP)
 #include <omp.h>
@@ -15,7 +18,9 @@ inline namespace without_openmp {  // objects compiled with and without -fopenmp
 
 /// The threads of OpenMP, for the functions of parallel.hpp:
 ///
-///     smx::safe_softmax(smx::openmp_executor{}, in, out);
+/// ```cpp
+/// smx::safe_softmax(smx::openmp_executor{}, in, out);
+/// ```
 ///
 /// Takes a compiler that was told to use OpenMP: -fopenmp, or the CMake target OpenMP::OpenMP_CXX. Without, this header
 /// compiles all the same, concurrency() is 1 and everything runs on the calling thread.
@@ -32,6 +37,7 @@ struct openmp_executor {
 #endif
     }
 
+    /// Runs tasks 0 to tasks - 1, one after the other as threads get free.
     template <class F>
     void operator()(std::size_t tasks, const F& f) const noexcept {
 #if defined(_OPENMP)

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// What the functions have in common: the axis, the scale, and what special rows give.
+
 #include <safe_softmax/config.hpp>
 
 #include <cstddef>
@@ -16,7 +19,10 @@ namespace smx {
 ///
 /// `ieee` is what torch.softmax, jax.nn.softmax and scipy.special.softmax return. A NaN in the row makes the whole row
 /// NaN in both.
-enum class special_values { safe, ieee };
+enum class special_values {
+    safe,  ///< zeros, and a probability for +inf
+    ieee   ///< NaN
+};
 
 /// How a softmax is taken; an aggregate: `{.axis = 1, .scale = 0.125}`.
 struct softmax_options {
@@ -24,7 +30,7 @@ struct softmax_options {
     /// The logits are multiplied by it: 1/temperature, 1/sqrt(d_k); -1 gives softmin. 0 makes finite rows uniform and
     /// leaves infinite logits what they are. A temperature for each row: masked_options::temperature, without a mask.
     double scale = 1.0;
-    special_values special = special_values::safe;
+    special_values special = special_values::safe;  ///< what rows without a proper answer give
 };
 
 }  // namespace smx

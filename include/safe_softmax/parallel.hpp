@@ -13,39 +13,44 @@
 #include <cstddef>
 #include <type_traits>
 
-// The functions on several threads, with the bits of one.
-//
-//     smx::safe_softmax(executor, in, out, options)     smx::log_softmax(executor, in, out, options)
-//     smx::safe_softmax(executor, inout, options)       smx::log_softmax(executor, inout, options)
-//     smx::logsumexp(executor, in, out, options)
-//
-// The library starts no threads: the executor brings them. openmp.hpp and tbb.hpp have one each; this is one that starts
-// threads for every call, which is worth its while for calls of a millisecond and more:
-//
-//     struct thread_executor {
-//         std::size_t threads = std::thread::hardware_concurrency();
-//         std::size_t concurrency() const { return threads; }
-//         void operator()(std::size_t tasks, const auto& f) const {
-//             std::atomic<std::size_t> next = 0;
-//             const auto work = [&] { for (std::size_t i = next++; i < tasks; i = next++) f(i); };
-//             std::vector<std::jthread> started;
-//             for (std::size_t t = 1; t < threads && t < tasks; ++t) started.emplace_back(work);
-//             work();
-//         }  // the threads are joined
-//     };
-//
-// and this one hands the tasks to a pool that somebody else keeps, whose submit(g) runs g() some time:
-//
-//     template <class Pool>
-//     struct pool_executor {
-//         Pool& pool;
-//         std::size_t concurrency() const { return pool.size(); }
-//         void operator()(std::size_t tasks, const auto& f) const {
-//             std::latch done(static_cast<std::ptrdiff_t>(tasks));
-//             for (std::size_t i = 0; i < tasks; ++i) pool.submit([&, i] { f(i); done.count_down(); });
-//             done.wait();
-//         }
-//     };
+/// @file
+/// The functions on several threads, with the bits of one.
+///
+///     smx::safe_softmax(executor, in, out, options)     smx::log_softmax(executor, in, out, options)
+///     smx::safe_softmax(executor, inout, options)       smx::log_softmax(executor, inout, options)
+///     smx::logsumexp(executor, in, out, options)
+///
+/// The library starts no threads: the executor brings them. openmp.hpp and tbb.hpp have one each; this is one that starts
+/// threads for every call, which is worth its while for calls of a millisecond and more:
+///
+/// ```cpp
+/// struct thread_executor {
+///     std::size_t threads = std::thread::hardware_concurrency();
+///     std::size_t concurrency() const { return threads; }
+///     void operator()(std::size_t tasks, const auto& f) const {
+///         std::atomic<std::size_t> next = 0;
+///         const auto work = [&] { for (std::size_t i = next++; i < tasks; i = next++) f(i); };
+///         std::vector<std::jthread> started;
+///         for (std::size_t t = 1; t < threads && t < tasks; ++t) started.emplace_back(work);
+///         work();
+///     }  // the threads are joined
+/// };
+/// ```
+///
+/// and this one hands the tasks to a pool that somebody else keeps, whose submit(g) runs g() some time:
+///
+/// ```cpp
+/// template <class Pool>
+/// struct pool_executor {
+///     Pool& pool;
+///     std::size_t concurrency() const { return pool.size(); }
+///     void operator()(std::size_t tasks, const auto& f) const {
+///         std::latch done(static_cast<std::ptrdiff_t>(tasks));
+///         for (std::size_t i = 0; i < tasks; ++i) pool.submit([&, i] { f(i); done.count_down(); });
+///         done.wait();
+///     }
+/// };
+/// ```
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -54,11 +59,13 @@ inline namespace SMX_ABI {
 /// nothing.
 class parallel_task {
 public:
+    /// Refers to f, which has to outlive it.
     template <class F>
         requires(!std::same_as<F, parallel_task>)
     explicit parallel_task(const F& f) noexcept
         : f_(&f), call_([](const void* g, std::size_t i) noexcept { (*static_cast<const F*>(g))(i); }) {}
 
+    /// Runs task i.
     void operator()(std::size_t i) const noexcept { call_(f_, i); }
 
 private:

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Everything but the adapters to other libraries: what most programs include.
+///
+/// @namespace smx
 /// Softmax, log-softmax and log-sum-exp that do not overflow, do not lose digits and do not turn into NaN.
 
 #include <safe_softmax/backward.hpp>

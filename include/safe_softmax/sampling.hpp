@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Probabilities of the largest logits only, and samples.
+
 #include <safe_softmax/array_ref.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
@@ -14,7 +17,7 @@ namespace smx {
 struct sampling_options {
     std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back
     double scale = 1.0;        ///< the logits are multiplied by it: 1/temperature
-    special_values special = special_values::safe;
+    special_values special = special_values::safe;  ///< what rows without a proper answer give
     std::size_t top_k = 0;  ///< the k largest logits; 0: all
     double top_p = 1.0;     ///< the fewest of the largest ones that together have at least this share of what is left
     double min_p = 0.0;     ///< those whose probability is at least this times the largest
@@ -42,6 +45,9 @@ inline namespace SMX_ABI {
 /// Nothing is sorted: time grows with the length alone. Allocates nothing; takes up to 100 KiB of stack.
 ///
 /// Throws std::invalid_argument, before anything is written: as safe_softmax, and if top_p or min_p is not in [0, 1].
+///
+/// Source: for top-k A. Fan, M. Lewis, Y. Dauphin, "Hierarchical neural story generation" (2018); for top-p A. Holtzman and others, "The
+/// curious case of neural text degeneration" (2020).
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void filtered_softmax(const In& in, Out&& out, const sampling_options& options) {
@@ -88,7 +94,8 @@ std::size_t sample(const In& in, double u, const sampling_options& options = {})
 }
 
 /// The same with a random engine, from which 64 bits are drawn (one draw of std::mt19937_64, two of std::mt19937): u is the first of the
-/// numbers that SplitMix64 makes from that seed, its upper 53 bits times 2^-53.
+/// numbers that SplitMix64 makes from that seed, its upper 53 bits times 2^-53. (G. L. Steele, D. Lea, C. H. Flood, "Fast splittable
+/// pseudorandom number generators", 2014.)
 template <readable_view In, random_engine Engine>
     requires(vocabulary::rank_of<const In> == 1)
 std::size_t sample(const In& in, Engine& engine, const sampling_options& options = {}) {

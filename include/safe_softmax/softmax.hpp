@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Probabilities along an axis: the function that the library is named after.
+
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/run.hpp>
@@ -31,8 +34,10 @@ inline namespace SMX_ABI {
 /// | length 0                  | nothing is written    | same    |
 ///
 /// Error, for every length up to 2^28, every finite logit and every scale: at most 5 ulp in float and double, 0.52 ulp in
-/// float16 and bfloat16, subnormal float16 results included. Largest seen: README.md, "Accuracy". A
-/// probability below the smallest normal number of the arithmetic may come out as +0.
+/// float16 and bfloat16, subnormal float16 results included. Largest seen, by tests/accuracy_test.cpp, which has the rows and
+/// enforces these bounds: 3.2 ulp in float (3.13 at the logit 201.957214 among 110 from 200+N(0,3)), 3.8 in double (3.59 at
+/// -0.302085036 among 80 from N(0,1), scale 3), 0.511 in 16 bits (0.5098 at the bfloat16 -24.5 among 35 across the range of exp,
+/// scale -0.3, to float16). A probability below the smallest normal number of the arithmetic may come out as +0.
 ///
 /// The bits of a row depend on its values, its length, the element types, scale and special_values, and on nothing else,
 /// among machines with fused multiply-add.

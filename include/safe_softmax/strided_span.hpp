@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// One row with a stride.
+
 #include <safe_softmax/config.hpp>
 
 #include <cstddef>
@@ -13,9 +16,10 @@ namespace smx {
 template <class T>
 class strided_span {
 public:
-    using element_type = T;
-    using value_type = std::remove_cv_t<T>;
+    using element_type = T;                    ///< const where elements may only be read
+    using value_type = std::remove_cv_t<T>;  ///< without const
 
+    /// `stride` is in elements.
     SMX_ALWAYS_INLINE constexpr strided_span(T* data, std::size_t size, std::ptrdiff_t stride) noexcept
         : data_(data), size_(size), stride_(stride) {}
 
@@ -25,10 +29,15 @@ public:
     SMX_ALWAYS_INLINE constexpr strided_span(strided_span<U> other) noexcept
         : data_(other.data()), size_(other.size()), stride_(other.stride()) {}
 
+    /// The first element, which with a negative stride is the one with the highest address.
     SMX_ALWAYS_INLINE constexpr T* data() const noexcept { return data_; }
+    /// The number of elements.
     SMX_ALWAYS_INLINE constexpr std::size_t size() const noexcept { return size_; }
+    /// From one element to the next, in elements.
     SMX_ALWAYS_INLINE constexpr std::ptrdiff_t stride() const noexcept { return stride_; }
+    /// Whether there is none.
     SMX_ALWAYS_INLINE constexpr bool empty() const noexcept { return size_ == 0; }
+    /// Element i, unchecked.
     SMX_ALWAYS_INLINE constexpr T& operator[](std::size_t i) const noexcept {
         return data_[static_cast<std::ptrdiff_t>(i) * stride_];
     }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// An array of several axes.
+
 #include <safe_softmax/config.hpp>
 
 #include <array>
@@ -12,8 +15,10 @@ namespace smx {
 
 /// An N-dimensional array in memory that somebody else owns: row-major, or with one stride per axis, in elements.
 ///
-///     smx::tensor_view batch(logits.data(), {64, 32000});                      // row-major
-///     smx::tensor_view<float, 2> transposed(data, {cols, rows}, {1, std::ptrdiff_t(cols)});     // any strides, negative ones too
+/// ```cpp
+/// smx::tensor_view batch(logits.data(), {64, 32000});                      // row-major
+/// smx::tensor_view<float, 2> transposed(data, {cols, rows}, {1, std::ptrdiff_t(cols)});     // any strides, negative ones too
+/// ```
 ///
 /// `data` points at the element with all indices 0.
 template <class T, std::size_t Rank>
@@ -21,15 +26,17 @@ class tensor_view {
     static_assert(Rank >= 1, "a tensor_view has at least one axis");
 
 public:
-    using element_type = T;
-    using value_type = std::remove_cv_t<T>;
+    using element_type = T;                    ///< const where elements may only be read
+    using value_type = std::remove_cv_t<T>;  ///< without const
 
+    /// Row-major. Extents are not negative.
     template <std::integral Extent>
     SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const Extent (&extents)[Rank]) noexcept : data_(data) {
         for (std::size_t d = 0; d < Rank; ++d) extents_[d] = static_cast<std::size_t>(extents[d]);
         row_major();
     }
 
+    /// With strides in elements, of any sign.
     template <std::integral Extent, std::integral Stride>
     SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const Extent (&extents)[Rank], const Stride (&strides)[Rank]) noexcept
         : data_(data) {
@@ -39,11 +46,13 @@ public:
         }
     }
 
+    /// Row-major.
     SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const std::array<std::size_t, Rank>& extents) noexcept
         : data_(data), extents_(extents) {
         row_major();
     }
 
+    /// With strides in elements, of any sign.
     SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const std::array<std::size_t, Rank>& extents,
                                             const std::array<std::ptrdiff_t, Rank>& strides) noexcept
         : data_(data), extents_(extents), strides_(strides) {}
@@ -54,13 +63,20 @@ public:
     SMX_ALWAYS_INLINE constexpr tensor_view(const tensor_view<U, Rank>& other) noexcept
         : data_(other.data()), extents_(other.extents()), strides_(other.strides()) {}
 
+    /// The number of axes.
     SMX_ALWAYS_INLINE static constexpr std::size_t rank() noexcept { return Rank; }
+    /// The element with all indices 0.
     SMX_ALWAYS_INLINE constexpr T* data() const noexcept { return data_; }
+    /// The number of elements along an axis.
     SMX_ALWAYS_INLINE constexpr std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
+    /// From one element to the next along an axis, in elements.
     SMX_ALWAYS_INLINE constexpr std::ptrdiff_t stride(std::size_t axis) const noexcept { return strides_[axis]; }
+    /// Of all axes.
     SMX_ALWAYS_INLINE constexpr const std::array<std::size_t, Rank>& extents() const noexcept { return extents_; }
+    /// Of all axes.
     SMX_ALWAYS_INLINE constexpr const std::array<std::ptrdiff_t, Rank>& strides() const noexcept { return strides_; }
 
+    /// The element with these indices, unchecked.
     template <std::integral... Index>
         requires(sizeof...(Index) == Rank)
     SMX_ALWAYS_INLINE constexpr T& operator()(Index... index) const noexcept {
@@ -84,8 +100,10 @@ private:
     std::array<std::ptrdiff_t, Rank> strides_{};
 };
 
+/// Takes type and rank from its arguments.
 template <class T, std::integral Extent, std::size_t Rank>
 tensor_view(T*, const Extent (&)[Rank]) -> tensor_view<T, Rank>;
+/// Takes type and rank from its arguments.
 template <class T, std::integral Extent, std::integral Stride, std::size_t Rank>
 tensor_view(T*, const Extent (&)[Rank], const Stride (&)[Rank]) -> tensor_view<T, Rank>;
 

@@ -12,16 +12,19 @@
 #include <cstddef>
 #include <cstdint>
 
-// PyTorch's tensors, for the functions of dynamic_view.hpp, and softmax as a differentiable operation on them. Takes PyTorch 1.13 or
-// newer (Debian: libtorch-dev) and its libraries torch, torch_cpu and c10.
-//
-//     smx::safe_softmax(logits, probabilities, {.axis = 1});                 // at::Tensor of any rank and strides, into memory that is there
-//     const at::Tensor p = smx::torch_softmax(logits, -1);                   // a new tensor, with a gradient
-//     const at::Tensor q = smx::torch_log_softmax(logits, 1, {.scale = 0.5, .dtype = at::kFloat});
-//
-// Tensors of float, double, half and bfloat16 on the CPU. Everything else is refused with a text that names it. What is written into a
-// given tensor autograd does not see; torch_softmax and so on are differentiable, twice. To have them as operators of PyTorch, in C++,
-// Python and TorchScript: examples/torch_operator.cpp.
+/// @file
+/// PyTorch's tensors, for the functions of dynamic_view.hpp, and softmax as a differentiable operation on them. Takes PyTorch 1.13 or
+/// newer (Debian: libtorch-dev) and its libraries torch, torch_cpu and c10.
+///
+/// ```cpp
+/// smx::safe_softmax(logits, probabilities, {.axis = 1});                 // at::Tensor of any rank and strides, into memory that is there
+/// const at::Tensor p = smx::torch_softmax(logits, -1);                   // a new tensor, with a gradient
+/// const at::Tensor q = smx::torch_log_softmax(logits, 1, {.scale = 0.5, .dtype = at::kFloat});
+/// ```
+///
+/// Tensors of float, double, half and bfloat16 on the CPU. Everything else is refused with a text that names it. What is written into a
+/// given tensor autograd does not see; torch_softmax and so on are differentiable, twice. To have them as operators of PyTorch, in C++,
+/// Python and TorchScript: examples/torch_operator.cpp.
 
 namespace smx {
 
@@ -30,16 +33,19 @@ inline constexpr element_format format_of<at::Half> = element_format::binary16;
 template <>
 inline constexpr element_format format_of<at::BFloat16> = element_format::bfloat16;
 
+/// How a softmax of tensors is taken; an aggregate: `{.scale = 0.125}`.
 struct torch_options {
     double scale = 1.0;  ///< the logits are multiplied by it
-    special_values special = special_values::safe;
+    special_values special = special_values::safe;  ///< what rows without a proper answer give
     c10::optional<at::ScalarType> dtype = c10::nullopt;  ///< of the result; that of the logits without it
 };
 
 /// The threads of PyTorch, for the functions of parallel.hpp: at::parallel_for.
 struct torch_executor {
+    /// 1 in a parallel region.
     std::size_t concurrency() const { return at::in_parallel_region() ? 1 : static_cast<std::size_t>(at::get_num_threads()); }
 
+    /// Runs tasks 0 to tasks - 1.
     template <class F>
     void operator()(std::size_t tasks, const F& f) const {
         at::parallel_for(0, static_cast<std::int64_t>(tasks), 1, [&](std::int64_t begin, std::int64_t end) {
@@ -94,6 +100,7 @@ inline namespace SMX_ABI {
 
 /// What is computed of a tensor: without autograd.
 at::Tensor torch_forward(const at::Tensor& logits, std::int64_t dim, bool log, const torch_options& options);
+/// The gradient at the logits from that at the result `y`: without autograd.
 at::Tensor torch_backward(const at::Tensor& dy, const at::Tensor& y, std::int64_t dim, bool log, double scale);
 
 namespace detail {
@@ -193,6 +200,12 @@ inline at::Tensor torch_backward(const at::Tensor& dy, const at::Tensor& y, std:
 
 /// torch.softmax(logits, dim, dtype) with the results, bounds and special values of safe_softmax, on PyTorch's threads; rank 0 is one
 /// element. Differentiable twice.
+///
+/// @param logits   a strided tensor of float, double, half or bfloat16 on the CPU
+/// @param dim      the axis of a row; negative counts from the back
+/// @param options  see torch_options
+///
+/// Throws std::invalid_argument, with the tensor's name and what is wrong with it.
 inline at::Tensor torch_softmax(const at::Tensor& logits, std::int64_t dim, const torch_options& options = {}) {
     dim = detail::checked_dim("torch_softmax", logits, dim);
     return detail::torch_function::apply(logits, dim, false, options);

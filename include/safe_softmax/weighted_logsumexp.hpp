@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+/// @file
+/// Weighted sums of exponentials of any sign: SciPy's logsumexp with b and return_sign.
+
 #include <safe_softmax/array_ref.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
@@ -12,15 +15,15 @@ namespace smx {
 struct weighted_options {
     std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back
     double scale = 1.0;        ///< the logits are multiplied by it
-    special_values special = special_values::safe;
+    special_values special = special_values::safe;  ///< what rows without a proper answer give
     array_ref weights{};  ///< floating, of any sign; broadcast to the logits as in NumPy; none: all 1
 };
 
 /// A number as its sign (1, -1, 0) and the logarithm of its magnitude.
 template <element T>
 struct signed_logarithm {
-    T log;
-    T sign;
+    T log;   ///< -inf for 0
+    T sign;  ///< 1, -1 or 0
 };
 
 inline namespace SMX_ABI {

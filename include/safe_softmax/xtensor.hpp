@@ -18,14 +18,17 @@
 #include <utility>
 #include <vector>
 
-// xtensor's containers, adaptors and strided views as views. Takes xtensor 0.24 (Debian: libxtensor-dev), the CMake target
-// xtensor.
-//
-//     smx::safe_softmax(logits, probabilities, {.axis = 1});                 // xtensor, xtensor_fixed: of static rank
-//     smx::safe_softmax(xt::view(logits, xt::all(), 3), probabilities);      // where it is, with its strides
-//     smx::safe_softmax(2 * a + b, probabilities);                           // expressions are evaluated first
-//
-// xarray and strided views, whose rank is known at run time only, are dynamic (dynamic_view.hpp): the functions there take them.
+/// @file
+/// xtensor's containers, adaptors and strided views as views. Takes xtensor 0.24 (Debian: libxtensor-dev), the CMake target
+/// xtensor.
+///
+/// ```cpp
+/// smx::safe_softmax(logits, probabilities, {.axis = 1});                 // xtensor, xtensor_fixed: of static rank
+/// smx::safe_softmax(xt::view(logits, xt::all(), 3), probabilities);      // where it is, with its strides
+/// smx::safe_softmax(2 * a + b, probabilities);                           // expressions are evaluated first
+/// ```
+///
+/// xarray and strided views, whose rank is known at run time only, are dynamic (dynamic_view.hpp): the functions there take them.
 
 namespace smx {
 namespace vocabulary {

@@ -14,8 +14,9 @@ template <class B, class T>
 class backward_rows;
 
 /// Everything is checked here, before anything is written. The operands are those of struct backward.
-SMX_NOINLINE inline void run_backward(const char* function, job_function f, const array_ref& y, const array_ref& dy, const array_ref& dx,
-                                      const char* dx_name, const softmax_options& options) {
+template <class Options>
+SMX_NOINLINE void run_backward(const char* function, job_function f, const array_ref& y, const array_ref& dy, const array_ref& dx,
+                               const char* dx_name, const Options& options) {
     job_builder b(function, f, y, options.axis, options.scale, options.special, "y");
     b.add_same(1, dy, "dy");
     b.may_be_output();

@@ -24,7 +24,8 @@ SMX_ALWAYS_INLINE void add_call(vocabulary::job& j, std::size_t o, const void* c
     if (o >= j.operands) j.operands = o + 1;
 }
 
-SMX_NOINLINE inline void run_logaddexp(const array_ref& in, const array_ref& other, const array_ref& out) {
+template <class Array>
+SMX_NOINLINE void run_logaddexp(const Array& in, const Array& other, const Array& out) {
     constexpr const char* function = "logaddexp";
     job_builder b(function, job_function::logaddexp, in, -1, 1.0, special_values::safe);
     b.add_output(vocabulary::logaddexp_of::out, out, "out");
@@ -33,7 +34,8 @@ SMX_NOINLINE inline void run_logaddexp(const array_ref& in, const array_ref& oth
     if (b.finish()) run_job<family_rows>(b.job());
 }
 
-SMX_NOINLINE inline void run_logaddexp(const operand& a, const operand& b, const operand& out) noexcept {
+template <class Operand>
+SMX_NOINLINE void run_logaddexp_of_numbers(const Operand& a, const Operand& b, const Operand& out) noexcept {
     vocabulary::job j;
     j.function = job_function::logaddexp;
     j.length = 1;

@@ -18,7 +18,7 @@ inline namespace SMX_ABI {
 namespace detail {
 
 /// Hands a checked job to the kernels. Rows: those for jobs of its function; with run-time dispatch the tables know them
-/// (job_kernels.hpp).
+/// (job_kernels.hpp). Called from templates only: a plain inline function would have the kernels compiled into every source.
 template <template <class, class> class Rows>
 SMX_ALWAYS_INLINE void run_job(const job& j) noexcept {
 #if SMX_DISPATCH

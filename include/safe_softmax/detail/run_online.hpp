@@ -29,8 +29,9 @@ SMX_ALWAYS_INLINE row_of_view look_at_row(const char* function, const char* name
     return {{l.data, l.extent[0] <= 1 ? size : l.stride[0] * size, vocabulary::scalar_type_of<S>()}, l.extent[0]};
 }
 
-SMX_NOINLINE inline void run_online(vocabulary::job_function f, const row_of_view* in, const operand* out, double scale, special_values special,
-                                    bool wide, vocabulary::online_call& call) noexcept {
+template <class Call>
+SMX_NOINLINE void run_online(vocabulary::job_function f, const row_of_view* in, const operand* out, double scale, special_values special,
+                             bool wide, Call& call) noexcept {
     vocabulary::job j;
     j.function = f;
     j.length = in != nullptr ? in->length : 0;

@@ -40,17 +40,24 @@ SMX_ALWAYS_INLINE bool is_row_major(const layout<T, R>& v, std::size_t& elements
     return true;
 }
 
+/// The places of a view whatever lies there, strides in elements as before: checks of these are compiled once for all types.
+template <class T, std::size_t R>
+SMX_ALWAYS_INLINE layout<const void, R> places_of(const layout<T, R>& v) noexcept {
+    return {v.data, v.extent, v.stride};
+}
+
 /// Bytes from the lowest to the highest element of a view, which has elements.
 struct byte_range { std::ptrdiff_t below, above; };
 
-template <class T, std::size_t R>
-SMX_NOINLINE byte_range range_of_strided(const layout<T, R>& v, argument a) {
+/// `size`: of an element, in bytes.
+template <std::size_t R>
+SMX_NOINLINE byte_range range_of_strided(const layout<const void, R>& v, std::size_t size, argument a) {
     constexpr std::size_t limit = static_cast<std::size_t>((std::numeric_limits<std::ptrdiff_t>::max)());
     std::size_t elements = 1, below = 0, above = 0;
     for (std::size_t d = 0; d < R; ++d) {
         constexpr std::size_t root = std::size_t(1) << (half_size - 4);
         const bool few = v.extent[d] < root && elements < root;  // saves a division
-        if (!few && v.extent[d] > limit / sizeof(T) / elements)
+        if (!few && v.extent[d] > limit / size / elements)
             refuse(a.function, "%s has more elements than memory has bytes: extent %zu of axis %zu times %zu and more", a.name,
                    v.extent[d], d, elements);
         elements *= v.extent[d];
@@ -58,24 +65,24 @@ SMX_NOINLINE byte_range range_of_strided(const layout<T, R>& v, argument a) {
         const std::size_t stride = v.stride[d] < 0 ? 0 - static_cast<std::size_t>(v.stride[d]) : static_cast<std::size_t>(v.stride[d]);
         std::size_t& reach = v.stride[d] < 0 ? below : above;
         const bool close = stride < root && few && reach < (std::size_t(1) << (2 * half_size - 6));
-        if (!close && last != 0 && (reach > limit / sizeof(T) / 4 || stride > (limit / sizeof(T) / 4 - reach) / last))
+        if (!close && last != 0 && (reach > limit / size / 4 || stride > (limit / size / 4 - reach) / last))
             refuse(a.function, "%s reaches further than memory: stride %td of axis %zu times extent %zu", a.name, v.stride[d], d,
                    v.extent[d]);
         reach += stride * last;
     }
-    return {static_cast<std::ptrdiff_t>(below * sizeof(T)), static_cast<std::ptrdiff_t>((above + 1) * sizeof(T))};
+    return {static_cast<std::ptrdiff_t>(below * size), static_cast<std::ptrdiff_t>((above + 1) * size)};
 }
 
 template <class T, std::size_t R>
 SMX_ALWAYS_INLINE byte_range range_of(const layout<T, R>& v, argument a) {
     std::size_t all;
     if (is_row_major(v, all)) return {0, static_cast<std::ptrdiff_t>(all * sizeof(T))};
-    return range_of_strided(v, a);
+    return range_of_strided(places_of(v), sizeof(T), a);
 }
 
 /// Two indices of the output that name the same memory.
-template <class T, std::size_t R>
-SMX_NOINLINE void check_distinct_strided(const layout<T, R>& out, argument a) {
+template <std::size_t R>
+SMX_NOINLINE void check_distinct_strided(const layout<const void, R>& out, argument a) {
     for (std::size_t d = 0; d < R; ++d)
         if (out.stride[d] == 0 && out.extent[d] > 1)
             refuse(a.function, "%s has stride 0 in axis %zu, which has %zu elements: they would all be written to one place",
@@ -116,7 +123,7 @@ SMX_NOINLINE void check_distinct_strided(const layout<T, R>& out, argument a) {
 template <class T, std::size_t R>
 SMX_ALWAYS_INLINE void check_distinct(const layout<T, R>& out, argument a) {
     std::size_t all;
-    if (!is_row_major(out, all)) check_distinct_strided(out, a);
+    if (!is_row_major(out, all)) check_distinct_strided(places_of(out), a);
 }
 
 /// Whether both views name the very same elements, one by one.
@@ -128,19 +135,19 @@ SMX_ALWAYS_INLINE bool same_elements(const layout<A, R>& a, const layout<B, R>& 
     return true;
 }
 
-/// Neither shares a byte with the other, element by element; base is the distance from out to in.
-template <class A, class B, std::size_t R, std::size_t Q>
-SMX_NOINLINE void check_lattices(const layout<A, R>& in, const layout<B, Q>& out, std::ptrdiff_t base, const char* function,
-                                 const char* in_name, const char* out_name) {
+/// Neither shares a byte with the other, element by element, of these sizes in bytes.
+template <std::size_t R, std::size_t Q>
+SMX_NOINLINE void check_lattices(const layout<const void, R>& in, std::ptrdiff_t in_size, const layout<const void, Q>& out,
+                                 std::ptrdiff_t out_size, const char* function, const char* in_name, const char* out_name) {
+    const auto base = static_cast<std::ptrdiff_t>(reinterpret_cast<std::uintptr_t>(in.data) - reinterpret_cast<std::uintptr_t>(out.data));
     lattice<R + Q> difference;
     // A stride that nobody goes along may be any number.
     for (std::size_t d = 0; d < R; ++d)
-        if (in.extent[d] > 1) difference.add(in.stride[d] * static_cast<std::ptrdiff_t>(sizeof(A)), in.extent[d] - 1);
+        if (in.extent[d] > 1) difference.add(in.stride[d] * in_size, in.extent[d] - 1);
     for (std::size_t d = 0; d < Q; ++d)
-        if (out.extent[d] > 1) difference.add(-out.stride[d] * static_cast<std::ptrdiff_t>(sizeof(B)), out.extent[d] - 1);
-    if (difference.reaches(base, -static_cast<std::ptrdiff_t>(sizeof(A)), static_cast<std::ptrdiff_t>(sizeof(B))))
-        refuse(function, "%s (%p) overlaps %s (%p) without being the same elements", out_name, static_cast<const void*>(out.data),
-               in_name, static_cast<const void*>(in.data));
+        if (out.extent[d] > 1) difference.add(-out.stride[d] * out_size, out.extent[d] - 1);
+    if (difference.reaches(base, -in_size, out_size))
+        refuse(function, "%s (%p) overlaps %s (%p) without being the same elements", out_name, out.data, in_name, in.data);
 }
 
 template <class A, class B, std::size_t R, std::size_t Q>
@@ -149,7 +156,7 @@ SMX_ALWAYS_INLINE void check_apart(const layout<A, R>& in, byte_range in_range, 
     const auto a = reinterpret_cast<std::uintptr_t>(in.data), b = reinterpret_cast<std::uintptr_t>(out.data);
     const auto shift = [](std::uintptr_t address, std::ptrdiff_t by) { return address + static_cast<std::uintptr_t>(by); };
     if (shift(a, in_range.above) <= shift(b, -out_range.below) || shift(b, out_range.above) <= shift(a, -in_range.below)) return;
-    check_lattices(in, out, static_cast<std::ptrdiff_t>(a - b), function, in_name, out_name);
+    check_lattices(places_of(in), sizeof(A), places_of(out), sizeof(B), function, in_name, out_name);
 }
 
 template <std::size_t R, class T>
