@@ -35,6 +35,7 @@ SMX_NOINLINE inline void run_logaddexp(const array_ref& in, const array_ref& oth
 
 SMX_NOINLINE inline void run_logaddexp(const operand& a, const operand& b, const operand& out) noexcept {
     vocabulary::job j;
+    for (operand& o : j.op) o = operand{};
     j.function = job_function::logaddexp;
     j.length = 1;
     j.operands = 3;

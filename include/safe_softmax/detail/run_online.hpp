@@ -32,6 +32,7 @@ SMX_ALWAYS_INLINE row_of_view look_at_row(const char* function, const char* name
 SMX_NOINLINE inline void run_online(vocabulary::job_function f, const row_of_view* in, const operand* out, double scale, special_values special,
                                     bool wide, vocabulary::online_call& call) noexcept {
     vocabulary::job j;
+    for (operand& o : j.op) o = operand{};
     j.function = f;
     j.length = in != nullptr ? in->length : 0;
     j.operands = vocabulary::online::call + 1;
