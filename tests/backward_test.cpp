@@ -2,6 +2,8 @@
 
 // The gradients of softmax and log_softmax: against long double, against finite differences, special values, layouts, bits.
 
+#include "backward_reference.hpp"
+#include "caller_environment.hpp"
 #include "job_arrays.hpp"
 #include "reference.hpp"
 #include "rows.hpp"
@@ -39,6 +41,7 @@ const char* name_of(job_function f) {
 }
 
 void call(job_function f, const view& y, const view& dy, const view& dx, const smx::softmax_options& options = {}) {
+    const caller_environment environment;
     smx::detail::run_backward(name_of(f), f, array_of(y), array_of(dy), array_of(dx), "dx", options);
 }
 
@@ -79,50 +82,6 @@ numbers gradient(job_function f, dtype y_type, dtype dy_type, dtype dx_type, con
 numbers gradient(job_function f, const numbers& y, const numbers& dy, const smx::softmax_options& options = {}) {
     return gradient(f, dtype::f64, dtype::f64, dtype::f64, y, dy, options);
 }
-
-/// The same in real arithmetic, and the sums that its error is measured by. Sums of pairs, so that cancellation does no harm.
-struct exact_gradient {
-    long double sum = 0, magnitude = 0;  // of y*dy, or of dy
-    numbers y, dy;
-    double scale;
-    job_function f;
-
-    exact_gradient(job_function function, const numbers& ys, const numbers& dys, double s) : y(ys), dy(dys), scale(s), f(function) {
-        long double lost = 0;
-        for (std::size_t i = 0; i < y.size(); ++i) {
-            long double term, low = 0;
-            if (f == job_function::softmax_backward) {
-                term = static_cast<long double>(y[i]) * dy[i];
-                low = fmal(y[i], dy[i], -term);
-            } else {
-                term = dy[i];
-            }
-            const long double next = sum + term, seen = next - sum;
-            lost += (sum - (next - seen)) + (term - seen) + low;
-            sum = next;
-            magnitude += std::abs(term);
-        }
-        tail = lost;
-    }
-    long double tail = 0;
-    long double at(std::size_t i) const {
-        if (f == job_function::softmax_backward) return scale * static_cast<long double>(y[i]) * ((dy[i] - sum) - tail);
-        return scale * (dy[i] - std::exp(static_cast<long double>(y[i])) * (sum + tail));
-    }
-    /// What the documentation allows.
-    long double bound(std::size_t i, dtype out, bool wide) const {
-        const std::size_t n = y.size();
-        const long double of_sum = magnitude * (wide ? static_cast<long double>(n) * 0x1p-104L : (static_cast<long double>(n) / 32 + 6) * 0x1p-53L);
-        const bool softmax = f == job_function::softmax_backward;
-        const long double p = softmax ? static_cast<long double>(y[i]) : std::exp(static_cast<long double>(y[i]));
-        const long double share = std::abs(scale) * p * (sum == 0 ? 0 : std::abs(sum));
-        long double allowed = std::abs(scale) * p * of_sum;
-        if (!wide) allowed += softmax ? 0 : 0x1p-36L * share;
-        const long double size = std::max(std::abs(at(i)), wide && !softmax ? std::max(std::abs(scale * static_cast<long double>(dy[i])), share) : 0.0L);
-        const long double own = wide ? 4 * ulp(dtype::f64, size) : 0.0L;
-        return allowed + own + (wide && out == dtype::f64 ? 0.0L : 0.51L * ulp(out, at(i)));
-    }
-};
 
 void check_row(job_function f, dtype y_type, dtype dy_type, dtype dx_type, const numbers& y, const numbers& dy, double scale, double& worst) {
     const numbers dx = gradient(f, y_type, dy_type, dx_type, y, dy, {.scale = scale});

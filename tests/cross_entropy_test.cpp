@@ -2,6 +2,8 @@
 
 // Cross-entropy and its gradient: against long double, against finite differences, every option, special values, layouts, bits.
 
+#include "caller_environment.hpp"
+#include "cross_entropy_reference.hpp"
 #include "job_arrays.hpp"
 #include "reference.hpp"
 #include "rows.hpp"
@@ -72,62 +74,8 @@ result fused(const numbers& logits, const numbers& targets, const options& o = {
     return {loss[0], gradient};
 }
 
-/// A loss in real arithmetic.
-struct setting {
-    numbers logits;
-    numbers soft;            // empty: a class index
-    std::size_t target = 0;
-    numbers weights;         // empty: none
-    double scale = 1, smoothing = 0, z_loss = 0, dloss = 1;
-};
-
-struct exact_loss {
-    long double loss = 0, loss_size = 0;  // the result, and the largest of its parts
-    std::vector<long double> gradient, gradient_size;
-
-    explicit exact_loss(const setting& s) {
-        const reference row(s.logits, s.scale);
-        const std::size_t n = s.logits.size();
-        const long double lse = row.logsumexp(), keep = 1 - static_cast<long double>(s.smoothing), spread = static_cast<long double>(s.smoothing) / static_cast<long double>(n);
-        std::size_t top = 0;
-        for (std::size_t i = 0; i < n; ++i)
-            if (s.logits[i] * s.scale > s.logits[top] * s.scale) top = i;
-        const long double log_sum = -row.log_softmax(s.logits[top]);
-        std::vector<long double> a(n);
-        long double total = 0;
-        for (std::size_t i = 0; i < n; ++i) {
-            const long double w = s.weights.empty() ? 1 : s.weights[i];
-            const long double q = s.soft.empty() ? (i == s.target ? 1 : 0) : s.soft[i];
-            a[i] = w * (keep * q + spread);
-            total += a[i];
-            const long double nll = -row.log_softmax(s.logits[i]);
-            if (a[i] != 0) loss += a[i] * nll;
-            loss_size = std::max({loss_size, std::abs(a[i]) * (nll - log_sum), std::abs(a[i]) * log_sum});
-        }
-        loss += s.z_loss * lse * lse;
-        const long double reach = std::max(std::abs(static_cast<long double>(s.logits[top]) * s.scale), log_sum);
-        loss_size = std::max({loss_size, 2 * std::abs(s.z_loss) * reach * reach, std::abs(loss)});
-        const long double c = static_cast<long double>(s.scale) * s.dloss, slope = 2 * s.z_loss * lse;
-        long double others = 0;  // 1 - p at the target
-        for (std::size_t i = 0; i < n; ++i)
-            if (i != s.target) others += row.softmax(s.logits[i]);
-        for (std::size_t i = 0; i < n; ++i) {
-            const long double p = row.softmax(s.logits[i]);
-            const long double slope_size = 2 * std::abs(s.z_loss) * reach * p;
-            if (s.soft.empty() && i == s.target) {
-                const long double rest = total - a[i];
-                gradient.push_back(c * ((rest + slope) * p - a[i] * others));
-                gradient_size.push_back(std::abs(c) * std::max({rest * p, slope_size, std::abs(a[i]) * others}));
-            } else {
-                gradient.push_back(c * ((total + slope) * p - a[i]));
-                gradient_size.push_back(std::abs(c) * std::max({std::abs(total + slope) * p, slope_size, std::abs(a[i])}));
-            }
-        }
-    }
-};
-
 /// Two rows of the same values: loss and gradient in any types.
-void check(const setting& s, dtype logits_type, dtype soft_type, dtype losses_type, dtype gradient_type, double& worst_loss, double& worst_gradient) {
+void check(const loss_row& s, dtype logits_type, dtype soft_type, dtype losses_type, dtype gradient_type, double& worst_loss, double& worst_gradient) {
     const std::size_t n = s.logits.size();
     const guarded_memory logits(tensor_view(logits_type, {2, n})), soft(tensor_view(soft_type, {2, n})), losses(tensor_view(losses_type, {2})),
         gradient(tensor_view(gradient_type, {2, n}));
@@ -140,31 +88,30 @@ void check(const setting& s, dtype logits_type, dtype soft_type, dtype losses_ty
     const std::vector<float> weights(s.weights.begin(), s.weights.end());
     options o{.scale = s.scale, .label_smoothing = s.smoothing, .z_loss = s.z_loss, .dlosses = s.dloss};
     if (!s.weights.empty()) o.class_weights = weights;
-    smx::detail::run_cross_entropy("cross_entropy_with_gradient", array_of(logits.elements()),
-                                   s.soft.empty() ? smx::array_ref(targets) : array_of(soft.elements()), array_of(losses.elements()), o.dlosses,
-                                   "options.dlosses", array_of(gradient.elements()), "dlogits", o);
+    {
+        const caller_environment environment;
+        smx::detail::run_cross_entropy("cross_entropy_with_gradient", array_of(logits.elements()),
+                                       s.soft.empty() ? smx::array_ref(targets) : array_of(soft.elements()), array_of(losses.elements()), o.dlosses,
+                                       "options.dlosses", array_of(gradient.elements()), "dlogits", o);
+    }
     const exact_loss exact(s);
     const numbers loss = load_all(losses.elements()), g = load_all(gradient.elements());
-    const bool half_loss = size_of(losses_type) == 2, half_gradient = size_of(gradient_type) == 2;
     const bool wide = logits_type == dtype::f64 || losses_type == dtype::f64 || gradient_type == dtype::f64 || (!s.soft.empty() && soft_type == dtype::f64);
     const dtype compute = wide ? dtype::f64 : dtype::f32;
     const auto in_range = [](dtype type, long double x) {
         const long double overflow = std::ldexp(1.0L, format_of(type).max_exponent + 1);
         return std::clamp(x, -overflow, overflow);
     };
-    const auto allowed = [&](dtype out, bool half, double bound, long double value, long double size) {
-        return half ? 0.52L * ulp(out, value) + bound * ulp(compute, size) : bound * ulp(out == dtype::f64 ? compute : out, size);
-    };
     for (std::size_t r = 0; r < 2; ++r) {
         const double of_bound =
             static_cast<double>(std::abs(in_range(losses_type, loss[r]) - in_range(losses_type, exact.loss)) /
-                                allowed(losses_type, half_loss, 3, exact.loss, exact.loss_size));
+                                allowed_error(losses_type, compute, 3, exact.loss, exact.loss_size));
         worst_loss = std::max(worst_loss, of_bound);
         ASSERT_LE(of_bound, 1) << "loss is " << loss[r] << " not " << static_cast<double>(exact.loss) << " n " << n << " scale " << s.scale << " "
                                << softmax_test::name_of(logits_type) << " to " << softmax_test::name_of(losses_type);
         for (std::size_t i = 0; i < n; ++i) {
             const double error = static_cast<double>(std::abs(g[r * n + i] - exact.gradient[i]) /
-                                                     allowed(gradient_type, half_gradient, 5, exact.gradient[i], exact.gradient_size[i]));
+                                                     allowed_error(gradient_type, compute, 5, exact.gradient[i], exact.gradient_size[i]));
             // A probability below the smallest normal number may come out as 0.
             if (std::abs(exact.gradient[i]) < std::ldexp(std::abs(s.scale * s.dloss) + 1, format_of(compute).min_exponent)) continue;
             worst_gradient = std::max(worst_gradient, error);
@@ -175,9 +122,9 @@ void check(const setting& s, dtype logits_type, dtype soft_type, dtype losses_ty
     }
 }
 
-setting make_setting(std::size_t n, family kind, dtype type, std::uint64_t seed, bool soft, dtype soft_type) {
+loss_row make_setting(std::size_t n, family kind, dtype type, std::uint64_t seed, bool soft, dtype soft_type) {
     generator random(seed);
-    setting s;
+    loss_row s;
     s.logits = make_row(kind, type, n, seed);
     s.target = random.below(n);
     if (soft) {
@@ -187,7 +134,7 @@ setting make_setting(std::size_t n, family kind, dtype type, std::uint64_t seed,
     return s;
 }
 
-void vary(setting& s, std::size_t round) {
+void vary(loss_row& s, std::size_t round) {
     generator random(round);
     if (round % 2 == 1) s.smoothing = 0.1;
     if (round % 3 == 1)
@@ -207,7 +154,7 @@ TEST(CrossEntropy, RightToTheDocumentedBoundInEveryMixtureOfTypes) {
                 for (const dtype gradient_type : all_dtypes)
                     for (const std::size_t n : sizes{1, 2, 9, 33, 1000, 5003}) {
                         const bool soft = ++round % 3 == 0;
-                        setting s = make_setting(n, family::normal_3, logits_type, base_seed() + round, soft, logits_type);
+                        loss_row s = make_setting(n, family::normal_3, logits_type, base_seed() + round, soft, logits_type);
                         vary(s, round);
                         // Away from the subnormal numbers of float16.
                         if (gradient_type == dtype::f16) s.dloss *= 1e4;
@@ -224,7 +171,7 @@ TEST(CrossEntropy, RightForEveryFamilyOfRows) {
         for (const dtype type : {dtype::f32, dtype::f64}) {
             for (const std::size_t n : sizes{2, 10, 100, 3000}) {
                 for (std::uint64_t seed = 0; seed < 12; ++seed) {
-                    setting s = make_setting(n, kind, type, base_seed() + seed, false, type);
+                    loss_row s = make_setting(n, kind, type, base_seed() + seed, false, type);
                     if (kind == family::extremes && type == dtype::f64 && seed % 2 == 1) continue;  // sums beyond double
                     if (seed % 2 == 1) s.smoothing = 0.25;
                     if (seed % 3 == 0)
@@ -242,7 +189,7 @@ TEST(CrossEntropy, RightForEveryFamilyOfRows) {
 TEST(CrossEntropy, ConfidentRowsKeepTheirDigits) {
     for (const double lead : {10.0, 20.0, 30.0, 60.0, 80.0}) {
         for (const std::size_t n : sizes{2, 100, 7000}) {
-            setting s;
+            loss_row s;
             s.logits.assign(n, 0.0);
             s.target = n / 2;
             s.logits[s.target] = lead;

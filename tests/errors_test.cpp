@@ -166,6 +166,23 @@ TEST(Errors, ExtentsWhoseProductOverflows) {
     EXPECT_EQ(one, untouched);
 }
 
+TEST(Errors, ExtentsWhoseProductOverflowsInTheFamily) {
+    float one = untouched;
+    constexpr std::size_t big = std::size_t{1} << (5 * sizeof(std::size_t));
+    const smx::tensor_view<float, 3> out(&one, {big, big, std::size_t{2}});
+    const smx::tensor_view<const float, 3> in(&one, {big, big, std::size_t{2}}, {0, 0, 0});
+    const smx::tensor_view<float, 2> losses(&one, {big, big});
+    const std::string size = std::to_string(big);
+    expect_mentions(error_of([&] { smx::masked_softmax(in, out, {.causal = true}); }), {"masked_softmax", size});
+    expect_mentions(error_of([&] { smx::masked_softmax(in, in, out); }), {"masked_softmax", size});
+    expect_mentions(error_of([&] { smx::softmax_backward(in, in, out); }), {"softmax_backward", size});
+    expect_mentions(error_of([&] { smx::log_softmax_backward(in, out); }), {"log_softmax_backward", size});
+    expect_mentions(error_of([&] { smx::cross_entropy(in, in, losses); }), {"cross_entropy", size});
+    expect_mentions(error_of([&] { smx::softmin(in, out); }), {"softmin", size});
+    expect_mentions(error_of([&] { smx::logaddexp(in, in, out); }), {"logaddexp", size});
+    EXPECT_EQ(one, untouched);
+}
+
 TEST(Errors, ABadOptionIsAnErrorEvenWithoutElements) {
     const std::vector<float> in;
     std::vector<float> out;

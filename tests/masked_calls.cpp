@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "masked_calls.hpp"
 
+#include "caller_environment.hpp"
+
 #include <safe_softmax/tensor_view.hpp>
 
 #include <algorithm>
@@ -45,6 +47,7 @@ void call(bool log, const view& in, const smx::array_ref& mask, const view& out,
 }  // namespace
 
 void masked_call(bool log, const view& in, const smx::array_ref& mask, const view& out, const smx::masked_options& options) {
+    const caller_environment environment;
     if (in.rank == 1) call<1>(log, in, mask, out, options);
     else if (in.rank == 2) call<2>(log, in, mask, out, options);
     else call<3>(log, in, mask, out, options);

@@ -57,8 +57,11 @@ std::vector<long double> masked_softmax_of(const masked_row& row, bool log) {
     const auto used = [&](std::size_t i) {
         return row.logits[i].kept && !std::isinf(row.logits[i].bias) && !std::isinf(row.logits[i].added);
     };
+    // The largest of all, the sink included: nothing below overflows.
+    const bool sink_is_top = row.sink && *row.sink > z[*top].high;
+    const pair most = sink_is_top ? pair{*row.sink, 0} : z[*top];
     const auto below = [&](std::size_t i) {
-        const pair d = sum(z[i], {-z[*top].high, -z[*top].low});
+        const pair d = sum(z[i], {-most.high, -most.low});
         return d.high + d.low;
     };
     long double rest = 0, lost = 0;
@@ -68,9 +71,9 @@ std::vector<long double> masked_softmax_of(const masked_row& row, bool log) {
         lost += s.low;
     };
     for (std::size_t i = 0; i < z.size(); ++i)
-        if (used(i) && i != *top) take(std::exp(below(i)));
-    if (row.sink) {
-        const pair d = sum({*row.sink, 0}, {-z[*top].high, -z[*top].low});
+        if (used(i) && (sink_is_top || i != *top)) take(std::exp(below(i)));
+    if (row.sink && !sink_is_top) {
+        const pair d = sum({*row.sink, 0}, {-most.high, -most.low});
         take(std::exp(d.high + d.low));
     }
     rest += lost;

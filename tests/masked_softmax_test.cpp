@@ -339,6 +339,22 @@ void expect_same(const std::vector<double>& actual, const std::vector<double>& e
     }
 }
 
+TEST(MaskedSpecial, ScaleOfZeroKeepsInfinities) {
+    const std::vector<float> zeros(5);
+    on_every_isa([&](smx::isa) {
+        for (const double scale : {0.0, -0.0, 1e-60, -1e-60}) {
+            for (const dtype type : {dtype::f32, dtype::f64, dtype::bf16}) {
+                if (type == dtype::f64 && scale != 0) continue;  // only to float it is 0
+                const std::vector<double> y = apply(false, type, {1, inf, -inf, 2, 1e30}, {}, {.scale = scale, .bias = zeros});
+                EXPECT_EQ(y, (scale < 0 ? std::vector<double>{0, 0, 1, 0, 0} : std::vector<double>{0, 1, 0, 0, 0})) << scale;
+                EXPECT_EQ(apply(false, type, {1, -inf, 2, -3, 1e30}, {}, {.scale = std::abs(scale), .bias = zeros}),
+                          (std::vector<double>{0.25, 0, 0.25, 0.25, 0.25}))
+                    << scale;
+            }
+        }
+    });
+}
+
 TEST(MaskedRows, SpecialValues) {
     const bool keep[] = {true, true, false, true}, all[] = {true, true, true, true};
     const float added[] = {0, 0, -std::numeric_limits<float>::infinity(), 0};

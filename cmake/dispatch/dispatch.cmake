@@ -4,9 +4,20 @@ if(TARGET safe_softmax_dispatch)
   return()
 endif()
 
+# SMX_DISPATCH_ISAS: the instruction sets beyond the oldest one, all by default. Fewer are sooner compiled and smaller.
+set(smx_isas "${SMX_DISPATCH_ISAS}")
+if(NOT DEFINED SMX_DISPATCH_ISAS)
+  set(smx_isas avx2 avx512 avx512bf16)
+endif()
+set(smx_tables "")
+
 # smx_table(<name> <flag>...): the kernels of one instruction set. Flags given for the whole project come first; -march
 # among ours takes back any -march=native among those.
 function(smx_table name)
+  if(smx_tables AND NOT name IN_LIST smx_isas)
+    return()
+  endif()
+  set(smx_tables "${smx_tables}X(${name}) " PARENT_SCOPE)
   target_sources(safe_softmax_dispatch PRIVATE "${smx_dispatch_dir}/${name}.cpp")
   set_source_files_properties("${smx_dispatch_dir}/${name}.cpp" TARGET_DIRECTORY safe_softmax_dispatch
                               PROPERTIES COMPILE_OPTIONS "${ARGN}")
@@ -61,3 +72,11 @@ elseif(SMX_TARGETS_ARM64)
 else()
   smx_table(scalar)
 endif()
+foreach(name IN LISTS smx_isas)
+  if(NOT name MATCHES "^(scalar|sse2|avx2|avx512|avx512bf16|neon64)$" OR (name STREQUAL "avx512bf16" AND NOT "avx512" IN_LIST smx_isas))
+    message(FATAL_ERROR "SMX_DISPATCH_ISAS is \"${smx_isas}\": known are avx2, avx512 and, with it, avx512bf16")
+  endif()
+endforeach()
+string(STRIP "${smx_tables}" smx_tables)
+set_property(SOURCE "${smx_dispatch_dir}/dispatch.cpp" TARGET_DIRECTORY safe_softmax_dispatch
+             APPEND PROPERTY COMPILE_DEFINITIONS "SMX_TABLES=${smx_tables}")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// probe [<isa>]: which instruction set the first call takes, or, given one, whether it is taken when asked for.
+// probe [<isa> | best]: which instruction set the first call takes; given one, whether it is taken when asked for; whether it
+// was the best there is.
 
 #include <safe_softmax/safe_softmax.hpp>
 
@@ -12,8 +13,14 @@ int main(int argc, char** argv) {
     smx::safe_softmax(row);
     std::printf("active: %s\n", smx::name_of(smx::active_isa()));
     if (argc < 2) return 0;
-    for (const smx::isa level : {smx::isa::scalar, smx::isa::sse2, smx::isa::avx, smx::isa::avx2, smx::isa::avx512,
-                                 smx::isa::avx512bf16, smx::isa::neon64}) {
+    constexpr smx::isa levels[] = {smx::isa::scalar, smx::isa::sse2, smx::isa::avx, smx::isa::avx2, smx::isa::avx512, smx::isa::avx512bf16,
+                                   smx::isa::neon64};
+    if (std::strcmp(argv[1], "best") == 0) {
+        for (const smx::isa level : levels)
+            if (smx::is_available(level) && level > smx::active_isa()) return 1;
+        return 0;
+    }
+    for (const smx::isa level : levels) {
         if (std::strcmp(smx::name_of(level), argv[1]) != 0) continue;
         const smx::isa before = smx::active_isa();
         const bool taken = smx::set_active_isa(level);

@@ -3,12 +3,12 @@
 // One call of the library from the fuzzer's bytes, judged by enumeration: the addresses of all elements say whether it has
 // to be refused, the reference in long double says what every output has to be.
 
+#include "bytes.hpp"
 #include "memory.hpp"
 #include "reference.hpp"
 #include "subject.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +20,6 @@
 #include <memory>
 #include <new>
 #include <optional>
-#include <random>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -43,33 +42,6 @@ constexpr std::size_t most_elements = 2000, longest_row = 5000;  // past a piece
 constexpr std::ptrdiff_t longest_reach = 1 << 14;                // elements from one end of a view to the other
 constexpr double inf = std::numeric_limits<double>::infinity();
 const double nan_value = std::numeric_limits<double>::quiet_NaN();
-
-/// The fuzzer's bytes from the front; zeros after the last one.
-class byte_source {
-public:
-    byte_source(const std::uint8_t* data, std::size_t size) : rest_(data, size) {}
-
-    template <class T>
-    T take() {
-        struct {
-            std::uint8_t bytes[sizeof(T)];
-        } raw{};
-        const std::size_t n = std::min(sizeof raw, rest_.size());
-        std::copy_n(rest_.begin(), n, raw.bytes);
-        rest_ = rest_.subspan(n);
-        return std::bit_cast<T>(raw);
-    }
-    std::uint8_t byte() { return take<std::uint8_t>(); }
-    std::span<const std::uint8_t> rest() const { return rest_; }
-
-private:
-    std::span<const std::uint8_t> rest_;
-};
-
-template <class List>
-auto one_of(const List& list, std::size_t choice) {
-    return list[choice % std::size(list)];
-}
 
 // ---- the call
 
@@ -338,45 +310,6 @@ std::vector<arena> place(call& c, byte_source& bytes) {
     if (where >= 128 && !has_elements(c.in)) c.in.data = nullptr;
     if (where >= 128 && !has_elements(c.out)) c.out.data = nullptr;
     return arenas;
-}
-
-void write_logits(const view& in, byte_source& bytes) {
-    static const double notable[] = {
-        0,       -0.0,     1,       -1,      inf,      -inf,     nan_value, -inf,   0.5,   -2,     20,
-        -20,     88,       -100,    709,     -1000,    65504,    -65504,    1e30,   -1e30, 3.4e38, -3.4e38,
-        1.7e308, -1.7e308, 0x1p-24, 0x1p-14, 0x1p-126, 0x1p-149, 0x1p-1022, 5e-324, 256,   -255.5, 2048};
-    static const double bases[] = {0,   1,   -1,    0.693, -0.693, 16,    88.7, -87.3, 177.4, 255.9,
-                                   256, 512, 709.7, 2047,  2048.5, 65000, 1e6,  -1e6,  1e30,  1e300};
-    const std::uint8_t style = bytes.byte();
-    const auto exponent = static_cast<std::int8_t>(bytes.byte());
-    const double base = one_of(bases, bytes.byte());
-    std::minstd_rand random(bytes.take<std::uint32_t>());
-    const auto uniform = [&] { return std::generate_canonical<double, 53>(random); };
-    std::span<const std::uint8_t> given = bytes.rest();
-    static constexpr std::uint8_t zero[1] = {};
-    if (given.empty()) given = zero;
-    const std::size_t size = size_of(in.type);
-    std::size_t i = 0;
-    for_each_offset(in, [&](std::ptrdiff_t offset) {
-        const std::uint8_t octet = given[i % given.size()];
-        const auto centred = static_cast<double>(static_cast<std::int8_t>(octet));
-        const auto put = [&](double x) { store(in.type, in.data, offset, x); };
-        switch (style % 8) {
-            case 1: put(one_of(notable, octet)); break;
-            case 2: put(centred / 8); break;
-            case 3: put(base + (uniform() - 0.5) * std::ldexp(1.0, exponent % 16)); break;
-            case 4: put(octet >= 200 ? one_of(notable, octet) : centred * uniform()); break;
-            case 5: put(base + centred * std::ldexp(1.0, exponent)); break;
-            case 6: put(std::ldexp(centred + uniform(), exponent * 8 + octet % 4)); break;
-            case 7: put(octet % 16 == 0 ? base : octet >= 128 ? -inf : base - uniform() * octet); break;
-            default: {
-                std::byte* const element =
-                    static_cast<std::byte*>(in.data) + offset * static_cast<std::ptrdiff_t>(size);
-                for (std::size_t b = 0; b < size; ++b) element[b] = std::byte{given[(i * size + b) % given.size()]};
-            }
-        }
-        ++i;
-    });
 }
 
 // ---- what has to happen

@@ -64,15 +64,18 @@ T from_bits(std::uint64_t bits) {
     return result;
 }
 
+template <class T>
+constexpr std::uint64_t infinity_of = std::is_same_v<T, float>          ? 0x7f800000u
+                                      : std::is_same_v<T, double>       ? 0x7ff0000000000000u
+                                      : std::is_same_v<T, smx::float16> ? 0x7c00u
+                                                                        : 0x7f80u;
+
 /// A logit as an element. Infinities and subnormal numbers by their bits: some builds know no infinity, and some
 /// processors are told to have no subnormals.
 template <class T>
 T element(int family, generator& random, std::size_t i) {
     constexpr std::uint64_t sign = std::uint64_t(1) << (8 * sizeof(T) - 1);
-    constexpr std::uint64_t infinity = std::is_same_v<T, float>          ? 0x7f800000u
-                                       : std::is_same_v<T, double>       ? 0x7ff0000000000000u
-                                       : std::is_same_v<T, smx::float16> ? 0x7c00u
-                                                                         : 0x7f80u;
+    constexpr std::uint64_t infinity = infinity_of<T>;
     constexpr std::uint64_t fraction = (infinity & ~(infinity << 1)) - 1;  // below the lowest bit of the exponent
     if (family == 7) return from_bits<T>(random.bits() & (sign | fraction));
     const double x = logit(family, random, i);
@@ -88,6 +91,10 @@ std::uint64_t bits_of(const T& x) {
     else if constexpr (sizeof(T) == 4) { std::uint32_t b; std::memcpy(&b, &x, 4); return b; }
     else { std::uint16_t b; std::memcpy(&b, &x, 2); return b; }
 }
+
+/// By its bits: some builds know no NaN.
+template <class T>
+bool is_nan(const T& x) { return (bits_of(x) & ((std::uint64_t(1) << (8 * sizeof(T) - 1)) - 1)) > infinity_of<T>; }
 
 class hash {  // FNV-1a, byte by byte from the low end
 public:

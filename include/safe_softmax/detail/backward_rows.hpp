@@ -266,7 +266,7 @@ private:
         P head[tile_packs], tail[tile_packs];
         if (!sums<F>(j, op, y_lines, dy_lines, packs, head, tail)) {
             for (std::size_t l = 0; l < count; ++l) {
-                operand single[vocabulary::max_operands];
+                operand single[vocabulary::max_operands] = {};
                 for (std::size_t o = 0; o <= backward::dx; ++o) {
                     single[o] = op[o];
                     single[o].data = moved(op[o].data, static_cast<std::ptrdiff_t>((c + l) * size_of(op[o].type)));

@@ -35,7 +35,7 @@ extern std::atomic<const table*> active;
 const table& choose() noexcept;
 
 SMX_ALWAYS_INLINE const table& active_table() noexcept {
-    const table* t = active.load(std::memory_order_relaxed);  // tables are constants: there is nothing to wait for
+    const table* t = active.load(std::memory_order_acquire);  // the table is complete; on x86 a plain load
     return t != nullptr ? *t : choose();
 }
 

@@ -14,11 +14,12 @@ namespace vocabulary {
 // work.hpp is to softmax, a job is to the rest of the family. Plain data again, that means the same in every object of a
 // program.
 
-/// One argument as a row sees it.
+/// One argument as a row sees it. Without initialisers: unoptimised, those would make a constructor that objects compiled for
+/// different processors share.
 struct operand {
-    const void* data = nullptr;  ///< its first element in this row; null: not given. Written to where it is an output
-    std::ptrdiff_t step = 0;     ///< bytes from one element of the row to the next
-    scalar_type type = scalar_type::float32;
+    const void* data;     ///< its first element in this row; null: not given. Written to where it is an output
+    std::ptrdiff_t step;  ///< bytes from one element of the row to the next
+    scalar_type type;
 
     SMX_ALWAYS_INLINE explicit operator bool() const noexcept { return data != nullptr; }
 };

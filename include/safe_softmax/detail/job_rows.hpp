@@ -19,7 +19,7 @@ SMX_ALWAYS_INLINE const void* moved(const void* p, std::ptrdiff_t bytes) noexcep
 /// Calls f(operands of the row, its index in query_loop) for every row.
 template <class F>
 SMX_ALWAYS_INLINE void for_each_row(const job& j, F f) noexcept {
-    operand row[vocabulary::max_operands];
+    operand row[vocabulary::max_operands] = {};
     std::size_t index[array_ref::max_rank + 1] = {};
     for (std::size_t o = 0; o < j.operands; ++o) row[o] = j.op[o];
     for (std::size_t d = 0; d < j.loops; ++d)

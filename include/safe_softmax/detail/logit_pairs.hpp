@@ -88,7 +88,10 @@ public:
             const std::size_t left = n - l;
             const auto load = [&](const T* p) SMX_INLINE_LAMBDA { return left >= lanes ? P::load(p + l) : P::load_partial(p + l, left); };
             P h = load(x), e = zero;
-            if (scaled) {
+            if (scale_head_ == 0) {  // infinite elements stay, as with a very small scale; 0 times one would be NaN
+                h = zero_where_less(h, maximum(h, sub(zero, h)), sub(zero, none));
+                if (job_.scale < 0) h = sub(zero, h);
+            } else if (scaled) {
                 const P given = h;
                 h = two_product(given, P::broadcast(scale_head_), e);
                 e = fma(given, P::broadcast(scale_tail_), e);

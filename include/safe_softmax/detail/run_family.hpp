@@ -37,6 +37,7 @@ SMX_NOINLINE void run_logaddexp(const Array& in, const Array& other, const Array
 template <class Operand>
 SMX_NOINLINE void run_logaddexp_of_numbers(const Operand& a, const Operand& b, const Operand& out) noexcept {
     vocabulary::job j;
+    for (operand& o : j.op) o = operand{};
     j.function = job_function::logaddexp;
     j.length = 1;
     j.operands = 3;

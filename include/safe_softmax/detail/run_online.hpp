@@ -33,6 +33,7 @@ template <class Call>
 SMX_NOINLINE void run_online(vocabulary::job_function f, const row_of_view* in, const operand* out, double scale, special_values special,
                              bool wide, Call& call) noexcept {
     vocabulary::job j;
+    for (operand& o : j.op) o = operand{};
     j.function = f;
     j.length = in != nullptr ? in->length : 0;
     j.operands = vocabulary::online::call + 1;
