@@ -47,6 +47,8 @@
 //                                    correctly rounded, for n in [8, 16*bias)
 //   reduce_max(a)                    the largest lane; NaN as in max
 //   reduce_add(a)                    f64 only: the sum of the lanes by halving: lane l and l+4, then l+2, then l+1
+//   reduce_max_each(to, a), reduce_add_each(to, a)
+//                                    of eight packs: to[i] = reduce_max(a[i]) or reduce_add(a[i]), the same bits
 //   even_as_double(a), odd_as_double(a)
 //                                    f32 only, a >= +0: lanes 0, 2, 4, … (1, 3, 5, …) times 2^-896 as f64, exactly;
 //                                    NaN and +inf become at least 2^-768 (a shift of the bits, not a conversion)
@@ -271,6 +273,17 @@ SMX_ALWAYS_INLINE P where_nonzero_lanes(const std::uint8_t* m, P a, P b) noexcep
     store(other, b);
     for (std::size_t l = 0; l < P::lanes; ++l) one[l] = selected(m[l] != 0, one[l], other[l]);
     return P::load(one);
+}
+
+template <class P>
+SMX_ALWAYS_INLINE void reduce_max_each(typename P::value_type* to, const P (&a)[8]) noexcept {
+    if constexpr (requires { native_max_each(to, a); }) native_max_each(to, a);
+    else for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_max(a[i]);
+}
+template <class P>
+SMX_ALWAYS_INLINE void reduce_add_each(double* to, const P (&a)[8]) noexcept {
+    if constexpr (requires { native_add_each(to, a); }) native_add_each(to, a);
+    else for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_add(a[i]);
 }
 
 namespace native {
