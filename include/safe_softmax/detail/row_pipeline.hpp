@@ -3,6 +3,7 @@
 
 #include <safe_softmax/detail/log_of_rows.hpp>
 #include <safe_softmax/detail/rows.hpp>
+#include <safe_softmax/simd/running_max.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -43,6 +44,8 @@ class row_pipeline {
     static constexpr precision Q = sizeof(Out) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
     using block = row_block<T, lanes>;
     static constexpr std::size_t most_rows = block::most_rows;
+    /// From here on the largest logits are looked for in groups first: a branch that is mostly not taken.
+    static constexpr std::size_t long_row = 512;
     /// The terms of a block wait for their sums: here while the rows are short, else in the output if it can hold them.
     static constexpr std::size_t waiting_elements = F == function::softmax ? piece_elements<T> : 1;
 
@@ -160,9 +163,15 @@ private:
     }
 
     SMX_ALWAYS_INLINE void run_block(const block& last, block& now, const block& next, P (&top)[most_rows]) const noexcept {
-        if (F == function::logsumexp || last.count == 0) return run_rows<false, false>(last, now, next, top);
-        if (F == function::log_softmax && scale_.direct.value == 1) return run_rows<true, true>(last, now, next, top);
-        run_rows<true, false>(last, now, next, top);
+        const bool finishes = F != function::logsumexp && last.count != 0;
+        if constexpr (F != function::softmax) {
+            if (length_ >= long_row && !finishes) return run_rows<false, false, true>(last, now, next, top);
+            if (length_ >= long_row && scale_.direct.value == 1) return run_rows<true, true, true>(last, now, next, top);
+        } else if constexpr (std::is_same_v<Out, T>) {
+            if (waiting_ == nullptr) return finishes ? run_rows<true, false, true>(last, now, next, top) : run_rows<false, false, true>(last, now, next, top);
+        }
+        if (finishes) run_rows<true, false, false>(last, now, next, top);
+        else run_rows<false, false, false>(last, now, next, top);
     }
 
     /// The rows that one turn of the loop is about.
@@ -175,13 +184,13 @@ private:
         Out* out;         ///< to here
     };
 
-    template <bool Finish, bool Unscaled>
+    template <bool Finish, bool Unscaled, bool Long>
     SMX_NOINLINE void run_rows(const block& last, block& now, const block& next, P (&top)[most_rows]) const noexcept {
         typename row_sum<B, T>::lanes_sum sum[most_rows];
         for (std::size_t i = 0; i < now.count; ++i) {
             const three_rows rows{in(now.begin + i), terms_of(now, i), in(i < next.count ? next.begin + i : now.begin + i),
                                   in(last.begin + i), terms_of(last, i), out(last.begin + i)};
-            loop<Finish, Unscaled> l(rows, *this, last, now, i);
+            loop<Finish, Unscaled, Long> l(rows, *this, last, now, i);
             if (length_ <= vocabulary::segment_step) {
                 l.run(0, length_);
                 if (rows_ > 2) sum[i] = l.sum.of_lanes();
@@ -204,7 +213,7 @@ private:
         row_sum<B, T>::results(now.sum, sum);
     }
 
-    template <bool Finish, bool Unscaled>
+    template <bool Finish, bool Unscaled, bool Long>
     class loop {
     public:
         row_sum<B, T> sum;
@@ -213,27 +222,23 @@ private:
         SMX_ALWAYS_INLINE loop(const three_rows& rows, const row_pipeline& p, const block& last, const block& now, std::size_t i) noexcept
             : rows_(rows), term_(p.scale_, P::broadcast(now.magic[i]), P::broadcast(0)), max_(P::broadcast(now.max[i])),
               share_(P::broadcast(Finish ? last.result[i] : T(0))), result_(p.scale_, P::broadcast(Finish ? last.max[i] : T(0)), share_),
-              even_(P::load(rows.later)), odd_(even_) {}
+              most_(rows.later), last_results_(share_) {
+            if constexpr (Finish && F == function::softmax && !Long) last_results_ = mul(P::load(rows.done_terms + p.length_ - lanes), share_);
+            if constexpr (Finish && F == function::log_softmax) last_results_ = result(P::load(rows.done + p.length_ - lanes));
+        }
 
-        SMX_ALWAYS_INLINE P top() const noexcept { return maximum(even_, odd_); }
+        SMX_ALWAYS_INLINE P top() const noexcept { return most_.lanes(); }
 
-        /// Elements e to end, whole packs or up to the end of the row.
+        /// Elements e to end, whole groups or up to the end of the row.
         SMX_ALWAYS_INLINE void run(std::size_t e, std::size_t end) noexcept {
-            // Where the later row comes from far away, loads that touch two lines of the cache each cost much.
-            const std::size_t shift = (0 - reinterpret_cast<std::uintptr_t>(rows_.later)) % pack_bytes / sizeof(In);
-            for (; e + group + shift <= end; e += group) whole_group(e, rows_.later + shift);
-            for (; e + group <= end; e += group) whole_group(e, rows_.later);
+            for (; e + group <= end; e += group) whole_group(e);
             if (e == end) return;
             P first = P::broadcast(0), second = first;  // of the last group: what it lacks counts as 0
             const std::size_t half = e + 2 * lanes;
-            for (; e + lanes <= end; e += lanes) {
-                const P t = whole(e, even_, rows_.later);
-                if (e < half) first = add(first, t);
-                else second = add(second, t);
-            }
-            if (e < end) {
-                odd_ = maximum(odd_, P::load(rows_.later + end - lanes));  // some a second time
-                const P t = part(e, end - e);
+            for (; e < end; e += lanes) {
+                const bool whole = e + lanes <= end;
+                most_.add_pack(rows_.later + (whole ? e : end - lanes));
+                const P t = whole ? whole_pack(e) : last_pack(e, end - e);
                 if (e < half) first = add(first, t);
                 else second = add(second, t);
             }
@@ -241,44 +246,53 @@ private:
         }
 
     private:
-        /// Bytes that a register takes from In.
-        static constexpr std::size_t pack_bytes = lanes / P::registers * sizeof(In);
-
-        SMX_ALWAYS_INLINE void whole_group(std::size_t e, const In* later) noexcept {
-            const P a0 = whole(e, even_, later), a1 = whole(e + lanes, odd_, later);
-            const P a2 = whole(e + 2 * lanes, even_, later), a3 = whole(e + 3 * lanes, odd_, later);
-            sum.add_group(add(add(a0, a1), add(a2, a3)));
+        SMX_ALWAYS_INLINE void whole_group(std::size_t e) noexcept {
+            most_.add_group(rows_.later + e);
+            if constexpr (Long && F != function::softmax) {
+                finish(e), finish(e + lanes), finish(e + 2 * lanes), finish(e + 3 * lanes);
+                const P x[packs_per_group] = {logits(e), logits(e + lanes), logits(e + 2 * lanes), logits(e + 3 * lanes)};
+                P t[packs_per_group] = {term(x[0]), term(x[1]), term(x[2]), term(x[3])};
+                // The largest logit is in one of many groups, mostly.
+                if (count_equal(maximum(maximum(x[0], x[1]), maximum(x[2], x[3])), max_) != 0) [[unlikely]] {
+                    for (std::size_t k = 0; k < packs_per_group; ++k) {
+                        ties += count_equal(x[k], max_);
+                        t[k] = zero_where_equal(t[k], x[k], max_);
+                    }
+                }
+                sum.add_group(add(add(t[0], t[1]), add(t[2], t[3])));
+            } else {
+                const P a0 = whole_pack(e), a1 = whole_pack(e + lanes), a2 = whole_pack(e + 2 * lanes), a3 = whole_pack(e + 3 * lanes);
+                sum.add_group(add(add(a0, a1), add(a2, a3)));
+            }
         }
-        /// A pack of each row; the term.
-        SMX_ALWAYS_INLINE P whole(std::size_t e, P& most, const In* later) noexcept {
+        /// Once and not with every operation: loads that touch two lines of the cache take long.
+        SMX_ALWAYS_INLINE P logits(std::size_t e) const noexcept { return in_register(P::load(rows_.in + e)); }
+        SMX_ALWAYS_INLINE P term(P x) const noexcept { return term_.template of_logit<F == function::softmax ? Q : precision::full>(x); }
+        SMX_ALWAYS_INLINE void finish(std::size_t e) const noexcept {
             if constexpr (Finish && F == function::softmax) store(rows_.out + e, mul(P::load(rows_.done_terms + e), share_));
             if constexpr (Finish && F == function::log_softmax) store(rows_.out + e, result(P::load(rows_.done + e)));
-            most = maximum(most, P::load(later + e));
-            const P x = P::load(rows_.in + e);
-            const P t = term_.template of_logit<F == function::softmax ? Q : precision::full>(x);
-            if constexpr (F == function::softmax) {
-                store(rows_.terms + e, t);
-                return t;
-            } else {
-                ties += count_equal(x, max_);
-                return zero_where_equal(t, x, max_);
-            }
         }
-        /// The last `left` elements of the rows but for `later`.
-        SMX_ALWAYS_INLINE P part(std::size_t e, std::size_t left) noexcept {
-            const P zero = P::broadcast(0);
-            if constexpr (Finish && F == function::softmax) store_partial(rows_.out + e, mul(P::load_partial(rows_.done_terms + e, left), share_), left);
-            if constexpr (Finish && F == function::log_softmax) store_partial(rows_.out + e, result(P::load_partial(rows_.done + e, left)), left);
-            const P x = P::load_partial(rows_.in + e, left);
-            const P t = term_.template of_logit<F == function::softmax ? Q : precision::full>(x);
-            if constexpr (F == function::softmax) {
-                store_partial(rows_.terms + e, t, left);
-                return blend_first(t, zero, left);
-            } else {
-                const P one = P::broadcast(1);
-                ties += count_equal(blend_first(zero_where_equal(one, x, max_), one, left), zero);
-                return blend_first(zero_where_equal(t, x, max_), zero, left);
-            }
+        /// A pack of the rows but for `later`; what it adds to the sum.
+        SMX_ALWAYS_INLINE P whole_pack(std::size_t e) noexcept {
+            finish(e);
+            const P x = logits(e), t = term(x);
+            if constexpr (F == function::softmax) store(rows_.terms + e, t);
+            return summand(x, t);
+        }
+        /// The same for the last `left` elements, which are less than a pack.
+        SMX_ALWAYS_INLINE P last_pack(std::size_t e, std::size_t left) noexcept {
+            constexpr bool in_output = F == function::softmax && Long;
+            if constexpr (Finish && in_output) store_partial(rows_.out + e, mul(P::load_partial(rows_.done_terms + e, left), share_), left);
+            else if constexpr (Finish) store(rows_.out + e + left - lanes, last_results_);
+            const P x = blend_first(P::load_partial(rows_.in + e, left), P::broadcast(minus_infinity<T>()), left), t = term(x);
+            if constexpr (in_output) store_partial(rows_.terms + e, t, left);
+            else if constexpr (F == function::softmax) store(rows_.terms + e, t);
+            return summand(x, t);
+        }
+        SMX_ALWAYS_INLINE P summand(P x, P t) noexcept {
+            if constexpr (F == function::softmax) return t;
+            ties += count_equal(x, max_);
+            return zero_where_equal(t, x, max_);
         }
         SMX_ALWAYS_INLINE P result(P x) const noexcept {
             if constexpr (Unscaled) return result_.unscaled(x);
@@ -289,7 +303,9 @@ private:
         const row_terms<P, false> term_;
         const P max_, share_;
         const log_of_terms<P, false> result_;
-        P even_, odd_;
+        running_max<P, In> most_;
+        /// Of the last elements of the row, written a second time where they are no whole pack: masked stores hold up what follows.
+        P last_results_;
     };
 
     const work& work_;

@@ -39,6 +39,7 @@
 //   zero_where_less(a, t, limit)     +0 where t < limit, else a; NaN in t keeps a, under -ffinite-math-only too
 //   zero_where_equal(a, x, y)        +0 where x == y, else a
 //   where_nonzero(m, a, b)           a where the byte m[lane] is not 0, else b; reads P::lanes bytes
+//   in_register(a)                   a, kept by the compiler in registers, not loaded again from where it came from
 //   div(a, b)                        IEEE; f64 only: -ffast-math has another idea of it for float
 //   product(a, b)                    mul whose result no compiler takes for a part of an fma
 //   count_equal(x, y)                number of lanes where x == y

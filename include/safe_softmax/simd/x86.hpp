@@ -7,7 +7,16 @@
 // An operation that is missing here for some instruction set is done by xsimd or through memory.
 
 #if defined(__SSE2__) || defined(_M_X64)
+// Only what the compiler may use: the whole takes a second to read.
+#if defined(__AVX__) || !defined(__GNUC__)
 #include <immintrin.h>
+#elif defined(__SSE4_1__)
+#include <smmintrin.h>
+#elif defined(__SSSE3__)
+#include <tmmintrin.h>
+#else
+#include <emmintrin.h>
+#endif
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
