@@ -12,17 +12,16 @@ namespace detail {
 template <class P, class S>
 class running_max {
 public:
-    SMX_ALWAYS_INLINE explicit running_max(const S* pack) noexcept : even_(P::load(pack)), odd_(even_) {}
-    SMX_ALWAYS_INLINE void add_pack(const S* p) noexcept { even_ = maximum(even_, P::load(p)); }
+    SMX_ALWAYS_INLINE explicit running_max(const S* pack) noexcept : most_(P::load(pack)) {}
+    SMX_ALWAYS_INLINE void add_pack(const S* p) noexcept { most_ = maximum(most_, P::load(p)); }
     /// Four packs.
     SMX_ALWAYS_INLINE void add_group(const S* p) noexcept {
-        even_ = maximum(maximum(even_, P::load(p)), P::load(p + 2 * P::lanes));
-        odd_ = maximum(maximum(odd_, P::load(p + P::lanes)), P::load(p + 3 * P::lanes));
+        for (std::size_t k = 0; k < 4; ++k) add_pack(p + k * P::lanes);
     }
-    SMX_ALWAYS_INLINE P lanes() const noexcept { return maximum(even_, odd_); }
+    SMX_ALWAYS_INLINE P lanes() const noexcept { return most_; }
 
 private:
-    P even_, odd_;
+    P most_;
 };
 
 #if defined(__GNUC__)
@@ -31,44 +30,35 @@ private:
 template <class P, class S>
     requires(sizeof(S) == 2)
 class running_max<P, S> {
-    static constexpr std::size_t count = 2 * P::lanes;
-    typedef short integers __attribute__((vector_size(2 * count)));
+    static constexpr std::size_t register_bytes = P::lanes / P::registers * sizeof(typename P::value_type);
+    static constexpr std::size_t count = register_bytes / sizeof(S);
+    typedef short integers __attribute__((vector_size(register_bytes)));
 
 public:
-    SMX_ALWAYS_INLINE explicit running_max(const S* p) noexcept {
-        put_twice(p, most_);
-        least_ = most_;
+    SMX_ALWAYS_INLINE explicit running_max(const S* pack) noexcept : packs_(P::load(pack)), most_(), least_() {
+        most_ += static_cast<short>(-32768);
+        least_ += static_cast<short>(std::is_same_v<S, float16> ? 0xfc00 - 0x10000 : 0xff80 - 0x10000);  // -inf: nothing was added
     }
-    SMX_ALWAYS_INLINE void add_pack(const S* p) noexcept {
-        integers v;
-        put_twice(p, v);
-        add(v);
-    }
+    SMX_ALWAYS_INLINE void add_pack(const S* p) noexcept { packs_ = maximum(packs_, P::load(p)); }
     SMX_ALWAYS_INLINE void add_group(const S* p) noexcept {
-        for (std::size_t half = 0; half < 2; ++half) {
+        for (std::size_t i = 0; i < 4 * P::lanes; i += count) {
             integers v;
-            std::memcpy(&v, p + half * count, sizeof v);
-            add(v);
+            std::memcpy(&v, p + i, sizeof v);
+            most_ = most_ > v ? most_ : v;
+            least_ = least_ < v ? least_ : v;
         }
     }
     SMX_ALWAYS_INLINE P lanes() const noexcept {
-        const integers largest = most_ < 0 ? least_ : most_;
-        S element[count];
-        std::memcpy(static_cast<void*>(element), &largest, sizeof element);
-        return maximum(P::load(element), P::load(element + P::lanes));
+        integers largest = most_ < 0 ? least_ : most_;
+        P result = packs_;
+        S element[P::lanes < count ? count : P::lanes];
+        for (std::size_t i = 0; i < P::lanes; i += count) std::memcpy(static_cast<void*>(element + i), &largest, sizeof largest);
+        for (std::size_t i = 0; i < count; i += P::lanes) result = maximum(result, P::load(element + i));
+        return result;
     }
 
 private:
-    // By reference: the calling convention of vectors depends on what the compiler may use.
-    static SMX_ALWAYS_INLINE void put_twice(const S* p, integers& v) noexcept {
-        std::memcpy(&v, p, sizeof v / 2);
-        std::memcpy(reinterpret_cast<char*>(&v) + sizeof v / 2, p, sizeof v / 2);
-    }
-    SMX_ALWAYS_INLINE void add(const integers& v) noexcept {
-        most_ = most_ > v ? most_ : v;
-        least_ = least_ < v ? least_ : v;
-    }
-
+    P packs_;
     integers most_, least_;
 };
 #endif
