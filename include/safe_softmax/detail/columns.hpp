@@ -209,7 +209,7 @@ public:
         flush();
         if constexpr (narrow && !General) {
             for (std::size_t j = 0; j < rows; ++j) nan[j] = sum_is_nan(rest[j]);
-            return log_sums_of_rows<B>(rest, ties, c.max, c.k_max, scale_, log_sum);
+            return log_sums_of_rows<B, rows>(rest, ties, c.max, c.k_max, scale_, log_sum);
         }
         for (std::size_t j = 0; j < rows; ++j) {
             nan[j] = sum_is_nan(rest[j]);

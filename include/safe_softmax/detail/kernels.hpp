@@ -2,6 +2,7 @@
 #pragma once
 
 #include <safe_softmax/detail/row_groups.hpp>
+#include <safe_softmax/detail/row_pipeline.hpp>
 #include <safe_softmax/detail/short_rows.hpp>
 #include <safe_softmax/detail/turned_rows.hpp>
 #include <safe_softmax/simd/environment.hpp>
@@ -122,12 +123,20 @@ private:
             if (contiguous && r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(w, r);
         }
         if constexpr (Many && every_path) {
+            if (contiguous && row_pipeline<B, In, Out, F>::takes(w, r)) return pipeline<F>(w, r);
+        }
+        if constexpr (Many && every_path) {
             if (contiguous && w.rows.extent > 1 && w.length <= longest_grouped_row<Out>) return row_groups<F>(w, r);
         }
         for (std::size_t j = 0; j < w.rows.extent; ++j) {
             if (contiguous) contiguous_row<F>(in_row<In>(w, j), out_row<Out>(w, j), w.length, r, w.rows.in, w.rows.out);
             else stepped_row<F>({in_row<In>(w, j), w.in_step}, {out_row<Out>(w, j), w.out_step}, w.length, r);
         }
+    }
+
+    template <function F>
+    static SMX_NOINLINE void pipeline(const work& w, const recipe<T>& r) noexcept {
+        row_pipeline<B, In, Out, F>(w, r).run([&](std::size_t j) SMX_INLINE_LAMBDA { contiguous_row<F>(in_row<In>(w, j), out_row<Out>(w, j), w.length, r); });
     }
 
     /// logsumexp of nothing.

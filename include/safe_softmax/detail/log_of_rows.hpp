@@ -10,8 +10,8 @@ namespace detail {
 /// log_sum_exp_of for the plain rows of a tile in float, a pack of double at a time, with the same bits: step by step what
 /// exact_max_term (terms.hpp) and log_1_plus (log.hpp) do. Rows is a multiple of the lanes.
 template <class B, std::size_t Rows>
-SMX_NOINLINE void log_sums_of_rows(const double (&rest)[Rows], const double (&ties)[Rows], const float (&max)[Rows],
-                                   const float (&k_max)[Rows], const scaling<float>& s, double (&log_sum)[Rows]) noexcept {
+SMX_NOINLINE void log_sums_of_rows(const double* rest, const double* ties, const float* max, const float* k_max, const scaling<float>& s,
+                                   double* log_sum) noexcept {
     using D = typename B::f64;
     const D zero = D::broadcast(0), one = D::broadcast(1), c = D::broadcast(s.direct.c_whole);
     const D power = D::broadcast(exact_power);

@@ -9,12 +9,6 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// -inf without a named infinity, which -ffinite-math-only does not know.
-template <class T>
-SMX_ALWAYS_INLINE T minus_infinity() noexcept {
-    using bits = typename float_bits<T>::type;
-    return from_bits<T>(infinity_bits<T> | bits(1) << (8 * sizeof(T) - 1));
-}
 template <class T>
 inline constexpr T lowest = -(std::numeric_limits<T>::max)();
 

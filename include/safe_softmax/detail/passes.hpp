@@ -34,6 +34,15 @@ struct passes {
             const P filler = P::broadcast(load_element<T>(in));
             return reduce_max(mul(blend_first(P::load_partial(in, n), filler, n), first));
         }
+        return reduce_max(largest_of_lanes(in, n, first));
+    }
+
+    /// The largest x, a lane for those that are a multiple of `lanes` apart. n >= lanes.
+    template <class S>
+    static SMX_NOINLINE P largest_pack(const S* in, std::size_t n) noexcept { return largest_of_lanes(in, n, P::broadcast(1)); }
+
+    template <class S>
+    static SMX_ALWAYS_INLINE P largest_of_lanes(const S* in, std::size_t n, P first) noexcept {
         P m0 = mul(P::load(in), first);
         P m1 = m0, m2 = m0, m3 = m0;
         std::size_t i = lanes;
@@ -45,7 +54,7 @@ struct passes {
         }
         for (; i + lanes <= n; i += lanes) m0 = maximum(m0, mul(P::load(in + i), first));
         if (i < n) m1 = maximum(m1, mul(P::load(in + n - lanes), first));  // some a second time: no harm to a maximum
-        return reduce_max(maximum(maximum(m0, m1), maximum(m2, m3)));
+        return maximum(maximum(m0, m1), maximum(m2, m3));
     }
 
     /// Adds the terms of a piece to the sum of its row and writes them to `terms`. On the way asks the cache for as many elements

@@ -18,6 +18,12 @@ inline constexpr typename float_bits<T>::type infinity_bits =
 
 template <class T>
 SMX_ALWAYS_INLINE T from_bits(typename float_bits<T>::type bits) noexcept { return vocabulary::bit_cast<T>(bits); }
+/// -inf without a named infinity, which -ffinite-math-only does not know.
+template <class T>
+SMX_ALWAYS_INLINE T minus_infinity() noexcept {
+    using bits = typename float_bits<T>::type;
+    return from_bits<T>(infinity_bits<T> | bits(1) << (8 * sizeof(T) - 1));
+}
 template <class T>
 SMX_ALWAYS_INLINE typename float_bits<T>::type magnitude_bits(T x) noexcept {
     return vocabulary::bit_cast<typename float_bits<T>::type>(x) << 1 >> 1;

@@ -61,6 +61,14 @@ public:
     }
     SMX_ALWAYS_INLINE double result() const noexcept { return reduce_add(add(even_, odd_)) * 0x1p896; }
     SMX_ALWAYS_INLINE sum_parts parts() const noexcept { return {result(), 0}; }
+    /// What is left to be added up at the end; of eight rows at once: to[i] = the result() of row i.
+    using lanes_sum = typename B::f64;
+    SMX_ALWAYS_INLINE lanes_sum of_lanes() const noexcept { return add(even_, odd_); }
+    static SMX_ALWAYS_INLINE void results(double* to, const lanes_sum (&sum)[8]) noexcept {
+        using D = typename B::f64;
+        reduce_add_each(to, sum);
+        for (std::size_t i = 0; i < 8; i += D::lanes) store(to + i, mul(D::load(to + i), D::broadcast(0x1p896)));
+    }
 
 private:
     typename B::f64 even_ = B::f64::broadcast(0), odd_ = B::f64::broadcast(0);
@@ -83,6 +91,16 @@ public:
         double sum[8], error[8];
         fold(sum, error);
         return {sum[0], error[0]};
+    }
+    struct lanes_sum { typename B::f64 sum, error; };
+    SMX_ALWAYS_INLINE lanes_sum of_lanes() const noexcept { return {sum_, error_}; }
+    static SMX_ALWAYS_INLINE void results(double* to, const lanes_sum (&sum)[8]) noexcept {
+        for (std::size_t i = 0; i < 8; ++i) {
+            row_sum row;
+            row.sum_ = sum[i].sum;
+            row.error_ = sum[i].error;
+            to[i] = row.result();
+        }
     }
 
 private:

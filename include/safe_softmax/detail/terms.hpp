@@ -9,6 +9,26 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
+// constants_of_row for a pack of rows, all of which have to be plain.
+
+template <class P>
+SMX_ALWAYS_INLINE bool all_plain(P max, const scaling<typename P::value_type>& s) noexcept {
+    using T = typename P::value_type;
+    const P zero = P::broadcast(0), one = P::broadcast(1);
+    const P reach = mul(maximum(max, sub(zero, max)), P::broadcast(s.direct.c.whole));
+    return s.plain && count_equal(zero_where_less(one, reach, P::broadcast(exp_constants<T>::subtract_from)), one) == 0;
+}
+template <class P>
+SMX_ALWAYS_INLINE P plain_k_max(P max, const scaling<typename P::value_type>& s) noexcept {
+    const P round = P::broadcast(exp_constants<typename P::value_type>::round);
+    return sub(fma(max, P::broadcast(s.direct.c.whole), round), round);
+}
+template <class P>
+SMX_ALWAYS_INLINE P plain_magic(P k_max) noexcept {
+    using constants = exp_constants<typename P::value_type>;
+    return sub(P::broadcast(constants::round + (8 * constants::bias + term_exponent)), k_max);
+}
+
 /// From logits to terms, for one row (the same constants in every lane) or for neighbouring rows (a lane each).
 /// General: the row needs its logits shifted or rescaled, see scaling.hpp.
 template <class P, bool General>

@@ -70,6 +70,8 @@ SMX_ALWAYS_INLINE doubled<H> div(doubled<H> a, doubled<H> b) noexcept { return {
 template <class H>
 SMX_ALWAYS_INLINE doubled<H> product(doubled<H> a, doubled<H> b) noexcept { return {product(a.lo, b.lo), product(a.hi, b.hi)}; }
 template <class H>
+SMX_ALWAYS_INLINE doubled<H> in_register(doubled<H> a) noexcept { return {in_register(a.lo), in_register(a.hi)}; }
+template <class H>
 SMX_ALWAYS_INLINE std::size_t count_equal(doubled<H> x, doubled<H> y) noexcept {
     return count_equal(x.lo, y.lo) + count_equal(x.hi, y.hi);
 }

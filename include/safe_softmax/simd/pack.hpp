@@ -39,6 +39,7 @@
 //   zero_where_less(a, t, limit)     +0 where t < limit, else a; NaN in t keeps a, under -ffinite-math-only too
 //   zero_where_equal(a, x, y)        +0 where x == y, else a
 //   where_nonzero(m, a, b)           a where the byte m[lane] is not 0, else b; reads P::lanes bytes
+//   in_register(a)                   a, kept by the compiler in registers, not loaded again from where it came from
 //   div(a, b)                        IEEE; f64 only: -ffast-math has another idea of it for float
 //   product(a, b)                    mul whose result no compiler takes for a part of an fma
 //   count_equal(x, y)                number of lanes where x == y
@@ -47,6 +48,8 @@
 //                                    correctly rounded, for n in [8, 16*bias)
 //   reduce_max(a)                    the largest lane; NaN as in max
 //   reduce_add(a)                    f64 only: the sum of the lanes by halving: lane l and l+4, then l+2, then l+1
+//   reduce_max_each(to, a), reduce_add_each(to, a)
+//                                    of eight packs: to[i] = reduce_max(a[i]) or reduce_add(a[i]), the same bits
 //   even_as_double(a), odd_as_double(a)
 //                                    f32 only, a >= +0: lanes 0, 2, 4, … (1, 3, 5, …) times 2^-896 as f64, exactly;
 //                                    NaN and +inf become at least 2^-768 (a shift of the bits, not a conversion)
@@ -271,6 +274,17 @@ SMX_ALWAYS_INLINE P where_nonzero_lanes(const std::uint8_t* m, P a, P b) noexcep
     store(other, b);
     for (std::size_t l = 0; l < P::lanes; ++l) one[l] = selected(m[l] != 0, one[l], other[l]);
     return P::load(one);
+}
+
+template <class P>
+SMX_ALWAYS_INLINE void reduce_max_each(typename P::value_type* to, const P (&a)[8]) noexcept {
+    if constexpr (requires { native_max_each(to, a); }) native_max_each(to, a);
+    else for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_max(a[i]);
+}
+template <class P>
+SMX_ALWAYS_INLINE void reduce_add_each(double* to, const P (&a)[8]) noexcept {
+    if constexpr (requires { native_add_each(to, a); }) native_add_each(to, a);
+    else for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_add(a[i]);
 }
 
 namespace native {

@@ -162,6 +162,8 @@ SMX_ALWAYS_INLINE scalar_pack<T> product(scalar_pack<T> a, scalar_pack<T> b) noe
 #endif
 }
 template <class T>
+SMX_ALWAYS_INLINE scalar_pack<T> in_register(scalar_pack<T> a) noexcept { return a; }
+template <class T>
 SMX_ALWAYS_INLINE std::size_t count_equal(scalar_pack<T> x, scalar_pack<T> y) noexcept {
     std::size_t count = 0;
     for (std::size_t l = 0; l < x.lanes; ++l) count += x.v[l] == y.v[l] ? 1u : 0u;

@@ -7,7 +7,16 @@
 // An operation that is missing here for some instruction set is done by xsimd or through memory.
 
 #if defined(__SSE2__) || defined(_M_X64)
+// Only what the compiler may use: the whole takes a second to read.
+#if defined(__AVX__) || !defined(__GNUC__)
 #include <immintrin.h>
+#elif defined(__SSE4_1__)
+#include <smmintrin.h>
+#elif defined(__SSSE3__)
+#include <tmmintrin.h>
+#else
+#include <emmintrin.h>
+#endif
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
@@ -340,6 +349,23 @@ SMX_ALWAYS_INLINE double reduce_max(__m512d a) noexcept {
 }
 SMX_ALWAYS_INLINE double reduce_add(__m512d a) noexcept {
     return reduce_add(fence(_mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1))));
+}
+// Of eight registers at once, by halves: each step makes one register out of two, so that the lanes of several rows share it.
+SMX_ALWAYS_INLINE void reduce_max_each(float* to, const __m512 (&a)[8]) noexcept {
+    const auto halves = [](__m512 x, __m512 y) SMX_INLINE_LAMBDA { return maximum(_mm512_shuffle_f32x4(x, y, 0x44), _mm512_shuffle_f32x4(x, y, 0xee)); };
+    const auto quarters = [](__m512 x, __m512 y) SMX_INLINE_LAMBDA { return maximum(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd)); };
+    const __m512 b = quarters(halves(a[0], a[1]), halves(a[2], a[3])), c = quarters(halves(a[4], a[5]), halves(a[6], a[7]));
+    const __m512 d = maximum(_mm512_unpacklo_ps(b, c), _mm512_unpackhi_ps(b, c));
+    const __m512 e = maximum(d, _mm512_permute_ps(d, 0x4e));  // rows 0, 4, -, -, 1, 5, -, -, ...
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+    _mm256_storeu_ps(to, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, e)));
+}
+SMX_ALWAYS_INLINE void reduce_add_each(double* to, const __m512d (&a)[8]) noexcept {
+    const auto halves = [](__m512d x, __m512d y) SMX_INLINE_LAMBDA { return fence(_mm512_add_pd(_mm512_shuffle_f64x2(x, y, 0x44), _mm512_shuffle_f64x2(x, y, 0xee))); };
+    const auto quarters = [](__m512d x, __m512d y) SMX_INLINE_LAMBDA { return fence(_mm512_add_pd(_mm512_shuffle_f64x2(x, y, 0x88), _mm512_shuffle_f64x2(x, y, 0xdd))); };
+    const __m512d b = quarters(halves(a[0], a[1]), halves(a[2], a[3])), c = quarters(halves(a[4], a[5]), halves(a[6], a[7]));
+    const __m512d d = fence(_mm512_add_pd(_mm512_unpacklo_pd(b, c), _mm512_unpackhi_pd(b, c)));  // rows 0, 4, 1, 5, ...
+    _mm512_storeu_pd(to, _mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), d));
 }
 SMX_ALWAYS_INLINE __m512 load_as(tag<float, 16>, const float16* p) noexcept {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

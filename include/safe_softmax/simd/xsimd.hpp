@@ -33,6 +33,8 @@ void even_as_double(nothing);
 void odd_as_double(nothing);
 void reduce_max(nothing);
 void reduce_add(nothing);
+void reduce_max_each(nothing);
+void reduce_add_each(nothing);
 void load_as(nothing);
 void store_as(nothing);
 void load_partial_as(nothing);
@@ -178,6 +180,14 @@ SMX_ALWAYS_INLINE xsimd_pack<T> product(xsimd_pack<T> a, xsimd_pack<T> b) noexce
 #endif
 }
 template <class T>
+SMX_ALWAYS_INLINE xsimd_pack<T> in_register(xsimd_pack<T> a) noexcept {
+#if defined(__GNUC__)
+    return {held(a.v)};
+#else
+    return a;
+#endif
+}
+template <class T>
 SMX_ALWAYS_INLINE std::size_t count_equal(xsimd_pack<T> x, xsimd_pack<T> y) noexcept {
     if constexpr (requires { native::count_equal(x.v, y.v); }) {
         return native::count_equal(x.v, y.v);
@@ -249,6 +259,19 @@ SMX_ALWAYS_INLINE xsimd_pack<double> odd_as_double(xsimd_pack<T> a) noexcept {
         for (std::size_t l = 0; l < xsimd_pack<T>::lanes / 2; ++l) odd[l] = bits_as_double(lane[2 * l + 1]);
         return xsimd_pack<double>::load(odd);
     }
+}
+
+template <class T>
+    requires requires(T* to, const typename xsimd::batch<T>::register_type (&v)[8]) { native::reduce_max_each(to, v); }
+SMX_ALWAYS_INLINE void native_max_each(T* to, const xsimd_pack<T> (&a)[8]) noexcept {
+    const typename xsimd::batch<T>::register_type v[8] = {a[0].v, a[1].v, a[2].v, a[3].v, a[4].v, a[5].v, a[6].v, a[7].v};
+    native::reduce_max_each(to, v);
+}
+template <class T>
+    requires requires(T* to, const typename xsimd::batch<T>::register_type (&v)[8]) { native::reduce_add_each(to, v); }
+SMX_ALWAYS_INLINE void native_add_each(T* to, const xsimd_pack<T> (&a)[8]) noexcept {
+    const typename xsimd::batch<T>::register_type v[8] = {a[0].v, a[1].v, a[2].v, a[3].v, a[4].v, a[5].v, a[6].v, a[7].v};
+    native::reduce_add_each(to, v);
 }
 
 struct xsimd_backend {

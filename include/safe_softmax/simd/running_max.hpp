@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/simd/pack.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+/// The largest of the elements of type S that were added, as a pack: its largest lane is the one. With a NaN among them, that or
+/// NaN; the zero of -0 and +0 is either.
+template <class P, class S>
+class running_max {
+public:
+    SMX_ALWAYS_INLINE explicit running_max(const S* pack) noexcept : most_(P::load(pack)) {}
+    SMX_ALWAYS_INLINE void add_pack(const S* p) noexcept { most_ = maximum(most_, P::load(p)); }
+    /// Four packs.
+    SMX_ALWAYS_INLINE void add_group(const S* p) noexcept {
+        for (std::size_t k = 0; k < 4; ++k) add_pack(p + k * P::lanes);
+    }
+    SMX_ALWAYS_INLINE P lanes() const noexcept { return most_; }
+
+private:
+    P most_;
+};
+
+#if defined(__GNUC__)
+/// 16-bit elements are not converted: as integers with a sign, positive ones are in order and negative ones the other way round, so
+/// the largest is the largest of all integers or, where all elements are negative, the least.
+template <class P, class S>
+    requires(sizeof(S) == 2)
+class running_max<P, S> {
+    static constexpr std::size_t register_bytes = P::lanes / P::registers * sizeof(typename P::value_type);
+    static constexpr std::size_t count = register_bytes / sizeof(S);
+    typedef short integers __attribute__((vector_size(register_bytes)));
+
+public:
+    SMX_ALWAYS_INLINE explicit running_max(const S* pack) noexcept : packs_(P::load(pack)), most_(), least_() {
+        most_ += static_cast<short>(-32768);
+        least_ += static_cast<short>(std::is_same_v<S, float16> ? 0xfc00 - 0x10000 : 0xff80 - 0x10000);  // -inf: nothing was added
+    }
+    SMX_ALWAYS_INLINE void add_pack(const S* p) noexcept { packs_ = maximum(packs_, P::load(p)); }
+    SMX_ALWAYS_INLINE void add_group(const S* p) noexcept {
+        for (std::size_t i = 0; i < 4 * P::lanes; i += count) {
+            integers v;
+            std::memcpy(&v, p + i, sizeof v);
+            most_ = most_ > v ? most_ : v;
+            least_ = least_ < v ? least_ : v;
+        }
+    }
+    SMX_ALWAYS_INLINE P lanes() const noexcept {
+        integers largest = most_ < 0 ? least_ : most_;
+        P result = packs_;
+        S element[P::lanes < count ? count : P::lanes];
+        for (std::size_t i = 0; i < P::lanes; i += count) std::memcpy(static_cast<void*>(element + i), &largest, sizeof largest);
+        for (std::size_t i = 0; i < count; i += P::lanes) result = maximum(result, P::load(element + i));
+        return result;
+    }
+
+private:
+    P packs_;
+    integers most_, least_;
+};
+#endif
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx
