@@ -157,11 +157,11 @@ private:
     static SMX_ALWAYS_INLINE bool can_turn(const work& w) noexcept {
         const auto neighbours = static_cast<std::ptrdiff_t>(w.rows.extent);
         return w.rows.extent <= lanes / 2 && w.rows.in == 1 && w.rows.out == 1 && w.in_step == neighbours && w.out_step == neighbours &&
-               w.length > 1 && w.length <= longest_turned_block<In, Out> / w.rows.extent && w.outer[w.outer_count - 1].extent >= lanes;
+               w.length > 1 && w.length <= longest_turned_block / w.rows.extent && w.outer[w.outer_count - 1].extent >= lanes;
     }
     template <function F>
     static SMX_NOINLINE void few_neighbours(const work& w, const vocabulary::row_loop& blocks, const recipe<T>& r) noexcept {
-        using turned = turned_rows<B, In, Out, 1, longest_turned_block<In, Out>>;
+        using turned = turned_rows<B, In, Out, 1, longest_turned_block>;
         const In* in = static_cast<const In*>(w.in);
         Out* out = static_cast<Out*>(w.out);
         for (std::size_t left = blocks.extent; left > 0;) {

@@ -13,8 +13,7 @@ namespace detail {
 template <function F>
 inline constexpr std::size_t longest_turned_row = F == function::log_softmax ? 32 : 24;
 /// Where rows are few neighbours in memory, the same for blocks of them up to this many elements.
-template <class In, class Out>
-inline constexpr std::size_t longest_turned_block = std::is_same_v<In, Out> && sizeof(In) >= 4 ? 512 : 256;
+inline constexpr std::size_t longest_turned_block = 512;
 
 /// softmax or log_softmax (F) of rows that are too short, or too few neighbours, to fill the lanes of registers: K packs of
 /// blocks of memory, of a row each or of a few neighbouring ones, are turned over into columns (see columns.hpp), and the results
@@ -38,15 +37,17 @@ public:
         const auto elements = static_cast<std::ptrdiff_t>(block);
         const std::ptrdiff_t step = static_cast<std::ptrdiff_t>(neighbours) * blocks;
         alignas(64) T columns[count * Longest];
-        alignas(64) T copies[std::is_same_v<In, T> && std::is_same_v<Out, T> ? 1 : count * Longest];  // of elements of other types
+        alignas(64) T strip[std::is_same_v<In, T> && std::is_same_v<Out, T> ? 1 : count * longest_strip];  // of elements of other types
 
         if constexpr (std::is_same_v<In, T>) {
             transpose(in, in_pitch, columns, blocks, blocks, elements);
         } else {
-            for_runs(in_pitch, block, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-                copy(in + static_cast<std::ptrdiff_t>(i) * in_pitch, copies + i * block, n);
+            for_strips(block, [&](std::size_t e, std::size_t n) SMX_INLINE_LAMBDA {
+                const auto pitch = static_cast<std::ptrdiff_t>(n);
+                if (n == block && in_pitch == elements) copy(in, strip, count * n);
+                else for (std::ptrdiff_t i = 0; i < blocks; ++i) copy(in + i * in_pitch + e, strip + i * pitch, n);
+                transpose(strip, pitch, columns + e * count, blocks, blocks, pitch);
             });
-            transpose(copies, elements, columns, blocks, blocks, elements);
         }
         for (std::size_t i = 0; i < neighbours; ++i) {
             T* const first = columns + i * count;
@@ -56,26 +57,33 @@ public:
         if constexpr (std::is_same_v<Out, T>) {
             transpose(columns, blocks, out, out_pitch, elements, blocks);
         } else {
-            transpose(columns, blocks, copies, elements, elements, blocks);
-            for_runs(out_pitch, block, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-                copy(copies + i * block, out + static_cast<std::ptrdiff_t>(i) * out_pitch, n);
+            for_strips(block, [&](std::size_t e, std::size_t n) SMX_INLINE_LAMBDA {
+                const auto pitch = static_cast<std::ptrdiff_t>(n);
+                transpose(columns + e * count, blocks, strip, pitch, pitch, blocks);
+                if (n == block && out_pitch == elements) copy(strip, out, count * n);
+                else for (std::ptrdiff_t i = 0; i < blocks; ++i) copy(strip + i * pitch, out + i * out_pitch + e, n);
             });
         }
         return true;
     }
 
 private:
-    /// f(first block, number of elements) for every stretch of memory without gaps.
+    static constexpr std::size_t lanes = P::lanes;
+
+    static constexpr std::size_t longest_strip = 2 * lanes;
+
+    /// f(first element, number of elements) for strips of a block; where the last one would be shorter, it begins earlier.
     template <class G>
-    static SMX_ALWAYS_INLINE void for_runs(std::ptrdiff_t pitch, std::size_t block, G f) noexcept {
-        if (pitch == static_cast<std::ptrdiff_t>(block)) return f(0, count * block);
-        for (std::size_t i = 0; i < count; ++i) f(i, block);
+    static SMX_ALWAYS_INLINE void for_strips(std::size_t block, G f) noexcept {
+        if (block <= longest_strip) return f(0, block);
+        for (std::size_t e = 0; e + longest_strip <= block; e += longest_strip) f(e, longest_strip);
+        if (block % longest_strip != 0) f(block - longest_strip, longest_strip);
     }
     template <class From, class To>
     static SMX_ALWAYS_INLINE void copy(const From* from, To* to, std::size_t n) noexcept {
-        std::size_t i = 0;
-        for (; i + P::lanes <= n; i += P::lanes) store(to + i, P::load(from + i));
-        if (i < n) store_partial(to + i, P::load_partial(from + i, n - i), n - i);
+        if (n < lanes) return store_partial(to, P::load_partial(from, n), n);
+        for (std::size_t i = 0; i + lanes <= n; i += lanes) store(to + i, P::load(from + i));
+        if (n % lanes != 0) store(to + n - lanes, P::load(from + n - lanes));
     }
 };
 
