@@ -42,11 +42,13 @@ SMX_ALWAYS_INLINE void for_each_number(const array_ref& a, F f) {
     for (std::size_t d = 0; d < a.rank(); ++d)
         if (a.extent(d) == 0) return;
     const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_of(a.type()));
+    const std::size_t inner = a.rank() == 0 ? 0 : a.rank() - 1, length = a.rank() == 0 ? 1 : a.extent(inner);
+    const std::ptrdiff_t step = a.rank() == 0 ? 0 : a.stride(inner) * size;
     while (true) {
         std::ptrdiff_t offset = 0;
-        for (std::size_t d = 0; d < a.rank(); ++d) offset += static_cast<std::ptrdiff_t>(index[d]) * a.stride(d) * size;
-        f(number_at<T>(moved(a.data(), offset), a.type()), count++);
-        std::size_t d = a.rank();
+        for (std::size_t d = 0; d < inner; ++d) offset += static_cast<std::ptrdiff_t>(index[d]) * a.stride(d) * size;
+        for (std::size_t i = 0; i < length; ++i) f(number_at<T>(moved(a.data(), offset + static_cast<std::ptrdiff_t>(i) * step), a.type()), count++);
+        std::size_t d = inner;
         while (d > 0 && ++index[d - 1] == a.extent(d - 1)) index[--d] = 0;
         if (d == 0) return;
     }
