@@ -2,9 +2,12 @@
 #pragma once
 
 #include <safe_softmax/detail/exp_double.hpp>
+#include <safe_softmax/detail/pieces.hpp>
 #include <safe_softmax/detail/row_dot.hpp>
 #include <safe_softmax/detail/rows.hpp>
+#include <safe_softmax/detail/some_elements.hpp>
 #include <safe_softmax/simd/environment.hpp>
+#include <safe_softmax/simd/widen.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -125,6 +128,80 @@ private:
     }
 };
 
+/// Contiguous rows of 16-bit elements, without copies of them; the bits are those of backward_rows.
+template <class B, job_function F, class S>
+class half_rows {
+    using P = typename B::f64;
+    using H = pack_t<B, float>;
+    static constexpr std::size_t lanes = H::lanes;
+    static_assert(lanes == 2 * P::lanes);
+
+public:
+    static bool suits(const job& j) noexcept {
+        for (std::size_t o = 0; o <= backward::dx; ++o)
+            if (j.op[o].type != vocabulary::scalar_type_of<S>() || j.op[o].step != static_cast<std::ptrdiff_t>(sizeof(S))) return false;
+        return true;
+    }
+    /// other(operands) does a row with an infinity or a NaN.
+    template <class G>
+    static SMX_ALWAYS_INLINE void run(const job& j, G other) noexcept {
+        for_each_row(j, [&](const operand* op, std::size_t) SMX_INLINE_LAMBDA {
+            const S* const y = static_cast<const S*>(op[backward::y].data);
+            const S* const dy = static_cast<const S*>(op[backward::dy].data);
+            S* const dx = static_cast<S*>(const_cast<void*>(op[backward::dx].data));
+            double sum;
+            if (!add_up(y, dy, dx, j.length, sum)) return other(op);
+            write(y, dy, dx, j.length, sum, j.scale);
+        });
+    }
+
+private:
+    using wide = double_halves<B>;
+
+    /// The sum in the order of row_dot.hpp: products of 16-bit elements are exact in float. False: it is not finite, or a NaN is among y.
+    static SMX_NOINLINE bool add_up(const S* y, const S* dy, const S* dx, std::size_t n, double& result) noexcept {
+        constexpr bool reads_y = F != job_function::log_softmax_backward || std::is_same_v<S, bfloat16>;
+        const H zero = H::broadcast(0), one = H::broadcast(1), limit = H::broadcast(-lowest<float>);
+        H bad = zero;
+        P a = P::broadcast(0), b = a, c = a, d = a;
+        const auto take = [&](std::size_t i, auto left, P& low, P& high) SMX_INLINE_LAMBDA {
+            prefetch<lanes * sizeof(S), true>(dx + i);
+            const H py = reads_y ? load_some<H>(y + i, left) : zero;
+            H p = load_some<H>(dy + i, left);
+            if constexpr (F == job_function::softmax_backward) p = product(py, zero_where_equal(p, py, zero));
+            else if constexpr (F == job_function::masked_log_softmax_backward) p = zero_where_less(p, py, H::broadcast(lowest<float>));
+            if constexpr (reads_y && F != job_function::softmax_backward) bad = maximum(bad, zero_where_less(one, py, limit));
+            const wide w(p);
+            low = add(low, w.lower);
+            high = add(high, w.upper);
+        };
+        constexpr std::integral_constant<std::size_t, lanes> whole;
+        std::size_t i = 0;
+        for (; i + 2 * lanes <= n; i += 2 * lanes) {
+            take(i, whole, a, b);
+            take(i + lanes, whole, c, d);
+        }
+        if (i + lanes <= n) take(i, whole, a, b), i += lanes;
+        if (i < n) {
+            if (i % (2 * lanes) == 0) take(i, n - i, a, b);
+            else take(i, n - i, c, d);
+        }
+        result = reduce_add(add(add(a, b), add(c, d)));
+        return is_finite(result) && reduce_max(bad) == 0;
+    }
+
+    static SMX_NOINLINE void write(const S* y, const S* dy, S* dx, std::size_t n, double sum, double scale) noexcept {
+        const gradient_of_row<P, float, F> gradient(P::broadcast(sum), P::broadcast(0), scale);
+        const auto step = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
+            const wide wy(load_some<H>(y + i, left)), wdy(load_some<H>(dy + i, left));
+            store_some(dx + i, wide(gradient(wy.lower, wdy.lower), gradient(wy.upper, wdy.upper)).narrow(), left);
+        };
+        std::size_t i = 0;
+        for (; i + lanes <= n; i += lanes) step(i, std::integral_constant<std::size_t, lanes>());
+        if (i < n) step(i, n - i);
+    }
+};
+
 /// softmax_backward, log_softmax_backward and masked_log_softmax_backward with backend B, for elements of type T and
 /// smaller; the arithmetic is in double. One pass over a row for its sum, one for its gradient.
 template <class B, class T>
@@ -153,6 +230,10 @@ private:
         if (j.length == 0) return;
         const std::size_t neighbours = loop_of_neighbours(j);
         if (neighbours == j.loops) {
+            if constexpr (sizeof(T) == 4) {
+                if (half_rows<B, F, float16>::suits(j)) return half_rows<B, F, float16>::run(j, [&](const operand* op) SMX_INLINE_LAMBDA { row<F>(j, op); });
+                if (half_rows<B, F, bfloat16>::suits(j)) return half_rows<B, F, bfloat16>::run(j, [&](const operand* op) SMX_INLINE_LAMBDA { row<F>(j, op); });
+            }
             for_each_row(j, [&](const operand* op, std::size_t) SMX_INLINE_LAMBDA { row<F>(j, op); });
             return;
         }
@@ -167,12 +248,19 @@ private:
         });
     }
 
+    /// Elements that the cache is asked for in advance.
+    static constexpr std::ptrdiff_t fetched_ahead = 512;
+
     // ---- a row --------------------------------------------------------------------------------------------------------
 
+    /// On the way asks the cache for what is read soon, and for the elements from `dx` on, which are written after that.
     template <job_function F>
-    static SMX_NOINLINE void add_piece(row_dot<B, T>& dot, const T* y, const T* dy, std::size_t n) noexcept {
+    static SMX_NOINLINE void add_piece(row_dot<B, T>& dot, const T* y, const T* dy, const T* dx, std::size_t n) noexcept {
         row_dot<B, T> sum = dot;
         sum.for_packs(n, [&](part& p, std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
+            prefetch<lanes * sizeof(T)>(far_from(y + i, fetched_ahead));
+            prefetch<lanes * sizeof(T)>(far_from(dy + i, fetched_ahead));
+            prefetch<lanes * sizeof(T), true>(dx + i);
             add_to_dot<F>(p, F == job_function::log_softmax_backward ? P::broadcast(0) : load_up_to<P>(y + i, left), load_up_to<P>(dy + i, left));
         });
         dot = sum;
@@ -202,7 +290,7 @@ private:
         for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             if (needs_y) y_piece = y.read(i, n);
             dy_piece = dy.read(i, n);
-            add_piece<F>(dot, y_piece, dy_piece, n);
+            add_piece<F>(dot, y_piece, dy_piece, dx.piece(i), n);
         });
         const double_double sum = dot.result();
         if (!is_finite(sum.head) || !is_finite(sum.tail)) return special_gradient<B, F>::run(j, op);

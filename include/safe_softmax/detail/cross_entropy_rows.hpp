@@ -3,6 +3,7 @@
 
 #include <safe_softmax/detail/cross_entropy_job.hpp>
 #include <safe_softmax/detail/exp_double.hpp>
+#include <safe_softmax/detail/pieces.hpp>
 #include <safe_softmax/detail/row_dot.hpp>
 #include <safe_softmax/detail/rows.hpp>
 #include <safe_softmax/simd/environment.hpp>
@@ -75,8 +76,29 @@ private:
             const operand& target = op[names::targets];
             if (j.length == 0 || (!is_floating(target.type) && is_ignored(j, target.type, number_at<std::int64_t>(target.data, target.type))))
                 return ignored(j, op);
+            if constexpr (sizeof(T) == 4) {
+                if (is_contiguous<float16>(j)) return contiguous_row<float16>(j, op, *s, sum_of_weights);
+                if (is_contiguous<bfloat16>(j)) return contiguous_row<bfloat16>(j, op, *s, sum_of_weights);
+            }
             row(j, op, *s, sum_of_weights);
         });
+    }
+
+    /// Class indices without label smoothing, and logits of S and a gradient of the same type, or none, as the passes take them.
+    template <class S>
+    static SMX_ALWAYS_INLINE bool is_contiguous(const job& j) noexcept {
+        const auto suits = [](const operand& o) SMX_INLINE_LAMBDA {
+            return o.type == vocabulary::scalar_type_of<S>() && o.step == static_cast<std::ptrdiff_t>(sizeof(S));
+        };
+        return !is_floating(j.op[names::targets].type) && j.label_smoothing == 0 && suits(j.op[names::logits]) &&
+               (!j.op[names::dlogits] || suits(j.op[names::dlogits]));
+    }
+    template <class S>
+    static SMX_NOINLINE void contiguous_row(const job& j, const operand* op, const scaling<T>& s, double sum_of_weights) noexcept {
+        alignas(64) T buffer[piece];
+        const pieces_in_place<const S> from{static_cast<const S*>(op[names::logits].data)};
+        const pieces_in_place<S> to{static_cast<S*>(const_cast<void*>(op[names::dlogits].data))};
+        row_from(j, op, s, sum_of_weights, from, to, buffer);
     }
 
     static SMX_NOINLINE double total_weight(const job& j) noexcept {
@@ -135,6 +157,15 @@ private:
         alignas(64) T buffer[piece];
         const operand_reader<B, T> from{op[names::logits], x_buffer};
         const operand_writer<B, T> to{op[names::dlogits], buffer};
+        row_from(j, op, s, sum_of_weights, from, to, buffer);
+    }
+
+    /// From, To: pieces of the logits, and of the gradient if there is to be one. Terms come to the gradient's own memory where that has the
+    /// arithmetic's type, else to the buffer, of a piece.
+    template <class From, class To>
+    static SMX_ALWAYS_INLINE void row_from(const job& j, const operand* op, const scaling<T>& s, double sum_of_weights, const From& from,
+                                           const To& to, T* buffer) noexcept {
+        constexpr bool in_place = !std::is_same_v<typename To::element, T>;  // pieces of 16-bit elements
         row_state state;
         if (!kernel::find_constants(from, j.length, s, state.row)) return special(j, op);
 
@@ -148,7 +179,11 @@ private:
         std::size_t ties = 0;
         state.rest = sum_of_row<B, T>(j.length, [&](row_sum<B, T>& total, std::size_t first, std::size_t length) SMX_INLINE_LAMBDA {
             for_pieces<T>(first, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-                add_terms(total, ties, from.read(i, n), n, state.row, s, keep ? (in_output ? to.piece(i) : buffer) : nullptr);
+                T* terms = keep ? buffer : nullptr;
+                if constexpr (!in_place) {
+                    if (in_output) terms = to.piece(i);
+                }
+                add_terms(total, ties, from.read(i, n), n, state.row, s, terms);
             });
         });
         if (sum_is_nan(state.rest)) return write_nan(j, op);
@@ -169,16 +204,19 @@ private:
         const double unit = later ? 1 : c, factor = rounded(unit * whole);
 
         for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            T* terms = in_output ? to.piece(i) : buffer;
-            const T* x = nullptr;
+            T* terms = buffer;
+            if constexpr (!in_place) {
+                if (in_output) terms = to.piece(i);
+            }
+            const typename From::element* x = nullptr;
             if (!keep || !simple) x = from.read(i, n);
             if (!keep) {
                 row_sum<B, T> again;
                 std::size_t unused = 0;
                 add_terms(again, unused, x, n, state.row, s, buffer);
             }
-            if (simple) scale_terms(terms, to.piece(i), n, share_of<T>(state.sum), static_cast<T>(factor));
-            else write_gradient(op, a, x, terms, to.piece(i), i, n, fence(1.0 / state.sum), factor, unit, j.scale < 0);
+            if (in_place || simple) scale_terms(terms, to.piece(i), n, share_of<T>(state.sum), static_cast<T>(factor));
+            else if constexpr (!in_place) write_gradient(op, a, x, terms, to.piece(i), i, n, fence(1.0 / state.sum), factor, unit, j.scale < 0);
             to.written(i, n);
         });
         if (!a.soft && !is_masked_out(j, x_target))
@@ -186,7 +224,8 @@ private:
         if (later) multiply(j, op[names::dlogits], c);
     }
 
-    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, std::size_t& ties, const T* x, std::size_t n, const row_constants<T>& row,
+    template <class S>
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, std::size_t& ties, const S* x, std::size_t n, const row_constants<T>& row,
                                             const scaling<T>& s, T* terms) noexcept {
         if (terms != nullptr) {
             if (row.general) pass::template add_terms_below_max<true, true>(total, ties, x, n, row, s, terms);
@@ -301,7 +340,8 @@ private:
     }
 
     /// Terms times their share times a factor.
-    static SMX_NOINLINE void scale_terms(const T* terms, T* out, std::size_t n, T share, T factor) noexcept {
+    template <class O>
+    static SMX_NOINLINE void scale_terms(const T* terms, O* out, std::size_t n, T share, T factor) noexcept {
         const P p = P::broadcast(share), f = P::broadcast(factor);
         std::size_t i = 0;
         for (; i + lanes <= n; i += lanes) store(out + i, mul(mul(P::load(terms + i), p), f));

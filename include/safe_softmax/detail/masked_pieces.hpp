@@ -4,6 +4,7 @@
 #include <safe_softmax/detail/exact_packs.hpp>
 #include <safe_softmax/detail/masked_job.hpp>
 #include <safe_softmax/detail/pieces.hpp>
+#include <safe_softmax/detail/some_elements.hpp>
 #include <safe_softmax/detail/sum.hpp>
 #include <safe_softmax/simd/prefetch.hpp>
 
@@ -133,17 +134,6 @@ SMX_ALWAYS_INLINE row_sum<B, T> sum_in_groups(row_sum<B, T> sum, std::size_t n, 
     return sum;
 }
 
-/// Elements of S, those beyond n of them +0; n may be known when this is compiled.
-template <class P, class S, class N>
-SMX_ALWAYS_INLINE P load_some(const S* p, N n) noexcept {
-    if constexpr (std::is_same_v<N, std::size_t>) return P::load_partial(p, n);
-    else return P::load(p);
-}
-template <class S, class P, class N>
-SMX_ALWAYS_INLINE void store_some(S* p, P a, N n) noexcept {
-    if constexpr (std::is_same_v<N, std::size_t>) store_partial(p, a, n);
-    else store(p, a);
-}
 /// a where the byte is not 0, else b; without bytes a. Beyond n elements b.
 template <class P, class N>
 SMX_ALWAYS_INLINE P where_kept(const std::uint8_t* keep, P a, P b, N n) noexcept {
