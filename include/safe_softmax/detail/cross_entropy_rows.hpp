@@ -82,6 +82,10 @@ private:
             }
             row(j, op, *s, sum_of_weights);
         });
+        if (j.total == nullptr) return;
+        double loss = is_finite(j.total->head) ? fence(j.total->head + j.total->tail) : j.total->head;
+        if (j.divisor != 1) loss = j.divisor == 0 ? 0 : fence(loss / j.divisor);
+        put(j.op[names::losses], 0, loss);
     }
 
     /// Class indices without label smoothing, and logits of S and a gradient of the same type, or none, as the passes take them.
@@ -114,7 +118,7 @@ private:
     }
 
     static SMX_NOINLINE void ignored(const job& j, const operand* op) noexcept {
-        if (op[names::losses]) put_number(op[names::losses], 0, 0);
+        put_loss(j, op, 0);
         if (op[names::dlogits]) put_nothing(op[names::dlogits], 0, j.length, false);
     }
 
@@ -135,6 +139,21 @@ private:
         if (is_nan(x)) put_nan(o, i);
         else if (!is_finite(x)) put_infinity(o, i, is_negative(x));
         else put_number(o, i, x);
+    }
+    static SMX_ALWAYS_INLINE void put_loss(const job& j, const operand* op, double loss) noexcept {
+        if (j.total != nullptr) {
+            double lost;
+            j.total->head = two_sum(j.total->head, loss, lost);
+            if (is_finite(j.total->head)) j.total->tail = fence(j.total->tail + lost);
+        } else if (op[names::losses]) {
+            put(op[names::losses], 0, loss);
+        }
+    }
+    /// The gradient that arrives at the loss of a row. A mean over nothing passes none on.
+    static SMX_ALWAYS_INLINE double arriving(const job& j, const operand* op) noexcept {
+        const double given = op[names::dlosses] ? number_at<double>(op[names::dlosses].data, op[names::dlosses].type) : 1;
+        if (j.divisor == 1) return given;
+        return j.divisor == 0 ? 0 : fence(given / j.divisor);
     }
     static SMX_ALWAYS_INLINE double infinity() noexcept { return from_bits<double>(infinity_bits<double>); }
 
@@ -190,12 +209,12 @@ private:
         complete(state, static_cast<double>(ties), s);
 
         const double loss = loss_of(j, op, a, state, x_target, sum_of_weights, s);
-        if (op[names::losses]) put(op[names::losses], 0, loss);
+        put_loss(j, op, loss);
         if (!gradient) return;
 
         if (!is_finite(state.total)) return write_nan(op[names::dlogits], j.length);
 
-        double c = op[names::dlosses] ? number_at<double>(op[names::dlosses].data, op[names::dlosses].type) : 1;
+        double c = arriving(j, op);
         c = j.scale == 0 ? 0 : is_finite(c) ? rounded(c * j.scale) : j.scale < 0 ? -c : c;
         // A factor beyond the range of T is left for the end, so that it meets no probability of 0.
         constexpr double most = static_cast<double>((std::numeric_limits<T>::max)());
@@ -379,7 +398,7 @@ private:
         for (std::size_t i = 0; i < length; ++i) put_nan(out, i);
     }
     static SMX_NOINLINE void write_nan(const job& j, const operand* op) noexcept {
-        if (op[names::losses]) put_nan(op[names::losses], 0);
+        put_loss(j, op, from_bits<double>(infinity_bits<double> + 1));
         if (op[names::dlogits]) write_nan(op[names::dlogits], j.length);
     }
 
@@ -413,9 +432,9 @@ private:
         if (plus || j.z_loss > 0) loss = infinity();
         else if (minus || j.z_loss < 0) loss = -infinity();
         if (nan) loss = from_bits<double>(infinity_bits<double> + 1);
-        if (op[names::losses]) put(op[names::losses], 0, loss);
+        put_loss(j, op, loss);
         if (!op[names::dlogits]) return;
-        const double dloss = op[names::dlosses] ? number_at<double>(op[names::dlosses].data, op[names::dlosses].type) : 1;
+        const double dloss = arriving(j, op);
         const double share = k == 0 ? 0 : fence(1.0 / static_cast<double>(k));
         for (std::size_t i = 0; i < j.length; ++i) {
             const double x = element(logits, i);

@@ -74,6 +74,7 @@ public:
         job_.function = f;
         job_.length = in.extent(axis_);
         job_.scale = scale;
+        job_.divisor = 1;
         job_.special = special;
         for (std::size_t d = 0; d < in.rank(); ++d)
             if (d != axis_) axis_of_loop_[job_.loops++] = d;
@@ -147,6 +148,14 @@ public:
         job_.wide = wide;
     }
 
+    /// One number for all rows, of any rank.
+    SMX_NOINLINE void add_number(std::size_t o, const array_ref& a, const char* name) {
+        look_at(a, name);
+        const bool wide = job_.wide;
+        add(o, a, [](std::size_t) { return std::ptrdiff_t(0); });
+        job_.wide = wide;
+    }
+
     /// An output of the extents of `in`: the very same elements, or apart from every input.
     SMX_NOINLINE void add_output(std::size_t o, const array_ref& out, const char* name) {
         check_same_extents(out, name);
@@ -166,6 +175,14 @@ public:
         check_each_row(out, name);
         add_written(o, out, name);
         add_reduced(o, out);
+    }
+
+    /// An output of one number for all rows.
+    SMX_NOINLINE void add_output_for_all(std::size_t o, const array_ref& out, const char* name) {
+        for (std::size_t d = 0; d < out.rank(); ++d)
+            if (out.extent(d) != 1) refuse(function_, "extent %zu of %s is %zu, but 1 is needed: there is one number for all rows", d, name, out.extent(d));
+        add_written(o, out, name);
+        add(o, out, [](std::size_t) { return std::ptrdiff_t(0); });
     }
 
     /// After all operands: outputs overlap nothing else. The input may be the very same elements as an output. Returns false if
