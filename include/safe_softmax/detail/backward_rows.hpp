@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/backward_job.hpp>
 #include <safe_softmax/detail/exp_double.hpp>
 #include <safe_softmax/detail/pieces.hpp>
 #include <safe_softmax/detail/row_dot.hpp>
@@ -15,10 +16,18 @@ namespace detail {
 
 using vocabulary::job_function;
 
-/// The operands of the backward functions.
-struct backward {
-    enum operands : std::size_t { y, dy, dx };
-};
+using backward = backward_of;
+
+/// Calls f(operands, length, scale) for every row: what lies beyond a length or the diagonal has been given its gradient, 0.
+template <class F>
+SMX_ALWAYS_INLINE void for_each_gradient(const job& j, F f) noexcept {
+    for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
+        const std::size_t kept = kept_of_row(j, op, query);
+        if (kept < j.length) put_nothing(op[backward::dx], kept, j.length, false);
+        const operand& t = op[backward::temperature];
+        if (kept != 0) f(op, kept, t ? fence(j.scale / number_at<double>(t.data, t.type)) : j.scale);
+    });
+}
 
 /// What element (y, dy) adds to the sum of its row.
 template <job_function F, class Part, class P>
@@ -54,6 +63,23 @@ struct gradient_of_row {
     }
 };
 
+/// The derivative of cap*tanh(x*scale/cap), over the scale: 1/cosh(x*scale/cap)^2 = 4*e/(1 + e)^2 with e = exp(-2*|x*scale/cap|). `k` is
+/// 2*|scale|/cap.
+template <class T, class P>
+SMX_ALWAYS_INLINE P softcap_slope(P x, P k) noexcept {
+    const P zero = P::broadcast(0), minus = sub(zero, maximum(sub(zero, x), x));
+    const P e = exp_of_logarithm<T>(product(minus, k)), d = add(P::broadcast(1), e);
+    return div(mul(P::broadcast(4), e), product(d, d));
+}
+SMX_ALWAYS_INLINE double steepness(double scale, double softcap) noexcept { return fence(twice(magnitude_of(scale)) / softcap); }
+template <class B, class T>
+SMX_NOINLINE double softcap_slope(double x, double scale, double softcap) noexcept {
+    using P = typename B::f64;
+    double lane[P::lanes];
+    store(lane, softcap_slope<T>(P::broadcast(x), P::broadcast(steepness(scale, softcap))));
+    return lane[0];
+}
+
 /// A row in which an infinity or a NaN takes part, or whose sum overflows: element by element.
 template <class B, job_function F>
 class special_gradient {
@@ -61,12 +87,12 @@ class special_gradient {
     static constexpr bool masked = F == job_function::masked_log_softmax_backward;
 
 public:
-    static SMX_NOINLINE void run(const job& j, const operand* op) noexcept {
+    static SMX_NOINLINE void run(const job& j, const operand* op, std::size_t length, double scale) noexcept {
         bool nan = false;
         std::size_t counted = 0, infinities[2] = {0, 0};
         double weight[2] = {0, 0};  // of +inf, of -inf
         double_double scaled_down{0, 0};  // the sum, of dy * 2^-64
-        for (std::size_t i = 0; i < j.length; ++i) {
+        for (std::size_t i = 0; i < length; ++i) {
             const double y = at(op[backward::y], i), dy = at(op[backward::dy], i);
             if (!takes_part(y)) continue;
             ++counted;
@@ -82,21 +108,22 @@ public:
                 scaled_down = add(scaled_down, {rounded(dy * 0x1p-64), 0});
             }
         }
-        for (std::size_t i = 0; i < j.length; ++i) {
+        for (std::size_t i = 0; i < length; ++i) {
             const double y = at(op[backward::y], i), dy = at(op[backward::dy], i);
             const operand& dx = op[backward::dx];
-            if (!takes_part(y)) {
+            const double slope = j.softcap == 0 ? 1 : softcap_slope<B, double>(at(op[backward::logits], i), scale, j.softcap);
+            if (!takes_part(y) || (slope == 0 && !nan)) {
                 put_nothing(dx, i, i + 1, false);
-            } else if (is_nan(y) || is_nan(dy) || (nan && (softmax || masked || !is_minus_infinity(y)))) {
+            } else if (is_nan(y) || is_nan(dy) || is_nan(slope) || (nan && (softmax || masked || !is_minus_infinity(y)))) {
                 put_nan(dx, i);
             } else if (!nan && infinities[0] + infinities[1] != 0) {
-                put_limit(j, dx, i, y, dy, counted, infinities, weight);
+                put_limit(rounded(slope * scale), dx, i, y, dy, counted, infinities, weight);
             } else if (softmax) {
                 const double d = fence(fence(rounded(dy * 0x1p-64) - scaled_down.head) - scaled_down.tail);
-                put_number(dx, i, rounded(rounded(rounded(y * j.scale) * d) * 0x1p64));
+                put_number(dx, i, rounded(rounded(rounded(y * rounded(slope * scale)) * d) * 0x1p64));
             } else {
                 const double d = fma(-exp_of_number<B, double>(y), nan ? 0 : scaled_down.head, rounded(dy * 0x1p-64));
-                put_number(dx, i, rounded(rounded(d * j.scale) * 0x1p64));
+                put_number(dx, i, rounded(rounded(d * rounded(slope * scale)) * 0x1p64));
             }
         }
     }
@@ -111,7 +138,7 @@ private:
         else return !(masked && is_minus_infinity(y));
     }
     /// The sign of the gradient's limit when the infinite dy are one number that grows: what it is multiplied by.
-    static SMX_ALWAYS_INLINE void put_limit(const job& j, const operand& dx, std::size_t i, double y, double dy, std::size_t counted,
+    static SMX_ALWAYS_INLINE void put_limit(double scale, const operand& dx, std::size_t i, double y, double dy, std::size_t counted,
                                             const std::size_t (&infinities)[2], const double (&weight)[2]) noexcept {
         const double sign = is_finite(dy) ? 0 : is_negative(dy) ? -1 : 1;
         double rate;
@@ -122,9 +149,9 @@ private:
             const double net = fence(static_cast<double>(infinities[0]) - static_cast<double>(infinities[1]));
             rate = fma(-exp_of_number<B, double>(y), net, sign);
         }
-        if (j.scale == 0 || (rate == 0 && sign != 0) || (rate == 0 && softmax)) put_nothing(dx, i, i + 1, false);
-        else if (rate == 0) put_number(dx, i, rounded(dy * j.scale));
-        else put_infinity(dx, i, (rate < 0) != (j.scale < 0));
+        if (scale == 0 || (rate == 0 && sign != 0) || (rate == 0 && softmax)) put_nothing(dx, i, i + 1, false);
+        else if (rate == 0) put_number(dx, i, rounded(dy * scale));
+        else put_infinity(dx, i, (rate < 0) != (scale < 0));
     }
 };
 
@@ -138,27 +165,29 @@ class half_rows {
 
 public:
     static bool suits(const job& j) noexcept {
+        if (j.softcap != 0) return false;
         for (std::size_t o = 0; o <= backward::dx; ++o)
             if (j.op[o].type != vocabulary::scalar_type_of<S>() || j.op[o].step != static_cast<std::ptrdiff_t>(sizeof(S))) return false;
         return true;
     }
-    /// other(operands) does a row with an infinity or a NaN.
+    /// other(operands, length, scale) does a row with an infinity or a NaN.
     template <class G>
     static SMX_ALWAYS_INLINE void run(const job& j, G other) noexcept {
-        for_each_row(j, [&](const operand* op, std::size_t) SMX_INLINE_LAMBDA {
+        for_each_gradient(j, [&](const operand* op, std::size_t length, double scale) SMX_INLINE_LAMBDA {
             const S* const y = static_cast<const S*>(op[backward::y].data);
             const S* const dy = static_cast<const S*>(op[backward::dy].data);
             S* const dx = static_cast<S*>(const_cast<void*>(op[backward::dx].data));
             double sum;
-            if (!add_up(y, dy, dx, j.length, sum)) return other(op);
-            write(y, dy, dx, j.length, sum, j.scale);
+            if (!add_up(y, dy, dx, length, sum)) return other(op, length, scale);
+            write(y, dy, dx, length, sum, scale);
         });
     }
 
 private:
     using wide = double_halves<B>;
 
-    /// The sum in the order of row_dot.hpp: products of 16-bit elements are exact in float. False: it is not finite, or a NaN is among y.
+    /// The sum in the order of row_dot.hpp: products of float16 are exact in float, those of bfloat16 where they are large enough. False: it is
+    /// not finite, or a NaN is among y.
     static SMX_NOINLINE bool add_up(const S* y, const S* dy, const S* dx, std::size_t n, double& result) noexcept {
         constexpr bool reads_y = F != job_function::log_softmax_backward || std::is_same_v<S, bfloat16>;
         const H zero = H::broadcast(0), one = H::broadcast(1), limit = H::broadcast(-lowest<float>);
@@ -168,8 +197,17 @@ private:
             prefetch<lanes * sizeof(S), true>(dx + i);
             const H py = reads_y ? load_some<H>(y + i, left) : zero;
             H p = load_some<H>(dy + i, left);
-            if constexpr (F == job_function::softmax_backward) p = product(py, zero_where_equal(p, py, zero));
-            else if constexpr (F == job_function::masked_log_softmax_backward) p = zero_where_less(p, py, H::broadcast(lowest<float>));
+            if constexpr (F == job_function::softmax_backward) {
+                p = zero_where_equal(p, py, zero);
+                if constexpr (std::is_same_v<S, bfloat16>) {
+                    const wide u(py), v(p);
+                    low = fma(u.lower, v.lower, low);
+                    high = fma(u.upper, v.upper, high);
+                    return;
+                }
+                p = product(py, p);
+            }
+            if constexpr (F == job_function::masked_log_softmax_backward) p = zero_where_less(p, py, H::broadcast(lowest<float>));
             if constexpr (reads_y && F != job_function::softmax_backward) bad = maximum(bad, zero_where_less(one, py, limit));
             const wide w(p);
             low = add(low, w.lower);
@@ -228,14 +266,20 @@ private:
     template <job_function F>
     static SMX_ALWAYS_INLINE void run_as(const job& j) noexcept {
         if (j.length == 0) return;
-        const std::size_t neighbours = loop_of_neighbours(j);
+        const bool alike = !j.causal && !j.op[backward::lengths] && !j.op[backward::temperature] && j.softcap == 0;
+        const std::size_t neighbours = alike ? loop_of_neighbours(j) : j.loops;
         if (neighbours == j.loops) {
+            const auto any_row = [&](const operand* op, std::size_t length, double scale) SMX_INLINE_LAMBDA {
+                if constexpr (F != job_function::log_softmax_backward) {
+                    if (j.softcap != 0) return row<F, true>(j, op, length, scale);
+                }
+                row<F, false>(j, op, length, scale);
+            };
             if constexpr (sizeof(T) == 4) {
-                if (half_rows<B, F, float16>::suits(j)) return half_rows<B, F, float16>::run(j, [&](const operand* op) SMX_INLINE_LAMBDA { row<F>(j, op); });
-                if (half_rows<B, F, bfloat16>::suits(j)) return half_rows<B, F, bfloat16>::run(j, [&](const operand* op) SMX_INLINE_LAMBDA { row<F>(j, op); });
+                if (half_rows<B, F, float16>::suits(j)) return half_rows<B, F, float16>::run(j, any_row);
+                if (half_rows<B, F, bfloat16>::suits(j)) return half_rows<B, F, bfloat16>::run(j, any_row);
             }
-            for_each_row(j, [&](const operand* op, std::size_t) SMX_INLINE_LAMBDA { row<F>(j, op); });
-            return;
+            return for_each_gradient(j, any_row);
         }
         job outer = j;
         const vocabulary::job_loop inner = j.loop[neighbours];
@@ -266,38 +310,54 @@ private:
         dot = sum;
     }
 
-    template <job_function F>
-    static SMX_NOINLINE void write_piece(const T* y, const T* dy, T* dx, std::size_t n, const double_double& sum, double scale) noexcept {
+    /// x: logits, if they went through a softcap; `k` as in softcap_slope.
+    template <job_function F, bool Capped>
+    static SMX_NOINLINE void write_piece(const T* y, const T* dy, const T* x, T* dx, std::size_t n, const double_double& sum, double scale,
+                                         double k) noexcept {
         const gradient_of_row<P, T, F> gradient(P::broadcast(sum.head), P::broadcast(sum.tail), scale);
+        const auto step = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
+            const P py = load_some<P>(y + i, left);
+            P g = gradient(py, load_some<P>(dy + i, left));
+            if constexpr (Capped) {
+                g = mul(g, softcap_slope<T>(load_some<P>(x + i, left), P::broadcast(k)));
+                if constexpr (F == job_function::softmax_backward) g = zero_where_equal(g, py, P::broadcast(0));
+                else g = zero_where_less(g, py, P::broadcast(lowest<double>));
+            }
+            store_some(dx + i, g, left);
+        };
         std::size_t i = 0;
-        for (; i + lanes <= n; i += lanes) store(dx + i, gradient(P::load(y + i), P::load(dy + i)));
-        if (i < n) store_partial(dx + i, gradient(P::load_partial(y + i, n - i), P::load_partial(dy + i, n - i)), n - i);
+        for (; i + lanes <= n; i += lanes) step(i, std::integral_constant<std::size_t, lanes>());
+        if (i < n) step(i, n - i);
     }
 
-    template <job_function F>
-    static SMX_NOINLINE void row(const job& j, const operand* op) noexcept {
+    template <job_function F, bool Capped>
+    static SMX_NOINLINE void row(const job& j, const operand* op, std::size_t length, double scale) noexcept {
         alignas(64) T y_buffer[piece_elements<T>];
         alignas(64) T dy_buffer[piece_elements<T>];
         alignas(64) T dx_buffer[piece_elements<T>];
-        const operand_reader<B, T> y{op[backward::y], y_buffer}, dy{op[backward::dy], dy_buffer};
+        alignas(64) T x_buffer[Capped ? piece_elements<T> : 1];
+        const operand_reader<B, T> y{op[backward::y], y_buffer}, dy{op[backward::dy], dy_buffer}, x{op[backward::logits], x_buffer};
         const operand_writer<B, T> dx{op[backward::dx], dx_buffer};
         constexpr bool needs_y = F != job_function::log_softmax_backward;
         const T* y_piece = nullptr;
         const T* dy_piece = nullptr;
-        const bool one_piece = j.length <= piece_elements<T>;
+        const bool one_piece = length <= piece_elements<T>;
 
         row_dot<B, T> dot;
-        for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(0, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             if (needs_y) y_piece = y.read(i, n);
             dy_piece = dy.read(i, n);
             add_piece<F>(dot, y_piece, dy_piece, dx.piece(i), n);
         });
         const double_double sum = dot.result();
-        if (!is_finite(sum.head) || !is_finite(sum.tail)) return special_gradient<B, F>::run(j, op);
-        for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        if (!is_finite(sum.head) || !is_finite(sum.tail)) return special_gradient<B, F>::run(j, op, length, scale);
+        const double k = Capped ? steepness(scale, j.softcap) : 0;
+        for_pieces<T>(0, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             if (!one_piece || !needs_y) y_piece = y.read(i, n);
             if (!one_piece) dy_piece = dy.read(i, n);
-            write_piece<F>(y_piece, dy_piece, dx.piece(i), n, sum, j.scale);
+            const T* x_piece = nullptr;
+            if constexpr (Capped) x_piece = x.read(i, n);
+            write_piece<F, Capped>(y_piece, dy_piece, x_piece, dx.piece(i), n, sum, scale, k);
             dx.written(i, n);
         });
     }
@@ -359,7 +419,7 @@ private:
                     single[o] = op[o];
                     single[o].data = moved(op[o].data, static_cast<std::ptrdiff_t>((c + l) * size_of(op[o].type)));
                 }
-                row<F>(j, single);
+                row<F, false>(j, single, j.length, j.scale);
             }
             return;
         }
