@@ -41,6 +41,9 @@ inline namespace SMX_ABI {
 /// | +inf k times, no NaN | as if these were 0, and all others -inf      | all NaN |
 /// | -inf among others    | exactly +0 there                             | same    |
 ///
+/// Error, before a result is rounded to its type: with z = (in + g)/temperature, at most (2*max|z| + 8) * 2^-52 of the result, which is what rounding
+/// in + g to double costs.
+///
 /// Throws std::invalid_argument, before anything is written: as masked_softmax, and for a temperature that is not positive and finite.
 ///
 /// Source: E. Jang, S. Gu, B. Poole, "Categorical reparameterization with Gumbel-softmax" (2016).

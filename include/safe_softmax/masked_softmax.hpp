@@ -6,7 +6,6 @@
 #include <safe_softmax/detail/run_masked.hpp>
 
 namespace smx {
-
 inline namespace SMX_ABI {
 
 /// Softmax of the logits that a mask lets through:
