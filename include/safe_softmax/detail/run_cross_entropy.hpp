@@ -2,7 +2,6 @@
 #pragma once
 
 #include <safe_softmax/detail/run_job.hpp>
-#include <safe_softmax/detail/sum.hpp>
 #if !SMX_DISPATCH
 #include <safe_softmax/detail/cross_entropy_rows.hpp>
 #endif
@@ -53,9 +52,10 @@ SMX_NOINLINE inline double divisor_of_mean(const job& j, const array_ref& target
     for_each_number<std::int64_t>(targets, [&](std::int64_t t, std::size_t) {
         if (is_ignored(j, targets.type(), t)) return;
         const std::ptrdiff_t offset = weights ? static_cast<std::ptrdiff_t>(t) * weights.stride(0) * static_cast<std::ptrdiff_t>(size_of(weights.type())) : 0;
-        double lost;
-        sum = two_sum(sum, weights ? number_at<double>(moved(weights.data(), offset), weights.type()) : 1.0, lost);
-        tail = fence(tail + lost);
+        const double w = weights ? number_at<double>(moved(weights.data(), offset), weights.type()) : 1.0;
+        const double next = fence(sum + w), seen = fence(next - sum);
+        tail = fence(tail + fence(fence(sum - fence(next - seen)) + fence(w - seen)));  // what the addition rounded away
+        sum = next;
     });
     return fence(sum + tail);
 }
