@@ -1,4 +1,4 @@
-# Measures everything, and writes tables and plots of it: cmake -DPROGRAM=... -DFOLDER=... -DRUNS=... [-DREADME=...] [-DQUICK=ON] -P results.cmake
+# Measures everything, and writes tables and plots of it: cmake -DPROGRAM=... -DMASKED=... -DTRAINING=... -DFOLDER=... -DRUNS=... [-DREADME=...] [-DQUICK=ON] -P results.cmake
 set(source "${CMAKE_CURRENT_LIST_DIR}")
 find_program(AWK NAMES awk)
 if(NOT AWK)
@@ -18,6 +18,17 @@ elseif(NOT KEEP) # KEEP: tables and plots anew from the measurements that there 
                     OUTPUT_FILE "${FOLDER}/${table}" COMMAND_ERROR_IS_FATAL ANY)
   endforeach()
   file(COPY "${RUNS}/1/machine.md" DESTINATION "${FOLDER}")
+endif()
+
+if(NOT KEEP)
+  set(rounds 9)
+  if(QUICK)
+    set(rounds 3)
+  endif()
+  foreach(part IN ITEMS MASKED TRAINING)
+    string(TOLOWER ${part} name)
+    execute_process(COMMAND "${${part}}" "--record=${FOLDER}/${name}.md" --rounds=${rounds} COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()
 endif()
 
 file(GLOB tables "${FOLDER}/*.csv")
