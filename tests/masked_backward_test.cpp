@@ -113,6 +113,27 @@ TEST(MaskedBackward, NothingBeyondLengthAndDiagonalMatters) {
     }
 }
 
+TEST(MaskedBackward, TakesTheAxisItIsGiven) {
+    const numbers x = make_row(family::normal_1, dtype::f64, rows * n, base_seed()), dy = make_row(family::normal_1, dtype::f64, rows * n, 4);
+    const auto turned = [](const numbers& v) {
+        numbers t(v.size());
+        for (std::size_t r = 0; r < rows; ++r)
+            for (std::size_t i = 0; i < n; ++i) t[i * rows + r] = v[r * n + i];
+        return t;
+    };
+    const auto columns = [](auto& v) { return smx::tensor_view<std::remove_reference_t<decltype(v[0])>, 2>(v.data(), {n, rows}); };
+    const std::size_t lengths[] = {7, 4, 0};
+    const masked_options o{.axis = 0, .lengths = lengths, .softcap = 2}, along_rows{.lengths = lengths, .softcap = 2};
+    for (const bool log : {false, true}) {
+        const numbers y = forward(log, x, {}, along_rows), expected = backward(log, x, y, dy, along_rows);
+        const numbers xt = turned(x), yt = turned(y), dyt = turned(dy);
+        numbers dx(rows * n);
+        if (log) smx::masked_log_softmax_backward(columns(xt), columns(yt), columns(dyt), columns(dx), o);
+        else smx::masked_softmax_backward(columns(xt), columns(yt), columns(dyt), columns(dx), o);
+        EXPECT_EQ(dx, turned(expected));
+    }
+}
+
 TEST(MaskedBackward, FactorsAreRightInEveryType) {
     for (const smx::isa level : all_isas()) {
         smx::set_active_isa(level);
