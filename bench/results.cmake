@@ -1,4 +1,5 @@
-# Measures everything, and writes tables and plots of it: cmake -DPROGRAM=... -DULP=... -DFOLDER=... -DRUNS=... [-DREADME=...] [-DQUICK=ON] -P results.cmake
+# Measures everything, and writes tables and plots of it:
+# cmake -DPROGRAM=... -DULP=... -DMASKED=... -DTRAINING=... -DFOLDER=... -DRUNS=... [-DREADME=...] [-DQUICK=ON] -P results.cmake
 set(source "${CMAKE_CURRENT_LIST_DIR}")
 find_program(AWK NAMES awk)
 if(NOT AWK)
@@ -22,6 +23,14 @@ endif()
 
 if(NOT KEEP)
   execute_process(COMMAND "${ULP}" OUTPUT_FILE "${FOLDER}/ulp.csv" COMMAND_ERROR_IS_FATAL ANY)
+  set(rounds 9)
+  if(QUICK)
+    set(rounds 3)
+  endif()
+  foreach(part IN ITEMS MASKED TRAINING)
+    string(TOLOWER ${part} name)
+    execute_process(COMMAND "${${part}}" "--record=${FOLDER}/${name}.md" --rounds=${rounds} COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()
 endif()
 
 file(GLOB tables "${FOLDER}/*.csv")

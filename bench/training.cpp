@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 // The backward functions beside the forward ones, and cross-entropy with its gradient in one call beside log_softmax, a gather and
-// log_softmax_backward: `function/type/shape/what`. How to run it: README.md beside this file.
+// log_softmax_backward. How to run it: README.md beside this file.
+#include "bars.hpp"
+
 #include <safe_softmax/safe_softmax.hpp>
 
-#include <benchmark/benchmark.h>
-
-#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -13,102 +12,85 @@
 namespace {
 
 struct shape {
-    std::size_t rows, length, inner;  // inner > 1: the axis is not the last
-    std::string name() const {
-        if (inner == 1) return std::to_string(rows) + "x" + std::to_string(length);
-        return std::to_string(rows / inner) + "x" + std::to_string(length) + "x" + std::to_string(inner) + "-axis1";
-    }
+    std::size_t rows, length;
 };
-
-constexpr shape backward_shapes[] = {{4096, 8, 1}, {4096, 64, 1}, {512, 1000, 1}, {64, 32000, 1}, {512, 1000, 64}};
-constexpr shape loss_shapes[] = {{512, 1000, 1}, {8, 32000, 1}, {8, 128256, 1}};
+constexpr shape backward_shapes[] = {{4096, 64}, {512, 512}, {512, 1000}, {256, 4096}, {64, 32000}};
+constexpr shape loss_shapes[] = {{64, 32000}, {16, 128256}};
 
 template <class T>
-struct arrays {
-    explicit arrays(shape s) : extents{s.rows / s.inner, s.length, s.inner}, a(s.rows * s.length), b(a.size()), c(a.size()), targets(s.rows), losses(s.rows) {
+struct data {
+    explicit data(shape s) : extents{s.rows, s.length}, x(s.rows * s.length), y(x.size()), log_y(x.size()), dy(x.size()), out(x.size()), targets(s.rows), losses(s.rows) {
         std::mt19937 engine(1);
-        std::normal_distribution<float> number(0, 3);
-        for (T& x : a) x = T(number(engine));
-        for (T& x : b) x = T(number(engine));
+        std::normal_distribution<float> normal(0, 3);
+        for (T& v : x) v = T(normal(engine));
+        for (T& v : dy) v = T(normal(engine));
         for (int& t : targets) t = static_cast<int>(engine() % s.length);
+        smx::safe_softmax(in(x), in(y));
+        smx::log_softmax(in(x), in(log_y));
     }
-    smx::tensor_view<T, 3> view(std::vector<T>& v) const { return {v.data(), extents}; }
+    smx::tensor_view<T, 2> in(std::vector<T>& v) const { return {v.data(), extents}; }
 
-    std::array<std::size_t, 3> extents;
-    std::vector<T> a, b, c;
+    std::array<std::size_t, 2> extents;
+    std::vector<T> x, y, log_y, dy, out;
     std::vector<int> targets;
     std::vector<T> losses;
 };
 
-/// Time per element read, so that functions of one and of two inputs can be compared.
-void count(benchmark::State& state, std::size_t elements, std::size_t inputs) {
-    const auto time_per = benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert;
-    state.counters["per_element_read"] = benchmark::Counter(static_cast<double>(elements * inputs), time_per);
-}
-
-template <class F>
-void add_one(const std::string& name, F f) {
-    benchmark::RegisterBenchmark(name.c_str(), f)->Unit(benchmark::kMicrosecond)->MinTime(0.05);
+template <class T>
+void measure_backward(bench::bars& bars, const std::string& type) {
+    for (const shape& s : backward_shapes) {
+        data<T> d(s);
+        const auto x = d.in(d.x), y = d.in(d.y), log_y = d.in(d.log_y), dy = d.in(d.dy), out = d.in(d.out);
+        const auto bar = [&](const char* what, const char* against) { return bench::bar{type + " " + what, what, against, 2, 1.25}; };
+        bars.measure(std::to_string(s.length),
+                     {{"softmax", [=] { smx::safe_softmax(x, out); }},
+                      {"softmax_backward", [=] { smx::softmax_backward(y, dy, out); }},
+                      {"masked_softmax_backward", [=] { smx::masked_softmax_backward(y, dy, out); }},
+                      {"log_softmax", [=] { smx::log_softmax(x, out); }},
+                      {"log_softmax_backward", [=] { smx::log_softmax_backward(log_y, dy, out); }},
+                      {"masked_log_softmax_backward", [=] { smx::masked_log_softmax_backward(log_y, dy, out); }}},
+                     {bar("softmax_backward", "softmax"), bar("masked_softmax_backward", "softmax"), bar("log_softmax_backward", "log_softmax"),
+                      bar("masked_log_softmax_backward", "log_softmax")});
+    }
 }
 
 template <class T>
-void add_backward(const char* type, shape s) {
-    const auto add = [&](const char* function, const char* what, std::size_t inputs, auto run) {
-        add_one(std::string(function) + "/" + type + "/" + s.name() + "/" + what, [=](benchmark::State& state) {
-            arrays<T> m(s);
-            const auto x = m.view(m.a), y = m.view(m.b), dx = m.view(m.c);
-            for (auto _ : state) {
-                run(x, y, dx);
-                benchmark::ClobberMemory();
+void measure_losses(bench::bars& bars, const std::string& type) {
+    for (const shape& s : loss_shapes) {
+        data<T> d(s);
+        const auto x = d.in(d.x), log_y = d.in(d.log_y), dy = d.in(d.dy), out = d.in(d.out);
+        std::fill(d.dy.begin(), d.dy.end(), T(0.0f));
+        const auto three_steps = [&, x, log_y, dy, out, s] {
+            smx::log_softmax(x, log_y);
+            for (std::size_t r = 0; r < s.rows; ++r) {
+                const std::size_t at = r * s.length + static_cast<std::size_t>(d.targets[r]);
+                d.losses[r] = T(-static_cast<float>(d.log_y[at]));
+                d.dy[at] = T(-1.0f);  // the rest of dy is 0 already, as a framework that reuses its memory would have it
             }
-            count(state, m.a.size(), inputs);
-        });
-    };
-    using view = smx::tensor_view<T, 3>;
-    // The gradients of any numbers take as long as those of probabilities.
-    add("softmax", "forward", 1, [](view x, view, view out) { smx::safe_softmax(x, out, {.axis = 1}); });
-    add("softmax", "backward", 2, [](view y, view dy, view dx) { smx::softmax_backward(y, dy, dx, {.axis = 1}); });
-    add("log_softmax", "forward", 1, [](view x, view, view out) { smx::log_softmax(x, out, {.axis = 1}); });
-    add("log_softmax", "backward", 2, [](view y, view dy, view dx) { smx::log_softmax_backward(y, dy, dx, {.axis = 1}); });
+            smx::log_softmax_backward(log_y, dy, out);
+        };
+        const auto bar = [&](const char* what) { return bench::bar{type + " cross-entropy, " + what, what, "three steps", 1, 1.5, true}; };
+        bars.measure(std::to_string(s.length),
+                     {{"three steps", three_steps},
+                      {"fused", [&, x, out] { smx::cross_entropy_with_gradient(x, d.targets, d.losses, out); }},
+                      {"fused, gradient over the logits", [&, out] { smx::cross_entropy_with_gradient(out, d.targets, d.losses); }}},
+                     {bar("fused"), bar("fused, gradient over the logits")});
+    }
 }
 
 template <class T>
-void add_losses(const char* type, shape s) {
-    const auto add = [&](const char* what, auto run) {
-        add_one(std::string("cross_entropy/") + type + "/" + s.name() + "/" + what, [=](benchmark::State& state) {
-            arrays<T> m(s);
-            const smx::tensor_view<T, 2> logits(m.a.data(), {s.rows, s.length}), y(m.b.data(), {s.rows, s.length}), dx(m.c.data(), {s.rows, s.length});
-            std::vector<T> dy(m.a.size());
-            const smx::tensor_view<T, 2> dy_view(dy.data(), {s.rows, s.length});
-            for (auto _ : state) {
-                run(m, logits, y, dy, dy_view, dx);
-                benchmark::ClobberMemory();
-            }
-            count(state, m.a.size(), 1);
-        });
-    };
-    add("fused", [](auto& m, auto logits, auto, auto&, auto, auto dx) { smx::cross_entropy_with_gradient(logits, m.targets, m.losses, dx); });
-    add("three_steps", [s](auto& m, auto logits, auto y, auto& dy, auto dy_view, auto dx) {
-        smx::log_softmax(logits, y);
-        for (std::size_t r = 0; r < s.rows; ++r) {
-            const std::size_t at = r * s.length + static_cast<std::size_t>(m.targets[r]);
-            m.losses[r] = T(-static_cast<float>(m.b[at]));
-            dy[at] = T(-1.0f);  // the rest of dy is 0 already, as a framework that reuses its memory would have it
-        }
-        smx::log_softmax_backward(y, dy_view, dx);
-    });
-    add("loss_only", [](auto& m, auto logits, auto, auto&, auto, auto) { smx::cross_entropy(logits, m.targets, m.losses); });
-    add("fused_label_smoothing", [](auto& m, auto logits, auto, auto&, auto, auto dx) {
-        smx::cross_entropy_with_gradient(logits, m.targets, m.losses, dx, {.label_smoothing = 0.1});
-    });
+void measure(bench::bars& bars, const std::string& type) {
+    measure_backward<T>(bars, type);
+    measure_losses<T>(bars, type);
 }
-
-template <class T>
-void add_type(const char* type) {
-    for (const shape& s : backward_shapes) add_backward<T>(type, s);
-    for (const shape& s : loss_shapes) add_losses<T>(type, s);
-}
-
-const bool added = (add_type<float>("f32"), add_type<double>("f64"), add_type<smx::bfloat16>("bf16"), true);
 
 }  // namespace
+
+int main(int argc, char** argv) {
+    bench::bars bars(argc, argv);
+    measure<float>(bars, "f32");
+    measure<double>(bars, "f64");
+    measure<smx::float16>(bars, "f16");
+    measure<smx::bfloat16>(bars, "bf16");
+    return bars.finish();
+}

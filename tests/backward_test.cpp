@@ -174,13 +174,14 @@ TEST(Backward, PublicFunctionsInAllTheirForms) {
     const smx::softmax_options by_3{.scale = 3};
     both(job_function::softmax_backward, [&](const numbers& y, const numbers& d, numbers& dx) { smx::softmax_backward(y, d, dx, by_3); },
          [&](const numbers& y, numbers& d) { smx::softmax_backward(y, d, by_3); });
-    both(job_function::softmax_backward, [&](const numbers& y, const numbers& d, numbers& dx) { smx::masked_softmax_backward(y, d, dx, by_3); },
-         [&](const numbers& y, numbers& d) { smx::masked_softmax_backward(y, d, by_3); });
+    const smx::masked_options masked_by_3{.scale = 3};
+    both(job_function::softmax_backward, [&](const numbers& y, const numbers& d, numbers& dx) { smx::masked_softmax_backward(y, d, dx, masked_by_3); },
+         [&](const numbers& y, numbers& d) { smx::masked_softmax_backward(y, d, masked_by_3); });
     both(job_function::log_softmax_backward, [&](const numbers& y, const numbers& d, numbers& dx) { smx::log_softmax_backward(y, d, dx, by_3); },
          [&](const numbers& y, numbers& d) { smx::log_softmax_backward(y, d, by_3); });
     both(job_function::masked_log_softmax_backward,
-         [&](const numbers& y, const numbers& d, numbers& dx) { smx::masked_log_softmax_backward(y, d, dx, by_3); },
-         [&](const numbers& y, numbers& d) { smx::masked_log_softmax_backward(y, d, by_3); });
+         [&](const numbers& y, const numbers& d, numbers& dx) { smx::masked_log_softmax_backward(y, d, dx, masked_by_3); },
+         [&](const numbers& y, numbers& d) { smx::masked_log_softmax_backward(y, d, masked_by_3); });
 }
 
 TEST(Backward, MaskedOutElementsGiveZeroAndDoNotCount) {

@@ -471,6 +471,95 @@ TEST(CrossEntropy, BatchWithoutRowsOrClasses) {
     smx::cross_entropy(none, std::vector<int>{}, nothing);
 }
 
+/// A batch of rows through cross_entropy_with_gradient.
+struct batch_result {
+    numbers losses, gradient;
+};
+template <class Targets>
+batch_result of_batch(const numbers& logits, std::size_t rows, const Targets& targets, const options& o) {
+    const std::size_t n = rows == 0 ? 3 : logits.size() / rows;
+    batch_result r{numbers(o.reduction == smx::loss_reduction::none ? rows : 1, -77.0), numbers(logits.size(), -77.0)};
+    const smx::tensor_view<const double, 2> x(logits.data(), {rows, n});
+    const smx::tensor_view<double, 2> g(r.gradient.data(), {rows, n});
+    smx::cross_entropy_with_gradient(x, targets, r.losses, g, o);
+    numbers alone(r.losses.size(), -77.0), back(r.gradient.size(), -77.0);
+    smx::cross_entropy(x, targets, alone, o);
+    EXPECT_EQ(alone, r.losses);
+    options without = o;
+    without.dlosses = {};
+    if (!o.dlosses) {
+        smx::cross_entropy_backward(x, targets, 1.0, smx::tensor_view<double, 2>(back.data(), {rows, n}), without);
+        EXPECT_EQ(back, r.gradient);
+    }
+    return r;
+}
+
+TEST(CrossEntropy, SumsAndMeansAreThoseOfTheRows) {
+    constexpr std::size_t rows = 6, n = 5;
+    const numbers logits = make_row(family::normal_3, dtype::f64, rows * n, base_seed());
+    const std::vector<int> targets{0, 4, -100, 2, 2, -100};
+    numbers soft_memory = make_row(family::normal_1, dtype::f64, rows * n, base_seed() + 1);
+    for (double& q : soft_memory) q = std::abs(q);
+    const smx::tensor_view<const double, 2> soft(soft_memory.data(), {rows, n});
+    const std::vector<float> weights{0.5f, 2, 0.25f, 3, 1};
+    const double of_weights = 0.5 + 1 + 0.25 + 0.25;
+    using smx::loss_reduction;
+    for (const options& o : {options{}, options{.class_weights = weights}, options{.label_smoothing = 0.2, .class_weights = weights, .z_loss = 0.01}}) {
+        const auto check = [&](const auto& t, double divisor) {
+            const batch_result each = of_batch(logits, rows, t, o);
+            double sum = 0;
+            for (const double l : each.losses) sum += l;
+            for (const bool mean : {false, true}) {
+                options reduced = o;
+                reduced.reduction = mean ? loss_reduction::mean : loss_reduction::sum;
+                const double d = mean ? divisor : 1;
+                const batch_result one = of_batch(logits, rows, t, reduced);
+                EXPECT_NEAR(one.losses[0] / (sum / d), 1, 1e-15);
+                for (std::size_t i = 0; i < one.gradient.size(); ++i) EXPECT_NEAR(one.gradient[i], each.gradient[i] / d, 1e-15) << i;
+                reduced.dlosses = 8.0;
+                const batch_result arrived = of_batch(logits, rows, t, reduced);
+                EXPECT_EQ(arrived.losses, one.losses);
+                for (std::size_t i = 0; i < one.gradient.size(); ++i) EXPECT_EQ(arrived.gradient[i], 8 * one.gradient[i]) << i;
+            }
+        };
+        check(targets, o.class_weights ? of_weights : 4);
+        check(soft, rows);
+    }
+    // Nothing to take a mean of.
+    const batch_result ignored = of_batch(logits, rows, std::vector<int>(rows, -100), {.reduction = loss_reduction::mean});
+    EXPECT_EQ(ignored.losses[0], 0);
+    EXPECT_EQ(ignored.gradient, numbers(rows * n, 0.0));
+    const numbers no_weight(n, 0.0);
+    EXPECT_EQ(of_batch(logits, rows, targets, {.class_weights = no_weight, .reduction = loss_reduction::mean}).gradient, numbers(rows * n, 0.0));
+    EXPECT_EQ(of_batch({}, 0, std::vector<int>{}, {.reduction = loss_reduction::mean}).losses[0], 0);
+    EXPECT_EQ(of_batch({}, 0, std::vector<int>{}, {.reduction = loss_reduction::sum}).losses[0], 0);
+    const numbers with_nan{nan, 1, 1, 1};
+    double loss[1] = {0};
+    smx::cross_entropy(smx::tensor_view<const double, 2>(with_nan.data(), {2, 2}), std::vector<int>{0, 0}, loss, {.reduction = loss_reduction::sum});
+    EXPECT_TRUE(is_nan(loss[0]));
+    EXPECT_EQ(of_batch({-inf, 1, 1, 1}, 2, std::vector<int>{0, 0}, {.reduction = loss_reduction::mean}).losses[0], inf);
+}
+
+TEST(CrossEntropy, AMeanOfManyRowsLosesNoDigits) {
+    // 1e-9 beside losses of 1e9: sums in float, or of rows that are rounded to it, would lose all of it.
+    constexpr std::size_t rows = 3001;
+    std::vector<float> logits;
+    for (std::size_t r = 0; r < rows; ++r) {
+        const float lead = r % 3 == 0 ? -3e7f : 20.0f;
+        logits.insert(logits.end(), {lead, 0.0f});
+    }
+    long double expected = 0;
+    for (std::size_t r = 0; r < rows; ++r) expected += r % 3 == 0 ? 3e7L : std::log1p(std::exp(-20.0L));
+    float mean[1];
+    double sum[1];
+    const std::vector<int> targets(rows, 0);
+    const smx::tensor_view<const float, 2> x(logits.data(), {rows, std::size_t(2)});
+    smx::cross_entropy(x, targets, mean, {.reduction = smx::loss_reduction::mean});
+    EXPECT_EQ(mean[0], static_cast<float>(expected / rows));
+    smx::cross_entropy(x, targets, sum, {.reduction = smx::loss_reduction::sum});
+    EXPECT_EQ(sum[0], static_cast<double>(expected));
+}
+
 std::string error_of(const std::function<void()>& f) {
     try {
         f();
@@ -513,6 +602,12 @@ TEST(CrossEntropy, RefusesWithFunctionArgumentAndValues) {
     expect(error_of([&] { smx::cross_entropy_backward(x, targets, 1.0, g, {.dlosses = 1.0}); }), {"cross_entropy_backward", "options.dlosses"});
     const smx::tensor_view<float, 2> shifted(logits.data() + 1, {2, 4}), first(logits.data(), {2, 4});
     expect(error_of([&] { smx::cross_entropy_backward(first, two, 1.0, shifted); }), {"cross_entropy_backward", "dlogits", "overlaps logits"});
+    expect(both(targets, {.reduction = smx::loss_reduction::mean}), {"extent 0 of losses is 3", "1 is needed"});
+    const std::vector<float> per_row(3, 1.0f);
+    std::vector<float> one_loss(1, 42.0f);
+    expect(error_of([&] { smx::cross_entropy_with_gradient(x, targets, one_loss, g, {.dlosses = per_row, .reduction = smx::loss_reduction::sum}); }),
+           {"extent 0 of options.dlosses is 3", "1 is needed"});
+    EXPECT_EQ(one_loss[0], 42.0f);
     const smx::strided_span<float> within(gradient.data(), 3, 1);
     expect(error_of([&] { smx::cross_entropy_with_gradient(x, targets, within, g); }), {"dlogits", "overlaps losses"});
     const smx::tensor_view<const float, 2> soft(gradient.data(), {3, 4});

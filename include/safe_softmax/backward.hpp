@@ -5,6 +5,7 @@
 /// Gradients of the logits from results.
 
 #include <safe_softmax/array_ref.hpp>
+#include <safe_softmax/masked_options.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/run_backward.hpp>
@@ -61,21 +62,42 @@ void softmax_backward(const Y& y, DY&& dy, const softmax_options& options = {}) 
     detail::run_backward("softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy), array_ref(dy), "dy", options);
 }
 
-/// Gradient of masked_softmax with respect to the scaled input: that of softmax, since probabilities of 0 contribute nothing. A
-/// sink needs nothing more. The gradient at the input of a softcap, at a bias and so on follow from the one with scale 1.
+/// Gradient of masked_softmax:
+///
+///     dx_i = (scale/temperature) * y_i * (dy_i - sum_j y_j*dy_j) * [softcap: 1/cosh(in_i*(scale/temperature)/softcap)^2]
+///
+/// @param in       logits, what masked_softmax was given; only with a softcap, where they have to be
+/// @param y, dy    as in softmax_backward
+/// @param dx       as in softmax_backward; apart from `in`
+/// @param options  those of masked_softmax. What is beyond a length or the diagonal is not read, and its dx is +0. Mask, bias, slope and sink are
+///                 in y already and not looked at: probabilities of 0 contribute nothing
+///
+/// Of what else went in, the gradients follow from dz, that is dx with scale 1 and without temperature and softcap: of an added mask or a bias it is dz,
+/// summed over the axes along which it was broadcast, and of a sink -(1 - sum_j y_j) * sum_j y_j*dy_j.
+///
+/// Special values, bits, errors: softmax_backward; and in NaN with a softcap: NaN where y_i is not 0. Error as there; the factor of a softcap adds
+/// 2^-35 of dx, in double (2*|in_i*scale/softcap| + 8) * 2^-53.
 template <readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
-void masked_softmax_backward(const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {
-    detail::run_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy), array_ref(dx), "dx",
-                         options);
+void masked_softmax_backward(const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
+    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(), array_ref(y), array_ref(dy),
+                                array_ref(dx), "dx", options);
 }
 
 /// The same in place: dx over dy.
 template <readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
-void masked_softmax_backward(const Y& y, DY&& dy, const softmax_options& options = {}) {
-    detail::run_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy), array_ref(dy), "dy",
-                         options);
+void masked_softmax_backward(const Y& y, DY&& dy, const masked_options& options = {}) {
+    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(), array_ref(y), array_ref(dy),
+                                array_ref(dy), "dy", options);
+}
+
+/// The same with the logits, which a softcap takes. In place where dx is dy.
+template <readable_view In, readable_view Y, readable_view DY, writable_view DX>
+    requires(vocabulary::same_rank<In, DX> && vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+void masked_softmax_backward(const In& in, const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
+    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(in), array_ref(y), array_ref(dy),
+                                array_ref(dx), "dx", options);
 }
 
 /// Gradient of log_softmax: from its output and the gradient arriving there to the gradient at the logits,
@@ -113,20 +135,28 @@ void log_softmax_backward(const Y& y, DY&& dy, const softmax_options& options = 
 }
 
 /// Gradient of masked_log_softmax: as log_softmax_backward, but where y_i is -inf the element was masked out. There dx is exactly
-/// +0, and dy does not count, whatever it is, a NaN included.
+/// +0, and dy does not count, whatever it is, a NaN included. Options as in masked_softmax_backward.
 template <readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
-void masked_log_softmax_backward(const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {
-    detail::run_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward, array_ref(y), array_ref(dy),
-                         array_ref(dx), "dx", options);
+void masked_log_softmax_backward(const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
+    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward, array_ref(), array_ref(y),
+                                array_ref(dy), array_ref(dx), "dx", options);
 }
 
 /// The same in place: dx over dy.
 template <readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
-void masked_log_softmax_backward(const Y& y, DY&& dy, const softmax_options& options = {}) {
-    detail::run_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward, array_ref(y), array_ref(dy),
-                         array_ref(dy), "dy", options);
+void masked_log_softmax_backward(const Y& y, DY&& dy, const masked_options& options = {}) {
+    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward, array_ref(), array_ref(y),
+                                array_ref(dy), array_ref(dy), "dy", options);
+}
+
+/// The same with the logits, which a softcap takes.
+template <readable_view In, readable_view Y, readable_view DY, writable_view DX>
+    requires(vocabulary::same_rank<In, DX> && vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+void masked_log_softmax_backward(const In& in, const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
+    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward, array_ref(in), array_ref(y),
+                                array_ref(dy), array_ref(dx), "dx", options);
 }
 
 }  // namespace SMX_ABI

@@ -21,21 +21,28 @@ struct cross_entropy_options {
     array_ref class_weights{};           ///< floating and finite, one for each class: w
     double z_loss = 0;                   ///< the coefficient of logsumexp^2, which is added to the loss of a row
     array_ref dlosses{};  ///< cross_entropy_with_gradient: the gradient arriving at the losses, for each row or one for all; 1 without it
+    /// With mean or sum, `losses` has one element, as `float loss[1]` has, and dlosses is one number.
+    loss_reduction reduction = loss_reduction::none;
 };
 
 inline namespace SMX_ABI {
 
-/// Cross-entropy of a softmax, from its logits, as torch.nn.functional.cross_entropy has it with reduction='none':
+/// Cross-entropy of a softmax, from its logits, as torch.nn.functional.cross_entropy has it; there reduction='mean' is the default, here each
+/// row has its own loss unless options.reduction says otherwise:
 ///
 ///     z = scale*logits,   log p = log_softmax(z),   loss = -sum_j a_j*log p_j + z_loss*logsumexp(z)^2
 ///
 ///     class index t    a_j = (1 - eps)*w_j*[j == t] + eps/K*w_j        eps = label_smoothing, K classes, w = class_weights or 1
 ///     soft targets q   a_j = w_j*((1 - eps)*q_j + eps/K)
 ///
+///     sum              of the losses of all rows
+///     mean             sum / D:  class indices: D = sum of w_t over the rows that are not ignored;  soft targets: the number of rows
+///
 /// @param logits   any readable_view of rank up to 8
 /// @param targets  integers of any type, one for each row: the extents of logits without the axis, or with 1 there; or one integer for
 ///                 logits of rank 1. Or soft targets: elements of a floating type and the extents of logits
-/// @param losses   a writable_view of one element for each row: the extents of logits without the axis, or with 1 there
+/// @param losses   a writable_view of one element for each row: the extents of logits without the axis, or with 1 there; of one element
+///                 for a sum or a mean
 /// @param options  see cross_entropy_options; dlosses plays no part
 ///
 /// Arithmetic is in float, in double as soon as logits, soft targets, class_weights or losses is double; sums of losses are in
@@ -49,6 +56,7 @@ inline namespace SMX_ABI {
 /// | all z = -inf                                    | the same for every class; +inf if z_loss > 0 | +0; no logit could change anything |
 /// | z = +inf k times                                | p = 1/k there, 0 elsewhere: log k, +inf; +inf if z_loss > 0 | of those p; -inf logits +0; with z_loss infinite at the +inf |
 /// | no classes, soft targets                        | 0                       | nothing is written                      |
+/// | mean where D is 0: no rows, or all ignored      | 0 (PyTorch: NaN)        | +0                                      |
 ///
 /// So with label smoothing a masked class makes the loss infinite, as in PyTorch, while the gradient stays finite and of use.
 /// special_values::ieee makes rows all -inf or with +inf NaN, as PyTorch does. Soft targets that are not finite make loss and
@@ -56,7 +64,8 @@ inline namespace SMX_ABI {
 ///
 /// Error of the loss: at most 3 ulp (16 bits: 0.52 ulp) of the largest of its parts: |a_t|*(max z - z_t), |a_t|*log(sum_j exp(z_j - max
 /// z)) and so on for all classes with a_j != 0 (none is negative unless a_j is, so that without negative weights it is 3 ulp of the
-/// loss), and with z_loss 2*|z_loss|*max(|max z|, log(sum))^2. A confidently right row has its digits: {20, 0} with target 0 gives
+/// loss), and with z_loss 2*|z_loss|*max(|max z|, log(sum))^2. A sum of losses is added up with twice the digits of double before it is rounded,
+/// in row-major order. A confidently right row has its digits: {20, 0} with target 0 gives
 /// 2.0611536e-9.
 ///
 /// The bits of a row depend on its values, its target, its length, the element types and the options, and on nothing else, among
@@ -76,10 +85,10 @@ void cross_entropy(const Logits& logits, const Targets& targets, Losses&& losses
 
 /// Gradient of cross_entropy:
 ///
-///     dlogits_j = scale*dloss * ((W + 2*z_loss*logsumexp(z))*p_j - a_j),   W = sum_j a_j
+///     dlogits_j = scale*dloss * ((W + 2*z_loss*logsumexp(z))*p_j - a_j),   W = sum_j a_j;   of a mean: dloss/D in place of dloss
 ///
 /// @param dlosses  the gradient arriving at each row's loss: floating, the extents of losses, broadcast from fewer axes, or
-///                 one number for all rows: 1.0/rows for the mean
+///                 one number for all rows; of a sum or a mean, one number
 /// @param dlogits  a writable_view of the extents of logits; the very elements of `logits`, or memory apart from everything else
 ///
 /// Error, barring underflow: at most 5 ulp (16 bits: 0.52) of the larger of |scale*dloss*(W + 2*z_loss*logsumexp)*p_j| and

@@ -44,8 +44,8 @@ inline namespace SMX_ABI {
 /// | +inf k times, no NaN | as if these were 0, and all others -inf      | all NaN |
 /// | -inf among others    | exactly +0 there                             | same    |
 ///
-/// Error of a soft result in double: below 1e-13 of it in the tests, at temperature 1/2, since the noise is rounded, too. Other types are
-/// rounded once from that.
+/// Error, before a result is rounded to its type: with z = (in + g)/temperature, at most (2*max|z| + 8) * 2^-52 of the result, which is what rounding
+/// in + g to double costs.
 ///
 /// Throws std::invalid_argument, before anything is written: as masked_softmax, and for a temperature that is not positive and finite.
 ///

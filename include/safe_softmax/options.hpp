@@ -24,6 +24,9 @@ enum class special_values {
     ieee   ///< NaN
 };
 
+/// What becomes of the losses of the rows: each is a result of its own, or their mean or sum is the one result.
+enum class loss_reduction { none, mean, sum };
+
 /// How a softmax is taken; an aggregate: `{.axis = 1, .scale = 0.125}`.
 struct softmax_options {
     std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back, as in NumPy

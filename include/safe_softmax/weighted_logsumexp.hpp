@@ -61,7 +61,7 @@ void weighted_logsumexp(const In& in, Out&& out, Sign&& sign, const weighted_opt
     detail::run_weighted("weighted_logsumexp", array_ref(in), array_ref(out), array_ref(sign), options);
 }
 
-/// The same without the sign.
+/// The same without the sign: the logarithm of the magnitude of a negative sum, too, for which SciPy's logsumexp without return_sign gives NaN.
 template <readable_view In, writable_view Out>
     requires vocabulary::reduced_rank<In, Out>
 void weighted_logsumexp(const In& in, Out&& out, const weighted_options& options) {

@@ -1,129 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/detail/exp_double.hpp>
-#include <safe_softmax/detail/row_dot.hpp>
+#include <safe_softmax/detail/half_gradients.hpp>
 #include <safe_softmax/detail/rows.hpp>
+#include <safe_softmax/detail/special_gradient.hpp>
 #include <safe_softmax/simd/environment.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
-
-using vocabulary::job_function;
-
-/// The operands of the backward functions.
-struct backward {
-    enum operands : std::size_t { y, dy, dx };
-};
-
-/// What element (y, dy) adds to the sum of its row.
-template <job_function F, class Part, class P>
-SMX_ALWAYS_INLINE void add_to_dot(Part& part, P y, P dy) noexcept {
-    if constexpr (F == job_function::softmax_backward) part.add_product(y, zero_where_equal(dy, y, P::broadcast(0)));
-    else if constexpr (F == job_function::masked_log_softmax_backward) part.add_number(zero_where_less(dy, y, P::broadcast(lowest<double>)));
-    else part.add_number(dy);
-}
-
-/// The gradient from y, dy and the sum of the row, which is finite. In double everything is halved until the end, so that no
-/// difference overflows.
-template <class P, class T, job_function F>
-struct gradient_of_row {
-    static constexpr bool wide = sizeof(T) == 8;
-    P minus_head, minus_tail, by;
-
-    SMX_ALWAYS_INLINE gradient_of_row(P head, P tail, double scale) noexcept
-        : minus_head(mul(head, P::broadcast(wide ? -0.5 : -1))), minus_tail(mul(tail, P::broadcast(wide ? -0.5 : -1))),
-          by(P::broadcast(wide ? twice(scale) : scale)) {}
-
-    SMX_ALWAYS_INLINE P operator()(P y, P dy) const noexcept {
-        if constexpr (F == job_function::softmax_backward) {
-            P d;
-            if constexpr (wide) d = add(fma(dy, P::broadcast(0.5), minus_head), minus_tail);
-            else d = add(dy, minus_head);
-            return zero_where_equal(mul(mul(y, by), d), y, P::broadcast(0));
-        } else {
-            if constexpr (wide) dy = product(dy, P::broadcast(0.5));
-            const P r = mul(fma(exp_of_logarithm<T>(y), minus_head, dy), by);
-            if constexpr (F == job_function::masked_log_softmax_backward) return zero_where_less(r, y, P::broadcast(lowest<double>));
-            else return r;
-        }
-    }
-};
-
-/// A row in which an infinity or a NaN takes part, or whose sum overflows: element by element.
-template <class B, job_function F>
-class special_gradient {
-    static constexpr bool softmax = F == job_function::softmax_backward;
-    static constexpr bool masked = F == job_function::masked_log_softmax_backward;
-
-public:
-    static SMX_NOINLINE void run(const job& j, const operand* op) noexcept {
-        bool nan = false;
-        std::size_t counted = 0, infinities[2] = {0, 0};
-        double weight[2] = {0, 0};  // of +inf, of -inf
-        double_double scaled_down{0, 0};  // the sum, of dy * 2^-64
-        for (std::size_t i = 0; i < j.length; ++i) {
-            const double y = at(op[backward::y], i), dy = at(op[backward::dy], i);
-            if (!takes_part(y)) continue;
-            ++counted;
-            if (is_nan(dy) || (softmax && is_nan(y))) {
-                nan = true;
-            } else if (!is_finite(dy)) {
-                ++infinities[is_negative(dy)];
-                weight[is_negative(dy)] = fence(weight[is_negative(dy)] + y);
-            } else if (softmax) {
-                const split_double p = two_product(y, rounded(dy * 0x1p-64));
-                scaled_down = add(scaled_down, normalised(p.head, p.tail));
-            } else {
-                scaled_down = add(scaled_down, {rounded(dy * 0x1p-64), 0});
-            }
-        }
-        for (std::size_t i = 0; i < j.length; ++i) {
-            const double y = at(op[backward::y], i), dy = at(op[backward::dy], i);
-            const operand& dx = op[backward::dx];
-            if (!takes_part(y)) {
-                put_nothing(dx, i, i + 1, false);
-            } else if (is_nan(y) || is_nan(dy) || (nan && (softmax || masked || !is_minus_infinity(y)))) {
-                put_nan(dx, i);
-            } else if (!nan && infinities[0] + infinities[1] != 0) {
-                put_limit(j, dx, i, y, dy, counted, infinities, weight);
-            } else if (softmax) {
-                const double d = fence(fence(rounded(dy * 0x1p-64) - scaled_down.head) - scaled_down.tail);
-                put_number(dx, i, rounded(rounded(rounded(y * j.scale) * d) * 0x1p64));
-            } else {
-                const double d = fma(-exp_of_number<B, double>(y), nan ? 0 : scaled_down.head, rounded(dy * 0x1p-64));
-                put_number(dx, i, rounded(rounded(d * j.scale) * 0x1p64));
-            }
-        }
-    }
-
-private:
-    static SMX_ALWAYS_INLINE double at(const operand& o, std::size_t i) noexcept {
-        return number_at<double>(moved(o.data, static_cast<std::ptrdiff_t>(i) * o.step), o.type);
-    }
-    static SMX_ALWAYS_INLINE bool is_minus_infinity(double y) noexcept { return !is_finite(y) && !is_nan(y) && is_negative(y); }
-    static SMX_ALWAYS_INLINE bool takes_part(double y) noexcept {
-        if constexpr (softmax) return magnitude_bits(y) != 0;
-        else return !(masked && is_minus_infinity(y));
-    }
-    /// The sign of the gradient's limit when the infinite dy are one number that grows: what it is multiplied by.
-    static SMX_ALWAYS_INLINE void put_limit(const job& j, const operand& dx, std::size_t i, double y, double dy, std::size_t counted,
-                                            const std::size_t (&infinities)[2], const double (&weight)[2]) noexcept {
-        const double sign = is_finite(dy) ? 0 : is_negative(dy) ? -1 : 1;
-        double rate;
-        if constexpr (softmax) {  // y_i * sum_j y_j*(sign_i - sign_j)
-            if (sign == 0) rate = fence(weight[1] - weight[0]);
-            else rate = counted == infinities[sign < 0] ? 0 : sign;
-        } else {
-            const double net = fence(static_cast<double>(infinities[0]) - static_cast<double>(infinities[1]));
-            rate = fma(-exp_of_number<B, double>(y), net, sign);
-        }
-        if (j.scale == 0 || (rate == 0 && sign != 0) || (rate == 0 && softmax)) put_nothing(dx, i, i + 1, false);
-        else if (rate == 0) put_number(dx, i, rounded(dy * j.scale));
-        else put_infinity(dx, i, (rate < 0) != (j.scale < 0));
-    }
-};
 
 /// softmax_backward, log_softmax_backward and masked_log_softmax_backward with backend B, for elements of type T and
 /// smaller; the arithmetic is in double. One pass over a row for its sum, one for its gradient.
@@ -151,10 +36,20 @@ private:
     template <job_function F>
     static SMX_ALWAYS_INLINE void run_as(const job& j) noexcept {
         if (j.length == 0) return;
-        const std::size_t neighbours = loop_of_neighbours(j);
+        const bool alike = !j.causal && !j.op[backward::lengths] && !j.op[backward::temperature] && j.softcap == 0;
+        const std::size_t neighbours = alike ? loop_of_neighbours(j) : j.loops;
         if (neighbours == j.loops) {
-            for_each_row(j, [&](const operand* op, std::size_t) SMX_INLINE_LAMBDA { row<F>(j, op); });
-            return;
+            const auto any_row = [&](const operand* op, std::size_t length, double scale) SMX_INLINE_LAMBDA {
+                if constexpr (F != job_function::log_softmax_backward) {
+                    if (j.softcap != 0) return row<F, true>(j, op, length, scale);
+                }
+                row<F, false>(j, op, length, scale);
+            };
+            if constexpr (sizeof(T) == 4) {
+                if (half_rows<B, F, float16>::suits(j)) return half_rows<B, F, float16>::run(j, any_row);
+                if (half_rows<B, F, bfloat16>::suits(j)) return half_rows<B, F, bfloat16>::run(j, any_row);
+            }
+            return for_each_gradient(j, any_row);
         }
         job outer = j;
         const vocabulary::job_loop inner = j.loop[neighbours];
@@ -167,49 +62,72 @@ private:
         });
     }
 
+    /// Elements that the cache is asked for in advance.
+    static constexpr std::ptrdiff_t fetched_ahead = 512;
+
     // ---- a row --------------------------------------------------------------------------------------------------------
 
+    /// On the way asks the cache for what is read soon, and for the elements from `dx` on, which are written after that.
     template <job_function F>
-    static SMX_NOINLINE void add_piece(row_dot<B, T>& dot, const T* y, const T* dy, std::size_t n) noexcept {
+    static SMX_NOINLINE void add_piece(row_dot<B, T>& dot, const T* y, const T* dy, const T* dx, std::size_t n) noexcept {
         row_dot<B, T> sum = dot;
         sum.for_packs(n, [&](part& p, std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
+            prefetch<lanes * sizeof(T)>(far_from(y + i, fetched_ahead));
+            prefetch<lanes * sizeof(T)>(far_from(dy + i, fetched_ahead));
+            prefetch<lanes * sizeof(T), true>(dx + i);
             add_to_dot<F>(p, F == job_function::log_softmax_backward ? P::broadcast(0) : load_up_to<P>(y + i, left), load_up_to<P>(dy + i, left));
         });
         dot = sum;
     }
 
-    template <job_function F>
-    static SMX_NOINLINE void write_piece(const T* y, const T* dy, T* dx, std::size_t n, const double_double& sum, double scale) noexcept {
+    /// x: logits, if they went through a softcap; `k` as in softcap_slope.
+    template <job_function F, bool Capped>
+    static SMX_NOINLINE void write_piece(const T* y, const T* dy, const T* x, T* dx, std::size_t n, const double_double& sum, double scale,
+                                         double k) noexcept {
         const gradient_of_row<P, T, F> gradient(P::broadcast(sum.head), P::broadcast(sum.tail), scale);
+        const auto step = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
+            const P py = load_some<P>(y + i, left);
+            P g = gradient(py, load_some<P>(dy + i, left));
+            if constexpr (Capped) {
+                g = mul(g, softcap_slope<T>(load_some<P>(x + i, left), P::broadcast(k)));
+                if constexpr (F == job_function::softmax_backward) g = zero_where_equal(g, py, P::broadcast(0));
+                else g = zero_where_less(g, py, P::broadcast(lowest<double>));
+            }
+            store_some(dx + i, g, left);
+        };
         std::size_t i = 0;
-        for (; i + lanes <= n; i += lanes) store(dx + i, gradient(P::load(y + i), P::load(dy + i)));
-        if (i < n) store_partial(dx + i, gradient(P::load_partial(y + i, n - i), P::load_partial(dy + i, n - i)), n - i);
+        for (; i + lanes <= n; i += lanes) step(i, std::integral_constant<std::size_t, lanes>());
+        if (i < n) step(i, n - i);
     }
 
-    template <job_function F>
-    static SMX_NOINLINE void row(const job& j, const operand* op) noexcept {
+    template <job_function F, bool Capped>
+    static SMX_NOINLINE void row(const job& j, const operand* op, std::size_t length, double scale) noexcept {
         alignas(64) T y_buffer[piece_elements<T>];
         alignas(64) T dy_buffer[piece_elements<T>];
         alignas(64) T dx_buffer[piece_elements<T>];
-        const operand_reader<B, T> y{op[backward::y], y_buffer}, dy{op[backward::dy], dy_buffer};
+        alignas(64) T x_buffer[Capped ? piece_elements<T> : 1];
+        const operand_reader<B, T> y{op[backward::y], y_buffer}, dy{op[backward::dy], dy_buffer}, x{op[backward::logits], x_buffer};
         const operand_writer<B, T> dx{op[backward::dx], dx_buffer};
         constexpr bool needs_y = F != job_function::log_softmax_backward;
         const T* y_piece = nullptr;
         const T* dy_piece = nullptr;
-        const bool one_piece = j.length <= piece_elements<T>;
+        const bool one_piece = length <= piece_elements<T>;
 
         row_dot<B, T> dot;
-        for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        for_pieces<T>(0, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             if (needs_y) y_piece = y.read(i, n);
             dy_piece = dy.read(i, n);
-            add_piece<F>(dot, y_piece, dy_piece, n);
+            add_piece<F>(dot, y_piece, dy_piece, dx.piece(i), n);
         });
         const double_double sum = dot.result();
-        if (!is_finite(sum.head) || !is_finite(sum.tail)) return special_gradient<B, F>::run(j, op);
-        for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+        if (!is_finite(sum.head) || !is_finite(sum.tail)) return special_gradient<B, F>::run(j, op, length, scale);
+        const double k = Capped ? steepness(scale, j.softcap) : 0;
+        for_pieces<T>(0, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             if (!one_piece || !needs_y) y_piece = y.read(i, n);
             if (!one_piece) dy_piece = dy.read(i, n);
-            write_piece<F>(y_piece, dy_piece, dx.piece(i), n, sum, j.scale);
+            const T* x_piece = nullptr;
+            if constexpr (Capped) x_piece = x.read(i, n);
+            write_piece<F, Capped>(y_piece, dy_piece, x_piece, dx.piece(i), n, sum, scale, k);
             dx.written(i, n);
         });
     }
@@ -271,7 +189,7 @@ private:
                     single[o] = op[o];
                     single[o].data = moved(op[o].data, static_cast<std::ptrdiff_t>((c + l) * size_of(op[o].type)));
                 }
-                row<F>(j, single);
+                row<F, false>(j, single, j.length, j.scale);
             }
             return;
         }

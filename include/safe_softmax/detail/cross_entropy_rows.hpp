@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/detail/cross_entropy_job.hpp>
 #include <safe_softmax/detail/exp_double.hpp>
+#include <safe_softmax/detail/loss_weights.hpp>
+#include <safe_softmax/detail/pieces.hpp>
 #include <safe_softmax/detail/row_dot.hpp>
 #include <safe_softmax/detail/rows.hpp>
 #include <safe_softmax/simd/environment.hpp>
@@ -10,38 +11,6 @@
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
-
-/// How a row's loss is made of its log-probabilities, -sum_j a_j*log p_j:
-///
-///     class index t    a_j = (1 - eps)*w_j*[j == t] + eps/K*w_j
-///     soft targets     a_j = w_j*((1 - eps)*q_j + eps/K)
-class loss_weights {
-public:
-    SMX_ALWAYS_INLINE loss_weights(const job& j, const operand* op) noexcept
-        : op_(op), soft(is_floating(op[cross_entropy_of::targets].type)), kept(fence(1 - j.label_smoothing)),
-          spread(j.length == 0 ? 0 : fence(j.label_smoothing / static_cast<double>(j.length))),
-          target(soft ? 0 : number_at<std::size_t>(op[cross_entropy_of::targets].data, op[cross_entropy_of::targets].type)) {}
-
-    SMX_ALWAYS_INLINE double class_weight(std::size_t i) const noexcept {
-        const operand& w = op_[cross_entropy_of::weights];
-        return w ? number_at<double>(moved(w.data, static_cast<std::ptrdiff_t>(i) * w.step), w.type) : 1;
-    }
-    /// a_i.
-    SMX_NOINLINE double of(std::size_t i) const noexcept {
-        const double w = class_weight(i);
-        if (!soft) return i == target ? fma(kept, w, rounded(spread * w)) : rounded(spread * w);
-        const operand& q = op_[cross_entropy_of::targets];
-        return rounded(fma(number_at<double>(moved(q.data, static_cast<std::ptrdiff_t>(i) * q.step), q.type), kept, spread) * w);
-    }
-
-private:
-    const operand* op_;
-
-public:
-    bool soft;
-    double kept, spread;  ///< 1 - eps, eps/K
-    std::size_t target;
-};
 
 /// cross_entropy and its gradient with backend B and arithmetic in T: log-sum-exp as log_softmax has it, the terms of the
 /// losses and of the target in double. A class index without label smoothing takes the passes of a softmax, in the gradient's
@@ -75,8 +44,33 @@ private:
             const operand& target = op[names::targets];
             if (j.length == 0 || (!is_floating(target.type) && is_ignored(j, target.type, number_at<std::int64_t>(target.data, target.type))))
                 return ignored(j, op);
+            if constexpr (sizeof(T) == 4) {
+                if (is_contiguous<float16>(j)) return contiguous_row<float16>(j, op, *s, sum_of_weights);
+                if (is_contiguous<bfloat16>(j)) return contiguous_row<bfloat16>(j, op, *s, sum_of_weights);
+            }
             row(j, op, *s, sum_of_weights);
         });
+        if (j.total == nullptr) return;
+        double loss = is_finite(j.total->head) ? fence(j.total->head + j.total->tail) : j.total->head;
+        if (j.divisor != 1) loss = j.divisor == 0 ? 0 : fence(loss / j.divisor);
+        put(j.op[names::losses], 0, loss);
+    }
+
+    /// Class indices without label smoothing, and logits of S and a gradient of the same type, or none, as the passes take them.
+    template <class S>
+    static SMX_ALWAYS_INLINE bool is_contiguous(const job& j) noexcept {
+        const auto suits = [](const operand& o) SMX_INLINE_LAMBDA {
+            return o.type == vocabulary::scalar_type_of<S>() && o.step == static_cast<std::ptrdiff_t>(sizeof(S));
+        };
+        return !is_floating(j.op[names::targets].type) && j.label_smoothing == 0 && suits(j.op[names::logits]) &&
+               (!j.op[names::dlogits] || suits(j.op[names::dlogits]));
+    }
+    template <class S>
+    static SMX_NOINLINE void contiguous_row(const job& j, const operand* op, const scaling<T>& s, double sum_of_weights) noexcept {
+        alignas(64) T buffer[piece];
+        const pieces_in_place<const S> from{static_cast<const S*>(op[names::logits].data)};
+        const pieces_in_place<S> to{static_cast<S*>(const_cast<void*>(op[names::dlogits].data))};
+        row_from(j, op, s, sum_of_weights, from, to, buffer);
     }
 
     static SMX_NOINLINE double total_weight(const job& j) noexcept {
@@ -92,7 +86,7 @@ private:
     }
 
     static SMX_NOINLINE void ignored(const job& j, const operand* op) noexcept {
-        if (op[names::losses]) put_number(op[names::losses], 0, 0);
+        put_loss(j, op, 0);
         if (op[names::dlogits]) put_nothing(op[names::dlogits], 0, j.length, false);
     }
 
@@ -113,6 +107,21 @@ private:
         if (is_nan(x)) put_nan(o, i);
         else if (!is_finite(x)) put_infinity(o, i, is_negative(x));
         else put_number(o, i, x);
+    }
+    static SMX_ALWAYS_INLINE void put_loss(const job& j, const operand* op, double loss) noexcept {
+        if (j.total != nullptr) {
+            double lost;
+            j.total->head = two_sum(j.total->head, loss, lost);
+            if (is_finite(j.total->head)) j.total->tail = fence(j.total->tail + lost);
+        } else if (op[names::losses]) {
+            put(op[names::losses], 0, loss);
+        }
+    }
+    /// The gradient that arrives at the loss of a row. A mean over nothing passes none on.
+    static SMX_ALWAYS_INLINE double arriving(const job& j, const operand* op) noexcept {
+        const double given = op[names::dlosses] ? number_at<double>(op[names::dlosses].data, op[names::dlosses].type) : 1;
+        if (j.divisor == 1) return given;
+        return j.divisor == 0 ? 0 : fence(given / j.divisor);
     }
     static SMX_ALWAYS_INLINE double infinity() noexcept { return from_bits<double>(infinity_bits<double>); }
 
@@ -135,6 +144,15 @@ private:
         alignas(64) T buffer[piece];
         const operand_reader<B, T> from{op[names::logits], x_buffer};
         const operand_writer<B, T> to{op[names::dlogits], buffer};
+        row_from(j, op, s, sum_of_weights, from, to, buffer);
+    }
+
+    /// From, To: pieces of the logits, and of the gradient if there is to be one. Terms come to the gradient's own memory where that has the
+    /// arithmetic's type, else to the buffer, of a piece.
+    template <class From, class To>
+    static SMX_ALWAYS_INLINE void row_from(const job& j, const operand* op, const scaling<T>& s, double sum_of_weights, const From& from,
+                                           const To& to, T* buffer) noexcept {
+        constexpr bool in_place = !std::is_same_v<typename To::element, T>;  // pieces of 16-bit elements
         row_state state;
         if (!kernel::find_constants(from, j.length, s, state.row)) return special(j, op);
 
@@ -148,19 +166,23 @@ private:
         std::size_t ties = 0;
         state.rest = sum_of_row<B, T>(j.length, [&](row_sum<B, T>& total, std::size_t first, std::size_t length) SMX_INLINE_LAMBDA {
             for_pieces<T>(first, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-                add_terms(total, ties, from.read(i, n), n, state.row, s, keep ? (in_output ? to.piece(i) : buffer) : nullptr);
+                T* terms = keep ? buffer : nullptr;
+                if constexpr (!in_place) {
+                    if (in_output) terms = to.piece(i);
+                }
+                add_terms(total, ties, from.read(i, n), n, state.row, s, terms);
             });
         });
         if (sum_is_nan(state.rest)) return write_nan(j, op);
         complete(state, static_cast<double>(ties), s);
 
         const double loss = loss_of(j, op, a, state, x_target, sum_of_weights, s);
-        if (op[names::losses]) put(op[names::losses], 0, loss);
+        put_loss(j, op, loss);
         if (!gradient) return;
 
         if (!is_finite(state.total)) return write_nan(op[names::dlogits], j.length);
 
-        double c = op[names::dlosses] ? number_at<double>(op[names::dlosses].data, op[names::dlosses].type) : 1;
+        double c = arriving(j, op);
         c = j.scale == 0 ? 0 : is_finite(c) ? rounded(c * j.scale) : j.scale < 0 ? -c : c;
         // A factor beyond the range of T is left for the end, so that it meets no probability of 0.
         constexpr double most = static_cast<double>((std::numeric_limits<T>::max)());
@@ -169,16 +191,19 @@ private:
         const double unit = later ? 1 : c, factor = rounded(unit * whole);
 
         for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            T* terms = in_output ? to.piece(i) : buffer;
-            const T* x = nullptr;
+            T* terms = buffer;
+            if constexpr (!in_place) {
+                if (in_output) terms = to.piece(i);
+            }
+            const typename From::element* x = nullptr;
             if (!keep || !simple) x = from.read(i, n);
             if (!keep) {
                 row_sum<B, T> again;
                 std::size_t unused = 0;
                 add_terms(again, unused, x, n, state.row, s, buffer);
             }
-            if (simple) scale_terms(terms, to.piece(i), n, share_of<T>(state.sum), static_cast<T>(factor));
-            else write_gradient(op, a, x, terms, to.piece(i), i, n, fence(1.0 / state.sum), factor, unit, j.scale < 0);
+            if (in_place || simple) scale_terms(terms, to.piece(i), n, share_of<T>(state.sum), static_cast<T>(factor));
+            else if constexpr (!in_place) write_gradient(op, a, x, terms, to.piece(i), i, n, fence(1.0 / state.sum), factor, unit, j.scale < 0);
             to.written(i, n);
         });
         if (!a.soft && !is_masked_out(j, x_target))
@@ -186,7 +211,8 @@ private:
         if (later) multiply(j, op[names::dlogits], c);
     }
 
-    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, std::size_t& ties, const T* x, std::size_t n, const row_constants<T>& row,
+    template <class S>
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, std::size_t& ties, const S* x, std::size_t n, const row_constants<T>& row,
                                             const scaling<T>& s, T* terms) noexcept {
         if (terms != nullptr) {
             if (row.general) pass::template add_terms_below_max<true, true>(total, ties, x, n, row, s, terms);
@@ -301,7 +327,8 @@ private:
     }
 
     /// Terms times their share times a factor.
-    static SMX_NOINLINE void scale_terms(const T* terms, T* out, std::size_t n, T share, T factor) noexcept {
+    template <class O>
+    static SMX_NOINLINE void scale_terms(const T* terms, O* out, std::size_t n, T share, T factor) noexcept {
         const P p = P::broadcast(share), f = P::broadcast(factor);
         std::size_t i = 0;
         for (; i + lanes <= n; i += lanes) store(out + i, mul(mul(P::load(terms + i), p), f));
@@ -339,7 +366,7 @@ private:
         for (std::size_t i = 0; i < length; ++i) put_nan(out, i);
     }
     static SMX_NOINLINE void write_nan(const job& j, const operand* op) noexcept {
-        if (op[names::losses]) put_nan(op[names::losses], 0);
+        put_loss(j, op, from_bits<double>(infinity_bits<double> + 1));
         if (op[names::dlogits]) write_nan(op[names::dlogits], j.length);
     }
 
@@ -373,9 +400,9 @@ private:
         if (plus || j.z_loss > 0) loss = infinity();
         else if (minus || j.z_loss < 0) loss = -infinity();
         if (nan) loss = from_bits<double>(infinity_bits<double> + 1);
-        if (op[names::losses]) put(op[names::losses], 0, loss);
+        put_loss(j, op, loss);
         if (!op[names::dlogits]) return;
-        const double dloss = op[names::dlosses] ? number_at<double>(op[names::dlosses].data, op[names::dlosses].type) : 1;
+        const double dloss = arriving(j, op);
         const double share = k == 0 ? 0 : fence(1.0 / static_cast<double>(k));
         for (std::size_t i = 0; i < j.length; ++i) {
             const double x = element(logits, i);

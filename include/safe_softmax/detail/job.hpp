@@ -54,6 +54,11 @@ struct job_loop {
     std::ptrdiff_t stride[max_operands];
 };
 
+/// A sum of losses as two doubles, since there may be many.
+struct loss_total {
+    double head, tail;
+};
+
 struct job {
     job_function function;
     std::size_t length;            ///< elements of a row
@@ -70,6 +75,8 @@ struct job {
     double label_smoothing;
     double z_loss;
     std::int64_t ignore_index;
+    loss_total* total;             ///< where losses are added up; null: each row has its own
+    double divisor;                ///< of the total, and so of every gradient: 1, or what a mean is taken over
     bool wide;                     ///< the arithmetic is in double because an element is
 };
 

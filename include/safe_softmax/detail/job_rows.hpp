@@ -21,13 +21,29 @@ template <class F>
 SMX_ALWAYS_INLINE void for_each_row(const job& j, F f) noexcept {
     operand row[vocabulary::max_operands] = {};
     std::size_t index[array_ref::max_rank + 1] = {};
-    for (std::size_t o = 0; o < j.operands; ++o) row[o] = j.op[o];
+    // Operands that are the same for all rows of the innermost loop are left alone there.
+    std::size_t moving[vocabulary::max_operands], count = 0;
+    for (std::size_t o = 0; o < j.operands; ++o) {
+        row[o] = j.op[o];
+        if (row[o] && j.loops != 0 && j.loop[j.loops - 1].stride[o] != 0) moving[count++] = o;
+    }
+    for (std::size_t o = j.operands; o < vocabulary::max_operands; ++o) row[o] = {};
     for (std::size_t d = 0; d < j.loops; ++d)
         if (j.loop[d].extent == 0) return;
     while (true) {
         f(row, index[j.query_loop]);
-        std::size_t d = j.loops;
+        if (j.loops == 0) return;
+        std::size_t d = j.loops - 1;
+        const vocabulary::job_loop& inner = j.loop[d];
+        if (++index[d] < inner.extent) {
+            for (std::size_t m = 0; m < count; ++m) row[moving[m]].data = moved(row[moving[m]].data, inner.stride[moving[m]]);
+            continue;
+        }
         while (true) {
+            const vocabulary::job_loop& ended = j.loop[d];
+            index[d] = 0;
+            for (std::size_t o = 0; o < j.operands; ++o)
+                if (row[o]) row[o].data = moved(row[o].data, -ended.stride[o] * static_cast<std::ptrdiff_t>(ended.extent - 1));
             if (d == 0) return;
             const vocabulary::job_loop& l = j.loop[--d];
             if (++index[d] < l.extent) {
@@ -35,9 +51,6 @@ SMX_ALWAYS_INLINE void for_each_row(const job& j, F f) noexcept {
                     if (row[o]) row[o].data = moved(row[o].data, l.stride[o]);
                 break;
             }
-            index[d] = 0;
-            for (std::size_t o = 0; o < j.operands; ++o)
-                if (row[o]) row[o].data = moved(row[o].data, -l.stride[o] * static_cast<std::ptrdiff_t>(l.extent - 1));
         }
     }
 }

@@ -42,11 +42,13 @@ SMX_ALWAYS_INLINE void for_each_number(const array_ref& a, F f) {
     for (std::size_t d = 0; d < a.rank(); ++d)
         if (a.extent(d) == 0) return;
     const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_of(a.type()));
+    const std::size_t inner = a.rank() == 0 ? 0 : a.rank() - 1, length = a.rank() == 0 ? 1 : a.extent(inner);
+    const std::ptrdiff_t step = a.rank() == 0 ? 0 : a.stride(inner) * size;
     while (true) {
         std::ptrdiff_t offset = 0;
-        for (std::size_t d = 0; d < a.rank(); ++d) offset += static_cast<std::ptrdiff_t>(index[d]) * a.stride(d) * size;
-        f(number_at<T>(moved(a.data(), offset), a.type()), count++);
-        std::size_t d = a.rank();
+        for (std::size_t d = 0; d < inner; ++d) offset += static_cast<std::ptrdiff_t>(index[d]) * a.stride(d) * size;
+        for (std::size_t i = 0; i < length; ++i) f(number_at<T>(moved(a.data(), offset + static_cast<std::ptrdiff_t>(i) * step), a.type()), count++);
+        std::size_t d = inner;
         while (d > 0 && ++index[d - 1] == a.extent(d - 1)) index[--d] = 0;
         if (d == 0) return;
     }
@@ -72,6 +74,7 @@ public:
         job_.function = f;
         job_.length = in.extent(axis_);
         job_.scale = scale;
+        job_.divisor = 1;
         job_.special = special;
         for (std::size_t d = 0; d < in.rank(); ++d)
             if (d != axis_) axis_of_loop_[job_.loops++] = d;
@@ -145,6 +148,14 @@ public:
         job_.wide = wide;
     }
 
+    /// One number for all rows, of any rank.
+    SMX_NOINLINE void add_number(std::size_t o, const array_ref& a, const char* name) {
+        look_at(a, name);
+        const bool wide = job_.wide;
+        add(o, a, [](std::size_t) { return std::ptrdiff_t(0); });
+        job_.wide = wide;
+    }
+
     /// An output of the extents of `in`: the very same elements, or apart from every input.
     SMX_NOINLINE void add_output(std::size_t o, const array_ref& out, const char* name) {
         check_same_extents(out, name);
@@ -164,6 +175,14 @@ public:
         check_each_row(out, name);
         add_written(o, out, name);
         add_reduced(o, out);
+    }
+
+    /// An output of one number for all rows.
+    SMX_NOINLINE void add_output_for_all(std::size_t o, const array_ref& out, const char* name) {
+        for (std::size_t d = 0; d < out.rank(); ++d)
+            if (out.extent(d) != 1) refuse(function_, "extent %zu of %s is %zu, but 1 is needed: there is one number for all rows", d, name, out.extent(d));
+        add_written(o, out, name);
+        add(o, out, [](std::size_t) { return std::ptrdiff_t(0); });
     }
 
     /// After all operands: outputs overlap nothing else. The input may be the very same elements as an output. Returns false if

@@ -2,29 +2,13 @@
 #pragma once
 
 #include <safe_softmax/detail/double_double.hpp>
+#include <safe_softmax/detail/exact_packs.hpp>
 #include <safe_softmax/detail/masked_job.hpp>
 #include <safe_softmax/detail/pieces.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
-
-template <class T>
-inline constexpr T lowest = -(std::numeric_limits<T>::max)();
-
-/// a*b = the result + error, exactly.
-template <class P>
-SMX_ALWAYS_INLINE P two_product(P a, P b, P& error) noexcept {
-    const P p = product(a, b);
-    if constexpr (P::fused) {
-        error = fma(a, b, sub(P::broadcast(0), p));
-    } else {
-        const P x = truncate_half(a), y = truncate_half(b);
-        const P u = sub(a, x), v = sub(b, y);
-        error = add(add(add(sub(mul(x, y), p), mul(x, v)), mul(u, y)), mul(u, v));  // all products are exact
-    }
-    return p;
-}
 
 /// Logits as pairs head + tail of T, so that scale, bias and mask are added without rounding: what the passes need where a
 /// row's logits are not just its elements times a scale. Where a position is masked out, head is -inf and tail 0.

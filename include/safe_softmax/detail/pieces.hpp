@@ -183,19 +183,26 @@ SMX_NOINLINE inline void put_any(const operand& o, std::size_t i, double value) 
 
 /// Elements first to last: +0, or -inf for logarithms.
 SMX_NOINLINE inline void put_nothing(const operand& o, std::size_t first, std::size_t last, bool log) noexcept {
-    if (!log && o.step == static_cast<std::ptrdiff_t>(size_of(o.type))) {
-        if (first < last)
-            std::memset(const_cast<void*>(moved(o.data, static_cast<std::ptrdiff_t>(first) * o.step)), 0, (last - first) * size_of(o.type));
-        return;
-    }
-    with_element(o, 0, [&](auto* p) SMX_INLINE_LAMBDA {
-        using S = std::remove_pointer_t<decltype(p)>;
-        for (std::size_t i = first; i < last; ++i) {
-            S* at = static_cast<S*>(const_cast<void*>(moved(p, static_cast<std::ptrdiff_t>(i) * o.step)));
-            if (log) store_infinity(at, true);
-            else std::memset(static_cast<void*>(at), 0, sizeof(S));
+    if (first >= last) return;
+    const auto fill = [&](auto* begin) SMX_INLINE_LAMBDA {
+        using S = std::remove_pointer_t<decltype(begin)>;
+        S nothing[16 / sizeof(S)];
+        std::memset(static_cast<void*>(nothing), 0, sizeof nothing);
+        if (log)
+            for (S& n : nothing) store_infinity(&n, true);
+        if (o.step != static_cast<std::ptrdiff_t>(sizeof(S))) {
+            for (std::size_t i = first; i < last; ++i)
+                std::memcpy(const_cast<void*>(moved(begin, static_cast<std::ptrdiff_t>(i) * o.step)), nothing, sizeof(S));
+            return;
         }
-    });
+        char* at = reinterpret_cast<char*>(begin + first);
+        std::size_t left = (last - first) * sizeof(S);
+        for (; left >= 64; at += 64, left -= 64)
+            for (std::size_t b = 0; b < 64; b += 16) std::memcpy(at + b, nothing, 16);
+        for (; left >= 16; at += 16, left -= 16) std::memcpy(at, nothing, 16);
+        for (; left != 0; at += sizeof(S), left -= sizeof(S)) std::memcpy(at, nothing, sizeof(S));
+    };
+    with_element(o, 0, fill);
 }
 
 }  // namespace detail

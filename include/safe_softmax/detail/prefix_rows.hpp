@@ -14,15 +14,22 @@ class prefix_rows {
     using P = pack_t<B, T>;
     static constexpr std::size_t lanes = P::lanes;
 
+    /// Elements of the longest row that stays in registers: where a pack is one register there are enough of them for four.
+    static constexpr std::size_t longest = P::registers == 1 ? 4 * lanes : longest_short_row<P>;
+
 public:
     explicit prefix_rows(const recipe<T>& r) noexcept : recipe_(r) {}
 
     /// length >= 2
     SMX_ALWAYS_INLINE void add(const S* in, S* out, std::size_t length) noexcept {
         if constexpr (longest_short_row<P> != 0) {
-            if (recipe_.scale.plain && length <= longest_short_row<P>) {
+            if (recipe_.scale.plain && length <= longest) {
                 if (length <= lanes) one_.add(in, out, length, recipe_);
-                else two_.add(in, out, length, recipe_);
+                else if (length <= 2 * lanes) two_.add(in, out, length, recipe_);
+                else if constexpr (longest == 4 * lanes) {
+                    if (length <= 3 * lanes) three_.add(in, out, length, recipe_);
+                    else four_.add(in, out, length, recipe_);
+                }
                 return;
             }
         }
@@ -40,6 +47,8 @@ public:
     SMX_ALWAYS_INLINE void flush() noexcept {
         one_.run(recipe_);
         two_.run(recipe_);
+        three_.run(recipe_);
+        four_.run(recipe_);
         run_group();
     }
 
@@ -47,19 +56,20 @@ private:
     /// Rows of K packs that wait for each other: see short_rows_together.
     template <std::size_t K>
     struct waiting {
-        const S* in[short_rows_together];
-        S* out[short_rows_together];
-        std::size_t length[short_rows_together];
+        static constexpr std::size_t together = K > 2 ? short_rows_together / 2 : short_rows_together;
+        const S* in[together];
+        S* out[together];
+        std::size_t length[together];
         std::size_t count = 0;
 
         SMX_ALWAYS_INLINE void add(const S* from, S* to, std::size_t n, const recipe<T>& r) noexcept {
             in[count] = from;
             out[count] = to;
             length[count] = n;
-            if (++count == short_rows_together) run(r);
+            if (++count == together) run(r);
         }
         SMX_NOINLINE void run(const recipe<T>& r) noexcept {
-            short_row<B, T, S, S, K> row[short_rows_together];
+            short_row<B, T, S, S, K> row[together];
             for (std::size_t i = 0; i < count; ++i) row[i].load(in[i], length[i], r);
             if constexpr (F == function::log_softmax) {
                 for (std::size_t i = 0; i < count; ++i)
@@ -91,6 +101,8 @@ private:
     row_group<B, S, S> group_;
     waiting<1> one_;
     waiting<2> two_;
+    waiting<3> three_;
+    waiting<4> four_;
 };
 
 }  // namespace detail

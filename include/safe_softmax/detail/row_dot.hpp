@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/detail/logit_pairs.hpp>
+#include <safe_softmax/detail/double_double.hpp>
+#include <safe_softmax/detail/exact_packs.hpp>
+#include <safe_softmax/detail/job_rows.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {

@@ -40,6 +40,26 @@ SMX_NOINLINE inline void check_targets(const char* function, const job& j, const
     });
 }
 
+/// What a mean of losses is divided by: the number of rows, with class indices the sum of their classes' weights, without the
+/// ignored rows.
+SMX_NOINLINE inline double divisor_of_mean(const job& j, const array_ref& targets, const array_ref& weights) {
+    double sum = 0, tail = 0;
+    if (is_floating(targets.type())) {
+        sum = 1;
+        for (std::size_t l = 0; l < j.loops; ++l) sum *= static_cast<double>(j.loop[l].extent);
+        return sum;
+    }
+    for_each_number<std::int64_t>(targets, [&](std::int64_t t, std::size_t) {
+        if (is_ignored(j, targets.type(), t)) return;
+        const std::ptrdiff_t offset = weights ? static_cast<std::ptrdiff_t>(t) * weights.stride(0) * static_cast<std::ptrdiff_t>(size_of(weights.type())) : 0;
+        const double w = weights ? number_at<double>(moved(weights.data(), offset), weights.type()) : 1.0;
+        const double next = fence(sum + w), seen = fence(next - sum);
+        tail = fence(tail + fence(fence(sum - fence(next - seen)) + fence(w - seen)));  // what the addition rounded away
+        sum = next;
+    });
+    return fence(sum + tail);
+}
+
 /// Everything is checked here, before anything is written. losses or dlogits may be missing; `dlosses_name` says where dlosses
 /// comes from.
 template <class Options>
@@ -68,13 +88,22 @@ SMX_NOINLINE void run_cross_entropy(const char* function, const array_ref& logit
         b.add_along_axis(names::weights, options.class_weights, "options.class_weights");
         if (!all_finite(options.class_weights)) refuse(function, "options.class_weights has an element that is not finite");
     }
-    if (losses) b.add_output_per_row(names::losses, losses, "losses");
+    const bool reduces = options.reduction != loss_reduction::none;
+    if (losses && reduces) b.add_output_for_all(names::losses, losses, "losses");
+    else if (losses) b.add_output_per_row(names::losses, losses, "losses");
     if (dlosses) {
         check_floating(function, dlosses_name, dlosses);
-        b.add_per_row(names::dlosses, dlosses, dlosses_name);
+        for (std::size_t d = 0; reduces && d < dlosses.rank(); ++d)
+            if (dlosses.extent(d) != 1) refuse(function, "extent %zu of %s is %zu, but 1 is needed: there is one loss for all rows", d, dlosses_name, dlosses.extent(d));
+        if (reduces && dlosses.rank() != 0) b.add_number(names::dlosses, dlosses, dlosses_name);
+        else b.add_per_row(names::dlosses, dlosses, dlosses_name);
     }
     if (dlogits) b.add_output(names::dlogits, dlogits, dlogits_name);
+    vocabulary::loss_total total{0, 0};
+    if (reduces && losses) j.total = &total;
+    if (options.reduction == loss_reduction::mean) j.divisor = divisor_of_mean(j, targets, options.class_weights);
     if (b.finish()) run_job<cross_entropy_rows>(j);
+    else if (j.total != nullptr) std::memset(const_cast<void*>(losses.data()), 0, size_of(losses.type()));
 }
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 
 // The operands of all jobs, here and not only where they are used: the single header has kernels under a condition, and what
 // else needs a header has to come before it.
+#include <safe_softmax/detail/backward_job.hpp>
 #include <safe_softmax/detail/cross_entropy_job.hpp>
 #include <safe_softmax/detail/dispatch.hpp>
 #include <safe_softmax/detail/family_job.hpp>

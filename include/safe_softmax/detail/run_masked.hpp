@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/row_options.hpp>
 #include <safe_softmax/detail/run_job.hpp>
 #if !SMX_DISPATCH
 #include <safe_softmax/detail/masked_rows.hpp>
@@ -24,9 +25,7 @@ SMX_NOINLINE void run_masked(const char* function, job_function f, const array_r
     vocabulary::job& j = b.job();
     j.causal = options.causal;
     j.causal_offset = options.causal_offset;
-    j.softcap = options.softcap;
-    if (!(options.softcap >= 0) || !is_finite(options.softcap))
-        refuse(function, "options.softcap is %g, but it must be 0 or a positive number", options.softcap);
+    set_softcap(b, options.softcap);
     b.add_output(masked::out, out, "out");
     if (mask) {
         if (!is_floating(mask.type()) && mask.type() != scalar_type::boolean && mask.type() != scalar_type::uint8)
@@ -38,17 +37,7 @@ SMX_NOINLINE void run_masked(const char* function, job_function f, const array_r
         check_floating(function, "options.bias", options.bias);
         b.add_broadcast(masked::bias, options.bias, "options.bias");
     }
-    if (options.lengths) {
-        if (is_floating(options.lengths.type()) || options.lengths.type() == scalar_type::boolean)
-            refuse(function, "options.lengths must have integer elements");
-        b.add_per_row(masked::lengths, options.lengths, "options.lengths");
-        const bool has_sign = options.lengths.type() >= scalar_type::int8;
-        for_each_number<std::uint64_t>(options.lengths, [&](std::uint64_t n, std::size_t i) {
-            if (n <= j.length) return;
-            if (has_sign) refuse(function, "options.lengths has %lld at place %zu, but 0 to %zu is allowed", static_cast<long long>(n), i, j.length);
-            refuse(function, "options.lengths has %llu at place %zu, but 0 to %zu is allowed", static_cast<unsigned long long>(n), i, j.length);
-        });
-    }
+    if (options.lengths) add_lengths(b, masked::lengths, options.lengths);
     if (options.alibi_slope) {
         check_floating(function, "options.alibi_slope", options.alibi_slope);
         b.add_per_row(masked::slope, options.alibi_slope, "options.alibi_slope");
@@ -60,15 +49,7 @@ SMX_NOINLINE void run_masked(const char* function, job_function f, const array_r
         check_floating(function, "options.sink", options.sink);
         b.add_per_row(masked::sink, options.sink, "options.sink");
     }
-    if (options.temperature) {
-        check_floating(function, "options.temperature", options.temperature);
-        b.add_per_row(masked::temperature, options.temperature, "options.temperature");
-        for_each_number<double>(options.temperature, [&](double t, std::size_t i) {
-            if (!(t > 0) || !is_finite(t)) refuse(function, "options.temperature has %g at place %zu, but it must be positive and finite", t, i);
-            if (!is_finite(fence(options.scale / t)))
-                refuse(function, "options.scale %g divided by options.temperature %g (place %zu) is not finite", options.scale, t, i);
-        });
-    }
+    if (options.temperature) add_temperature(b, masked::temperature, options.temperature);
     if (b.finish()) run_job<masked_rows>(j);
 }
 

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/backward_job.hpp>
+#include <safe_softmax/detail/exp_double.hpp>
+#include <safe_softmax/detail/pieces.hpp>
+#include <safe_softmax/detail/row_dot.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+using vocabulary::job_function;
+
+using backward = backward_of;
+
+/// Calls f(operands, length, scale) for every row: what lies beyond a length or the diagonal has been given its gradient, 0.
+template <class F>
+SMX_ALWAYS_INLINE void for_each_gradient(const job& j, F f) noexcept {
+    for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
+        const std::size_t kept = kept_of_row(j, op, query);
+        if (kept < j.length) put_nothing(op[backward::dx], kept, j.length, false);
+        const operand& t = op[backward::temperature];
+        if (kept != 0) f(op, kept, t ? fence(j.scale / number_at<double>(t.data, t.type)) : j.scale);
+    });
+}
+
+/// What element (y, dy) adds to the sum of its row.
+template <job_function F, class Part, class P>
+SMX_ALWAYS_INLINE void add_to_dot(Part& part, P y, P dy) noexcept {
+    if constexpr (F == job_function::softmax_backward) part.add_product(y, zero_where_equal(dy, y, P::broadcast(0)));
+    else if constexpr (F == job_function::masked_log_softmax_backward) part.add_number(zero_where_less(dy, y, P::broadcast(lowest<double>)));
+    else part.add_number(dy);
+}
+
+/// The gradient from y, dy and the sum of the row, which is finite. In double everything is halved until the end, so that no
+/// difference overflows.
+template <class P, class T, job_function F>
+struct gradient_of_row {
+    static constexpr bool wide = sizeof(T) == 8;
+    P minus_head, minus_tail, by;
+
+    SMX_ALWAYS_INLINE gradient_of_row(P head, P tail, double scale) noexcept
+        : minus_head(mul(head, P::broadcast(wide ? -0.5 : -1))), minus_tail(mul(tail, P::broadcast(wide ? -0.5 : -1))),
+          by(P::broadcast(wide ? twice(scale) : scale)) {}
+
+    SMX_ALWAYS_INLINE P operator()(P y, P dy) const noexcept {
+        if constexpr (F == job_function::softmax_backward) {
+            P d;
+            if constexpr (wide) d = add(fma(dy, P::broadcast(0.5), minus_head), minus_tail);
+            else d = add(dy, minus_head);
+            return zero_where_equal(mul(mul(y, by), d), y, P::broadcast(0));
+        } else {
+            if constexpr (wide) dy = product(dy, P::broadcast(0.5));
+            const P r = mul(fma(exp_of_logarithm<T>(y), minus_head, dy), by);
+            if constexpr (F == job_function::masked_log_softmax_backward) return zero_where_less(r, y, P::broadcast(lowest<double>));
+            else return r;
+        }
+    }
+};
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

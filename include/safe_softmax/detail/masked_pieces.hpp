@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/exact_packs.hpp>
+#include <safe_softmax/detail/masked_job.hpp>
+#include <safe_softmax/detail/pieces.hpp>
+#include <safe_softmax/detail/some_elements.hpp>
+#include <safe_softmax/detail/sum.hpp>
+#include <safe_softmax/simd/prefetch.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+/// Elements of a masked row from `first` on, and what goes along with each; null where it is not given.
+template <class S>
+struct masked_piece {
+    const S* x;
+    const std::uint8_t* keep;
+    const S* added;
+    const S* bias;
+    std::size_t first;
+    // What is likely to be read and written soon, as far away as the elements of another row are; or the very same, where that is unknown.
+    const S* x_soon;
+    const std::uint8_t* keep_soon;
+    const S* added_soon;
+    const S* bias_soon;
+    const S* out_soon;
+};
+
+/// Rows whose arguments all lie in memory as the passes want them: contiguous, of one type.
+template <class S>
+struct masked_in_place {
+    masked_piece<S> row;
+    /// `soon` bytes from each argument of this row to that of one that comes soon.
+    SMX_ALWAYS_INLINE masked_in_place(const operand* op, const std::ptrdiff_t* soon) noexcept
+        : row{static_cast<const S*>(op[masked::in].data),
+              is_floating(op[masked::mask].type) ? nullptr : static_cast<const std::uint8_t*>(op[masked::mask].data),
+              is_floating(op[masked::mask].type) ? static_cast<const S*>(op[masked::mask].data) : nullptr,
+              static_cast<const S*>(op[masked::bias].data), 0, nullptr, nullptr, nullptr, nullptr, nullptr} {
+        row.x_soon = away(row.x, soon[masked::in]);
+        row.out_soon = away(static_cast<const S*>(op[masked::out].data), soon[masked::out]);
+        row.keep_soon = away(row.keep, soon[masked::mask]);
+        row.added_soon = away(row.added, soon[masked::mask]);
+        row.bias_soon = away(row.bias, soon[masked::bias]);
+    }
+    SMX_ALWAYS_INLINE explicit masked_in_place(const masked_piece<S>& whole) noexcept : row(whole) {}
+    SMX_ALWAYS_INLINE masked_piece<S> read(std::size_t i, std::size_t) const noexcept {
+        const auto at = [i](auto* p) SMX_INLINE_LAMBDA { return p == nullptr ? p : p + i; };
+        return {row.x + i,       at(row.keep),      at(row.added),      at(row.bias),      i,
+                row.x_soon + i, row.keep_soon + i, row.added_soon + i, row.bias_soon + i, row.out_soon + i};
+    }
+    template <class E>
+    static SMX_ALWAYS_INLINE const E* away(const E* p, std::ptrdiff_t bytes) noexcept {
+        return far_from(p, bytes / static_cast<std::ptrdiff_t>(sizeof(E)));
+    }
+    static bool suits(const job& j) noexcept {
+        const auto contiguous = [&](const operand& o, scalar_type type) SMX_INLINE_LAMBDA {
+            return !o || (o.type == type && o.step == static_cast<std::ptrdiff_t>(size_of(type)));
+        };
+        constexpr scalar_type type = vocabulary::scalar_type_of<S>();
+        const operand& mask = j.op[masked::mask];
+        return contiguous(j.op[masked::in], type) && contiguous(j.op[masked::out], type) && contiguous(j.op[masked::bias], type) &&
+               (is_floating(mask.type) ? contiguous(mask, type) : !mask || mask.step == 1);
+    }
+};
+
+/// All other rows: what does not lie like that is copied, a piece at a time.
+template <class B, class T>
+class masked_by_copy {
+    static constexpr std::size_t piece = piece_elements<T>;
+
+public:
+    SMX_ALWAYS_INLINE explicit masked_by_copy(const operand* op) noexcept : op_(op) {}
+    SMX_NOINLINE masked_piece<T> read(std::size_t i, std::size_t n) const noexcept {
+        const operand& mask = op_[masked::mask];
+        const auto numbers = [&](const operand& o, T* buffer) SMX_INLINE_LAMBDA -> const T* {
+            return o && is_floating(o.type) ? operand_reader<B, T>{o, buffer}.read(i, n) : nullptr;
+        };
+        masked_piece<T> p{numbers(op_[masked::in], x_), nullptr, numbers(mask, added_), numbers(op_[masked::bias], bias_), i, nullptr, nullptr, nullptr, nullptr, nullptr};
+        if (mask && !is_floating(mask.type)) p.keep = operand_pieces<B, T>::bytes(mask, i, n, bytes_);
+        p.x_soon = p.out_soon = p.x;
+        p.keep_soon = p.keep;
+        p.added_soon = p.added;
+        p.bias_soon = p.bias;
+        return p;
+    }
+
+private:
+    const operand* op_;
+    alignas(64) mutable T x_[piece];
+    alignas(64) mutable T added_[piece];
+    alignas(64) mutable T bias_[piece];
+    mutable std::uint8_t bytes_[piece];
+};
+
+/// The bytes of a pack of which only the first n can be read; the others are 0.
+template <std::size_t Lanes>
+struct partial_bytes {
+    std::uint8_t byte[Lanes] = {};
+    SMX_ALWAYS_INLINE partial_bytes(const std::uint8_t* from, std::size_t n) noexcept {
+        // Two overlapping copies of a fixed size each are faster than one call for n bytes.
+        const auto copy = [&]<std::size_t N>(std::integral_constant<std::size_t, N>) SMX_INLINE_LAMBDA {
+            std::memcpy(byte, from, N);
+            std::memcpy(byte + n - N, from + n - N, N);
+        };
+        if (Lanes > 8 && n >= 8) copy(std::integral_constant<std::size_t, Lanes < 8 ? Lanes : 8>());
+        else if (n >= 4) copy(std::integral_constant<std::size_t, 4>());
+        else if (n >= 2) copy(std::integral_constant<std::size_t, 2>());
+        else if (n == 1) byte[0] = from[0];
+    }
+};
+
+/// Adds term(first element, elements) for all packs of a piece to the sum, in the order of sum.hpp; those that are not there are +0.
+/// Whole packs have a number of elements that is known when this is compiled.
+template <class B, class T, class F>
+SMX_ALWAYS_INLINE row_sum<B, T> sum_in_groups(row_sum<B, T> sum, std::size_t n, F term) noexcept {
+    using P = pack_t<B, T>;
+    constexpr std::integral_constant<std::size_t, P::lanes> whole;
+    constexpr std::size_t group = packs_per_group * P::lanes;
+    std::size_t i = 0;
+    for (; i + group <= n; i += group) {
+        const P a = term(i, whole), b = term(i + P::lanes, whole), c = term(i + 2 * P::lanes, whole), d = term(i + 3 * P::lanes, whole);
+        sum.add_group(add(add(a, b), add(c, d)));
+    }
+    if (i < n) {
+        P a[packs_per_group] = {P::broadcast(0), P::broadcast(0), P::broadcast(0), P::broadcast(0)};
+        for (std::size_t k = 0; i < n; ++k, i += P::lanes) {
+            if (n - i >= P::lanes) a[k] = term(i, whole);
+            else a[k] = term(i, n - i);
+        }
+        sum.add_group(add(add(a[0], a[1]), add(a[2], a[3])));
+    }
+    return sum;
+}
+
+/// a where the byte is not 0, else b; without bytes a. Beyond n elements b.
+template <class P, class N>
+SMX_ALWAYS_INLINE P where_kept(const std::uint8_t* keep, P a, P b, N n) noexcept {
+    if constexpr (std::is_same_v<N, std::size_t>) {
+        if (keep == nullptr) return blend_first(a, b, n);
+        return where_nonzero(partial_bytes<P::lanes>(keep, n).byte, a, b);
+    } else {
+        return keep == nullptr ? a : where_nonzero(keep, a, b);
+    }
+}
+
+template <class T>
+SMX_ALWAYS_INLINE bool is_minus_infinity(T x) noexcept { return !is_finite(x) && !is_nan(x) && is_negative(x); }
+
+/// Whether a number that is kept is NaN, or at least as large as the largest finite one. Without numbers there is none.
+template <class B, class T, class S>
+SMX_NOINLINE bool any_nan(const S* x, const std::uint8_t* keep, std::size_t n) noexcept {
+    using P = pack_t<B, T>;
+    if (x == nullptr) return false;
+    const P one = P::broadcast(1), zero = P::broadcast(0), limit = P::broadcast(-lowest<T>);
+    P bad = zero;
+    const auto take = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
+        const P number = where_kept(keep == nullptr ? nullptr : keep + i, load_some<P>(x + i, left), zero, left);
+        bad = maximum(bad, zero_where_less(one, number, limit));
+    };
+    std::size_t i = 0;
+    for (; i + P::lanes <= n; i += P::lanes) take(i, std::integral_constant<std::size_t, P::lanes>());
+    if (i < n) take(i, n - i);
+    return reduce_max(bad) != 0;
+}
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx

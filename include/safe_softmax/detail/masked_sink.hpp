@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/detail/double_double.hpp>
+#include <safe_softmax/detail/masked_job.hpp>
+#include <safe_softmax/detail/special.hpp>
+#include <safe_softmax/detail/terms.hpp>
+
+namespace smx {
+inline namespace SMX_ABI {
+namespace detail {
+
+/// A row's extra logit, which takes part in the denominator only.
+struct sink_of_row {
+    double_double above_max;  ///< the sink less the row's maximum; head is not finite where the sink is not
+    double term;              ///< exp(that) in units of the row's terms
+};
+
+/// log(sum of exp(z - max)) from the sum of all terms but the counted ones, of which there are ties + 1. Each of those is `top`.
+template <class T>
+SMX_ALWAYS_INLINE double log_of_sum_with_sink(double rest, double ties, double top, bool has_sink, const sink_of_row& sink) noexcept {
+    const double below = fence(ties + fence(rest / top));
+    if (!has_sink) return log_1_plus<T>(below);
+    const double_double& d = sink.above_max;
+    if (d.head <= 0) return log_1_plus<T>(fence(below + (d.head < -700 ? 0 : exp_of(d))));
+    const double back = d.head > 700 ? 0 : exp_of(negated(d));
+    return fence(d.head + log_1_plus<T>(rounded(back * fence(1 + below))));
+}
+
+/// False: no sink, or one of -inf. `top` is a logit of the row's size, top_term its term. The row's constants are moved down where
+/// the sink is above it.
+template <class T>
+SMX_NOINLINE bool place_sink(const operand& o, double_double top, double top_term, row_constants<T>& row, sink_of_row& sink) noexcept {
+    const double z = number_at<double>(o.data, o.type);
+    sink.above_max = {z, 0};
+    if (is_nan(z)) return true;
+    if (!is_finite(z)) return !is_negative(z);
+    double_double d = add({z, 0}, negated(top));
+    sink.above_max = d;
+    if (!(d.head < 1e4)) d = {1e4, 0};
+    if (d.head < -700) d = {-700, 0};
+    // Terms lead to 2^61 at the sink if that is the largest: octaves, so that nothing is rounded.
+    constexpr double ln2_head = 0x1.62e42fefa39efp-1, ln2_tail = 0x1.abc9e3b39803fp-56;
+    double octaves = 0;
+    if (d.head > 0) {
+        octaves = fence(fma(d.head, 0x1.71547652b82fep0, 0x1.8p52) - 0x1.8p52);
+        constexpr double most = sizeof(T) == 4 ? 300 : 2200;  // everything else is gone long before
+        if (octaves > most) {
+            octaves = most;
+            d = mul(double_double{ln2_head, ln2_tail}, most);
+        }
+        row.k_max = fence(row.k_max + static_cast<T>(8 * octaves));
+        row.magic = fence(row.magic - static_cast<T>(8 * octaves));
+        d = add(d, negated(mul(double_double{ln2_head, ln2_tail}, octaves)));
+    }
+    sink.term = rounded(top_term * exp_of(d));
+    return true;
+}
+
+/// The same for rows whose logits are elements times a scale.
+template <class T>
+SMX_ALWAYS_INLINE bool take_sink(const operand& o, row_constants<T>& row, const scaling<T>& s, sink_of_row& sink) noexcept {
+    if (!o) return false;
+    const T z = row.general ? rounded(rounded(row.max * s.second) * s.third) : row.max;
+    const split_double top = two_product(static_cast<double>(z), row.general ? s.rest.value : s.direct.value);
+    return place_sink(o, normalised(top.head, top.tail), exact_max_term(row, s), row, sink);
+}
+
+}  // namespace detail
+}  // namespace SMX_ABI
+}  // namespace smx
