@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/detail/row_groups.hpp>
 #include <safe_softmax/detail/row_pipeline.hpp>
+#include <safe_softmax/detail/rows.hpp>
 #include <safe_softmax/detail/short_rows.hpp>
 #include <safe_softmax/detail/turned_rows.hpp>
 #include <safe_softmax/simd/environment.hpp>
@@ -19,7 +19,8 @@ namespace detail {
 ///                  blocks of few neighbours: turned over into columns             turned_rows.hpp
 ///     short rows   contiguous, one or two packs of at most two registers, a plain
 ///                  scale: they stay in registers                                  short_rows.hpp
-///     row groups   contiguous, up to 256 elements: four rows a pass              row_groups.hpp
+///     pipeline     contiguous, several rows: the terms of one, the maximum of
+///                  another and the results of a third in one loop                row_pipeline.hpp
 ///     rows         contiguous ones pass by pass, stepped ones by way of a copy    rows.hpp, passes.hpp
 ///     special      rows with a NaN or without a finite maximum                    special.hpp
 ///
@@ -69,13 +70,10 @@ public:
         }
     }
 
-    /// The rows of a group, those without a finite maximum by themselves.
+    /// Lengths of rows that row_pipeline is for.
     template <function F>
-    static SMX_ALWAYS_INLINE void run_group(row_group<B, In, Out>& group, const recipe<T>& r) noexcept {
-        group.template run<F>(r);
-        for (std::size_t i = 0; i < group.count; ++i)
-            if (!group.done[i]) contiguous_row<F>(group.in(i), group.out(i), group.length(i), r);
-        group.count = 0;
+    static SMX_ALWAYS_INLINE bool takes_pipeline(std::size_t length) noexcept {
+        return length >= lanes && (F != function::softmax || std::is_same_v<Out, T> || length <= piece_elements<T>);
     }
 
 private:
@@ -123,10 +121,7 @@ private:
             if (contiguous && r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(w, r);
         }
         if constexpr (Many && every_path) {
-            if (contiguous && row_pipeline<B, In, Out, F>::takes(w, r)) return pipeline<F>(w, r);
-        }
-        if constexpr (Many && every_path) {
-            if (contiguous && w.rows.extent > 1 && w.length <= longest_grouped_row<Out>) return row_groups<F>(w, r);
+            if (contiguous && w.rows.extent > 1 && takes_pipeline<F>(w.length)) return pipeline<F>(w, r);
         }
         for (std::size_t j = 0; j < w.rows.extent; ++j) {
             if (contiguous) contiguous_row<F>(in_row<In>(w, j), out_row<Out>(w, j), w.length, r, w.rows.in, w.rows.out);
@@ -136,7 +131,10 @@ private:
 
     template <function F>
     static SMX_NOINLINE void pipeline(const work& w, const recipe<T>& r) noexcept {
-        row_pipeline<B, In, Out, F>(w, r).run([&](std::size_t j) SMX_INLINE_LAMBDA { contiguous_row<F>(in_row<In>(w, j), out_row<Out>(w, j), w.length, r); });
+        const auto other = [&](const In* in, Out* out, std::size_t length) SMX_INLINE_LAMBDA { contiguous_row<F>(in, out, length, r); };
+        row_pipeline<B, In, Out, F, decltype(other)> rows(r, other);
+        rows.add_rows(in_row<In>(w, 0), w.rows.in, out_row<Out>(w, 0), w.rows.out, w.length, w.rows.extent);
+        rows.flush();
     }
 
     /// logsumexp of nothing.
@@ -202,7 +200,8 @@ private:
         if constexpr (longest_short_row<P> != 0) {
             if (r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(some, r);
         }
-        row_groups<F>(some, r);
+        if (takes_pipeline<F>(w.length)) return pipeline<F>(some, r);
+        for (std::size_t i = 0; i < count; ++i) contiguous_row<F>(in_row<In>(some, i), out_row<Out>(some, i), w.length, r);
     }
 
     template <function F>
@@ -219,20 +218,6 @@ private:
             else short_rows_of<T, In, Out, F, 2, B, N>(w, r, j, count, done);
             for (std::size_t i = 0; i < count; ++i)
                 if (!done[i]) contiguous_row<F>(in_row<In>(w, j + i), out_row<Out>(w, j + i), w.length, r);
-        }
-    }
-
-    template <function F>
-    static SMX_ALWAYS_INLINE void row_groups(const work& w, const recipe<T>& r) noexcept {
-        constexpr auto ahead = static_cast<std::ptrdiff_t>(rows_in_group);
-        for (std::size_t j = 0; j < w.rows.extent;) {
-            row_group<B, In, Out> group;
-            for (; j < w.rows.extent && !group.full(); ++j) {
-                const In* in = in_row<In>(w, j);
-                Out* out = out_row<Out>(w, j);
-                group.add(in, out, w.length, far_from(in, ahead * w.rows.in), far_from(out, ahead * w.rows.out));
-            }
-            run_group<F>(group, r);
         }
     }
 

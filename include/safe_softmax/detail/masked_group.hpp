@@ -4,7 +4,7 @@
 #include <safe_softmax/detail/kept_logits.hpp>
 #include <safe_softmax/detail/masked_pairs.hpp>
 #include <safe_softmax/detail/part_logits.hpp>
-#include <safe_softmax/detail/row_groups.hpp>
+#include <safe_softmax/detail/rows.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -62,8 +62,13 @@ private:
     bool in_place_, made_ = false;
 };
 
+/// Contiguous rows of Out up to this length are worked on in groups.
+template <class Out>
+inline constexpr std::size_t longest_grouped_row = sizeof(Out) == 2 ? 1024 : 256;
+inline constexpr std::size_t rows_in_group = 4;
+
 /// Rows of masked_softmax or (Log) masked_log_softmax whose logits are of the kind Logits, a few at a time: the largest of all of
-/// them, then all sums, then all results, as in row_groups.hpp. From: masked_in_place<S>, then the results are of S, too; or
+/// them, then all sums, then all results. From: masked_in_place<S>, then the results are of S, too; or
 /// masked_by_copy, one row at a time.
 template <class B, class T, class Logits, class From, class O, bool Log>
 class masked_group {

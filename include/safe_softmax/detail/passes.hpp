@@ -37,9 +37,11 @@ struct passes {
         return reduce_max(largest_of_lanes(in, n, first));
     }
 
-    /// The largest x, a lane for those that are a multiple of `lanes` apart. n >= lanes.
+    /// The same, a lane for those that are a multiple of `lanes` apart. n >= lanes.
     template <class S>
-    static SMX_NOINLINE P largest_pack(const S* in, std::size_t n) noexcept { return largest_of_lanes(in, n, P::broadcast(1)); }
+    static SMX_NOINLINE P largest_pack(const S* in, std::size_t n, const scaling<T>& s) noexcept {
+        return largest_of_lanes(in, n, P::broadcast(s.plain ? T(1) : s.first));
+    }
 
     template <class S>
     static SMX_ALWAYS_INLINE P largest_of_lanes(const S* in, std::size_t n, P first) noexcept {

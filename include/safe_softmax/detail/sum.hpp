@@ -59,11 +59,12 @@ public:
         even_ = add(even_, even_as_double(s));
         odd_ = add(odd_, odd_as_double(s));
     }
-    SMX_ALWAYS_INLINE double result() const noexcept { return reduce_add(add(even_, odd_)) * 0x1p896; }
+    SMX_ALWAYS_INLINE double result() const noexcept { return result_of(of_lanes()); }
     SMX_ALWAYS_INLINE sum_parts parts() const noexcept { return {result(), 0}; }
     /// What is left to be added up at the end; of eight rows at once: to[i] = the result() of row i.
     using lanes_sum = typename B::f64;
     SMX_ALWAYS_INLINE lanes_sum of_lanes() const noexcept { return add(even_, odd_); }
+    static SMX_ALWAYS_INLINE double result_of(lanes_sum sum) noexcept { return reduce_add(sum) * 0x1p896; }
     static SMX_ALWAYS_INLINE void results(double* to, const lanes_sum (&sum)[8]) noexcept {
         using D = typename B::f64;
         reduce_add_each(to, sum);
@@ -94,13 +95,14 @@ public:
     }
     struct lanes_sum { typename B::f64 sum, error; };
     SMX_ALWAYS_INLINE lanes_sum of_lanes() const noexcept { return {sum_, error_}; }
+    static SMX_ALWAYS_INLINE double result_of(const lanes_sum& lanes) noexcept {
+        row_sum row;
+        row.sum_ = lanes.sum;
+        row.error_ = lanes.error;
+        return row.result();
+    }
     static SMX_ALWAYS_INLINE void results(double* to, const lanes_sum (&sum)[8]) noexcept {
-        for (std::size_t i = 0; i < 8; ++i) {
-            row_sum row;
-            row.sum_ = sum[i].sum;
-            row.error_ = sum[i].error;
-            to[i] = row.result();
-        }
+        for (std::size_t i = 0; i < 8; ++i) to[i] = result_of(sum[i]);
     }
 
 private:
