@@ -60,13 +60,13 @@ public:
                 alignas(64) T buffer[2 * piece_elements<T>];
                 const bool distant = length > fetched_ahead;
                 done = kernel::template softmax_through_buffer<Q>(from, to, length, buffer, buffer + piece_elements<T>, row, r.scale,
-                                                                  {far_from(in, distant ? fetched_ahead : next_in), reinterpret_cast<const char*>(out)});
+                                                                  {far_from(in, distant ? fetched_ahead : next_in), reinterpret_cast<char*>(out)});
             }
             if (!done) fill_nan(stepped<Out>{out, 1}, length);
         } else {
             const bool distant = length > fetched_ahead;
             with_logarithm<F>(from, to, {out, 1}, length, row, r,
-                              {far_from(in, distant ? fetched_ahead : next_in), F == function::log_softmax ? reinterpret_cast<const char*>(out) : nullptr});
+                              {far_from(in, distant ? fetched_ahead : next_in), F == function::log_softmax ? reinterpret_cast<char*>(out) : nullptr});
         }
     }
 

@@ -63,7 +63,7 @@ struct passes {
     /// that are read soon, from `in_soon` on, and results that are written soon, from `out_soon` on.
     template <precision Q, bool General, class S>
     static SMX_NOINLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
-                                       const scaling<T>& s, const S* in_soon, const char* out_soon) noexcept {
+                                       const scaling<T>& s, const S* in_soon, char* out_soon) noexcept {
         const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
         total = in_groups(
             total, n,
@@ -86,7 +86,7 @@ struct passes {
     template <precision Q, bool General, class S>
     static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
                                             const scaling<T>& s) noexcept {
-        add_terms<Q, General>(total, in, terms, n, row, s, in, reinterpret_cast<const char*>(terms));
+        add_terms<Q, General>(total, in, terms, n, row, s, in, reinterpret_cast<char*>(terms));
     }
 
     /// Adds the terms below the row's largest to the sum of the row, and counts the largest ones. Keep: writes all terms to `terms`.

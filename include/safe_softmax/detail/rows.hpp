@@ -48,7 +48,7 @@ SMX_ALWAYS_INLINE void for_pieces(std::size_t begin, std::size_t count, F f) noe
 template <class Pieces>
 struct wanted_soon {
     const typename Pieces::element* in = nullptr;
-    const char* out = nullptr;
+    char* out = nullptr;
 };
 
 /// What is done with a row, or with a segment of one: `count` elements from `begin` on.
@@ -82,14 +82,14 @@ public:
 
     template <precision Q, class S>
     static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
-                                            const scaling<T>& s, const S* in_soon, const char* out_soon) noexcept {
+                                            const scaling<T>& s, const S* in_soon, char* out_soon) noexcept {
         if (row.general) pass::template add_terms<Q, true>(total, in, terms, n, row, s, in_soon, out_soon);
         else pass::template add_terms<Q, false>(total, in, terms, n, row, s, in_soon, out_soon);
     }
     template <precision Q, class S>
     static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
                                             const scaling<T>& s) noexcept {
-        add_terms<Q>(total, in, terms, n, row, s, in, reinterpret_cast<const char*>(terms));
+        add_terms<Q>(total, in, terms, n, row, s, in, reinterpret_cast<char*>(terms));
     }
     /// Of the terms the row's first piece stays in the buffer; the others come one after the other to `rest`, which may be the same.
     template <precision Q, class In>
@@ -99,7 +99,7 @@ public:
             const auto* const from = in.read(i, n);
             T* const terms = i == 0 ? buffer : rest;
             add_terms<Q>(total, from, terms, n, row, s, wanted.in == nullptr ? from : wanted.in + i,
-                         wanted.out == nullptr ? reinterpret_cast<const char*>(terms) : wanted.out + i * pass::template result_bytes<Q>);
+                         wanted.out == nullptr ? reinterpret_cast<char*>(terms) : wanted.out + i * pass::template result_bytes<Q>);
         });
     }
 
@@ -120,9 +120,9 @@ public:
     /// for the whole row. False: a NaN.
     template <precision Q, class S>
     static SMX_ALWAYS_INLINE bool softmax_through_output(const S* in, T* out, std::size_t length, const row_constants<T>& row,
-                                                         const scaling<T>& s, const S* in_soon, const T* out_soon) noexcept {
+                                                         const scaling<T>& s, const S* in_soon, T* out_soon) noexcept {
         const double sum = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            add_terms<Q>(total, in + i, out + i, n, row, s, in_soon + i, reinterpret_cast<const char*>(out_soon + i));
+            add_terms<Q>(total, in + i, out + i, n, row, s, in_soon + i, reinterpret_cast<char*>(out_soon + i));
         });
         if (sum_is_nan(sum)) return false;
         pass::scale(out, out, length, share_of<T>(sum));
