@@ -207,9 +207,9 @@ public:
             return zero_where_equal(term.template of_logit<precision::full>(z), z, top[k]);
         });
         flush();
-        if constexpr (narrow && !General) {
+        if constexpr (!General) {
             for (std::size_t j = 0; j < rows; ++j) nan[j] = sum_is_nan(rest[j]);
-            return log_sums_of_rows<B, rows>(rest, ties, c.max, c.k_max, scale_, log_sum);
+            return log_sums_of_rows<B, T, rows>(rest, ties, c.max, c.k_max, scale_, log_sum);
         }
         for (std::size_t j = 0; j < rows; ++j) {
             nan[j] = sum_is_nan(rest[j]);

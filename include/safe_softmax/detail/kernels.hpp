@@ -31,7 +31,8 @@ class kernels {
     using P = pack_t<B, T>;
     using kernel = row_kernel<B, T>;
     static constexpr std::size_t lanes = P::lanes;
-    static constexpr bool every_path = vocabulary::every_path<In, Out>;
+    /// Where a pack is more than two registers, code is long and few paths are faster: different types go row by row.
+    static constexpr bool every_path = vocabulary::every_path<In, Out> && (P::registers <= 2 || std::is_same_v<In, Out>);
     static constexpr precision Q = sizeof(Out) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
 
 public:
@@ -70,10 +71,11 @@ public:
         }
     }
 
-    /// Lengths of rows that row_pipeline is for.
+    /// Rows that row_pipeline is for: there have to be registers for what it does at a time.
+    static constexpr bool has_pipeline = every_path && P::registers <= 2;
     template <function F>
     static SMX_ALWAYS_INLINE bool takes_pipeline(std::size_t length) noexcept {
-        return length >= lanes && (F != function::softmax || std::is_same_v<Out, T> || length <= piece_elements<T>);
+        return has_pipeline && length >= lanes && (F != function::softmax || std::is_same_v<Out, T> || length <= piece_elements<T>);
     }
 
 private:
@@ -120,7 +122,7 @@ private:
         if constexpr (every_path && longest_short_row<P> != 0) {
             if (contiguous && r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(w, r);
         }
-        if constexpr (Many && every_path) {
+        if constexpr (Many && has_pipeline) {
             if (contiguous && w.rows.extent > 1 && takes_pipeline<F>(w.length)) return pipeline<F>(w, r);
         }
         for (std::size_t j = 0; j < w.rows.extent; ++j) {
@@ -200,7 +202,9 @@ private:
         if constexpr (longest_short_row<P> != 0) {
             if (r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(some, r);
         }
-        if (takes_pipeline<F>(w.length)) return pipeline<F>(some, r);
+        if constexpr (has_pipeline) {
+            if (takes_pipeline<F>(w.length)) return pipeline<F>(some, r);
+        }
         for (std::size_t i = 0; i < count; ++i) contiguous_row<F>(in_row<In>(some, i), out_row<Out>(some, i), w.length, r);
     }
 

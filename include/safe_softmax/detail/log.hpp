@@ -8,12 +8,21 @@ inline namespace SMX_ABI {
 namespace detail {
 
 inline constexpr double log_2_head = 0x1.62e42feep-1, log_2_tail = 0x1.a39ef35793c76p-33;
-/// Of log_1_plus for float, highest power first.
-inline constexpr double log_coefficients[] = {0x1.dddae4bba1bc5p-3, 0x1.245c01dbf9fe7p-2, 0x1.9999ec10019e4p-2, 0x1.5555554b8ed6fp-1};
+/// Of log_1_plus, highest power first.
+template <class T>
+inline constexpr double log_coefficients[] = {0x1.2b5f5b2f7190cp-3, 0x1.39fdcbbcee0e7p-3, 0x1.7462b925f9f72p-3, 0x1.c71c62d649d8dp-3,
+                                              0x1.2492492dfb9b8p-2, 0x1.99999999952b9p-2, 0x1.5555555555558p-1};
+template <>
+inline constexpr double log_coefficients<float>[] = {0x1.dddae4bba1bc5p-3, 0x1.245c01dbf9fe7p-2, 0x1.9999ec10019e4p-2, 0x1.5555554b8ed6fp-1};
 
 /// 1 + x = 2^k * (1 + f), 1 + f in [sqrt(1/2), sqrt(2)); `sum` is what 1 + x rounds to, if k is not 0.
 struct octaves {
     double f, k, sum;
+    /// 1 + x - sum
+    SMX_ALWAYS_INLINE double lost(double x) const noexcept {
+        if (sum == 0) return 0;
+        return x < 1 ? fence(x - fence(sum - 1.0)) : fence(1.0 - fence(sum - x));
+    }
 };
 SMX_ALWAYS_INLINE octaves octaves_of_1_plus(double x) noexcept {
     if (!(x >= 0x1.a827999fcef32p-2)) return {x, 0, 0};  // sqrt(2) - 1
@@ -36,22 +45,13 @@ SMX_ALWAYS_INLINE double log_1_plus(double x) noexcept {
     const double f = parts.f, k = parts.k;
     double lost = 0;
     if constexpr (!narrow) {
-        if (parts.sum != 0) {
-            lost = x < 1 ? fence(x - fence(parts.sum - 1.0)) : fence(1.0 - fence(parts.sum - x));
-            lost = fence(lost / parts.sum);
-        }
+        if (parts.sum != 0) lost = fence(parts.lost(x) / parts.sum);
     }
     const double s = fence(f / fence(2.0 + f));
     const double z = fence(s * s);
-    double p;
-    if constexpr (narrow) {
-        p = fma(fma(fma(log_coefficients[0], z, log_coefficients[1]), z, log_coefficients[2]), z, log_coefficients[3]);
-    } else {
-        constexpr double c[] = {0x1.5555555555558p-1, 0x1.99999999952b9p-2, 0x1.2492492dfb9b8p-2, 0x1.c71c62d649d8dp-3,
-                                0x1.7462b925f9f72p-3, 0x1.39fdcbbcee0e7p-3, 0x1.2b5f5b2f7190cp-3};
-        p = c[6];
-        for (int i = 6; i-- > 0;) p = fma(p, z, c[i]);
-    }
+    constexpr const auto& c = log_coefficients<T>;
+    double p = c[0];
+    for (std::size_t i = 1; i < sizeof(c) / sizeof(c[0]); ++i) p = fma(p, z, c[i]);
     const double tail = fma(s, fma(p, z, rounded(fence(0.5 * f) * f)), fma(k, log_2_tail, lost));
     return fma(k, log_2_head, fence(f - fma(0.5 * f, f, -tail)));
 }

@@ -7,24 +7,55 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// log_sum_exp_of for the plain rows of a tile in float, a pack of double at a time, with the same bits: step by step what
-/// exact_max_term (terms.hpp) and log_1_plus (log.hpp) do. Rows is a multiple of the lanes.
-template <class B, std::size_t Rows>
-SMX_NOINLINE void log_sums_of_rows(const double* rest, const double* ties, const float* max, const float* k_max, const scaling<float>& s,
+/// two_product in packs.
+template <class D>
+SMX_ALWAYS_INLINE D two_product_of_packs(D a, D b, D& tail) noexcept {
+    const D p = product(a, b);
+    const D a_head = truncate_half(a), b_head = truncate_half(b);
+    const D a_tail = sub(a, a_head), b_tail = sub(b, b_head);
+    const D e = sub(product(a_head, b_head), p);
+    tail = add(add(add(e, product(a_head, b_tail)), product(a_tail, b_head)), product(a_tail, b_tail));
+    return p;
+}
+
+/// exact_term of the largest logits z of plain rows.
+template <class T, class D>
+SMX_ALWAYS_INLINE D exact_max_terms(D z, D k, const typename scaling<T>::factor& f) noexcept {
+    const D c = D::broadcast(f.c_whole), power = D::broadcast(exact_power);
+    D p;
+    if constexpr (sizeof(T) == 4) {
+        const D zero = D::broadcast(0), r = fma(zero, c, fma(z, c, sub(zero, k)));
+        p = D::broadcast(exact_coefficients[0]);
+        for (std::size_t i = 1; i < 5; ++i) p = fma(p, r, D::broadcast(exact_coefficients[i]));
+    } else {
+        D tail;
+        const D head = two_product_of_packs(z, c, tail);
+        const D r = add(sub(head, k), add(tail, product(z, D::broadcast(f.c_rest))));
+        p = D::broadcast(exp_constants<double>::full[7]);
+        for (std::size_t i = 7; i-- > 0;) p = fma(p, r, D::broadcast(exp_constants<double>::full[i]));
+    }
+    return fma(power, p, power);
+}
+
+/// log_sum_exp_of for plain rows, a pack of double at a time, with the same bits: step by step what exact_max_term (terms.hpp)
+/// and log_1_plus (log.hpp) do. Rows is a multiple of the lanes.
+template <class B, class T, std::size_t Rows>
+SMX_NOINLINE void log_sums_of_rows(const double* rest, const double* ties, const T* max, const T* k_max, const scaling<T>& s,
                                    double* log_sum) noexcept {
     using D = typename B::f64;
-    const D zero = D::broadcast(0), one = D::broadcast(1), c = D::broadcast(s.direct.c_whole);
-    const D power = D::broadcast(exact_power);
-    double x[Rows], k[Rows];
+    constexpr bool narrow = sizeof(T) == 4;
+    const D zero = D::broadcast(0), one = D::broadcast(1);
+    double x[Rows], k[Rows], lost[Rows], sum[Rows];
     for (std::size_t j = 0; j < Rows; j += D::lanes) {
-        const D r = fma(zero, c, fma(D::load(max + j), c, sub(zero, D::load(k_max + j))));
-        D p = D::broadcast(exact_coefficients[0]);
-        for (std::size_t i = 1; i < 5; ++i) p = fma(p, r, D::broadcast(exact_coefficients[i]));
-        const D largest = fma(power, p, power);
+        const D largest = exact_max_terms<T>(D::load(max + j), D::load(k_max + j), s.direct);
         store(x + j, add(sub(D::load(ties + j), one), div(D::load(rest + j), largest)));
     }
     for (std::size_t j = 0; j < Rows; ++j) {
         const octaves parts = octaves_of_1_plus(x[j]);
+        if constexpr (!narrow) {
+            lost[j] = parts.lost(x[j]);
+            sum[j] = parts.sum != 0 ? parts.sum : 1;
+        }
         x[j] = parts.f;
         k[j] = parts.k;
     }
@@ -32,9 +63,12 @@ SMX_NOINLINE void log_sums_of_rows(const double* rest, const double* ties, const
         const D f = D::load(x + j), n = D::load(k + j), half = mul(D::broadcast(0.5), f);
         const D q = div(f, add(D::broadcast(2), f));
         const D z = mul(q, q);
-        D p = D::broadcast(log_coefficients[0]);
-        for (std::size_t i = 1; i < 4; ++i) p = fma(p, z, D::broadcast(log_coefficients[i]));
-        const D tail = fma(q, fma(p, z, product(half, f)), fma(n, D::broadcast(log_2_tail), zero));
+        constexpr const auto& c = log_coefficients<T>;
+        D p = D::broadcast(c[0]);
+        for (std::size_t i = 1; i < sizeof(c) / sizeof(c[0]); ++i) p = fma(p, z, D::broadcast(c[i]));
+        D low = zero;
+        if constexpr (!narrow) low = div(D::load(lost + j), D::load(sum + j));
+        const D tail = fma(q, fma(p, z, product(half, f)), fma(n, D::broadcast(log_2_tail), low));
         store(log_sum + j, fma(n, D::broadcast(log_2_head), sub(f, fma(half, f, sub(zero, tail)))));
     }
 }

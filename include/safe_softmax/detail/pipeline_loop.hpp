@@ -46,7 +46,8 @@ enum class loop_kind {
     general     ///< rows that are not plain
 };
 
-template <class B, class In, class Out, function F, loop_kind Kind, bool Finish, bool Unscaled>
+/// Unscaled: log_softmax with a scale of 1.
+template <class B, class In, class Out, function F, loop_kind Kind, bool Unscaled>
 class pipeline_loop {
     using T = compute_t<In, Out>;
     using P = pack_t<B, T>;
@@ -54,14 +55,17 @@ class pipeline_loop {
     using lanes_sum = typename row_sum<B, T>::lanes_sum;
     static constexpr std::size_t lanes = P::lanes, group = packs_per_group * lanes;
     static constexpr bool general = Kind == loop_kind::general, in_output = Kind == loop_kind::in_output;
-    static constexpr bool softmax = F == function::softmax;
+    static constexpr bool softmax = F == function::softmax, has_results = F != function::logsumexp;
     static constexpr precision Q = softmax && sizeof(Out) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
     using maximum_of = std::conditional_t<general, scaled_max<P, In>, running_max<P, In>>;
 
-
 public:
-    static SMX_ALWAYS_INLINE void run(const rows_type& rows, const scaling<T>& s, std::size_t i, lanes_sum& sum, P& top) noexcept {
-        pipeline_loop loop(rows, s, i);
+    /// Whether rows of several segments get here.
+    static constexpr bool takes_segments = softmax ? in_output : F == function::log_softmax && !Unscaled ? Kind == loop_kind::usual : Kind == loop_kind::searching;
+
+    /// finish: there are results to be written.
+    static SMX_ALWAYS_INLINE void run(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish, lanes_sum& sum, P& top) noexcept {
+        pipeline_loop loop(rows, s, i, finish);
         const std::size_t together = loop.turns() * group;
         std::size_t e = 0;
         for (; e < together; e += group) loop.turn(e);
@@ -73,8 +77,8 @@ public:
         top = loop.most_.lanes();
     }
     /// The same of a row of several segments. Not inlined: it would take registers from the other.
-    static SMX_NOINLINE void run_segments(const rows_type& rows, const scaling<T>& s, std::size_t i, P& top) noexcept {
-        pipeline_loop loop(rows, s, i);
+    static SMX_NOINLINE void run_segments(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish, P& top) noexcept {
+        pipeline_loop loop(rows, s, i, finish);
         const std::size_t length = loop.length(), together = loop.turns() * group, segment = vocabulary::segment_length(length);
         sum_parts total{0, 0};
         for (std::size_t begin = 0; begin < length; begin += segment) {
@@ -93,13 +97,15 @@ public:
     }
 
 private:
-    SMX_ALWAYS_INLINE pipeline_loop(const rows_type& rows, const scaling<T>& s, std::size_t i) noexcept
-        : rows_(rows), i_(i), in_(rows.now.in[i]), later_(rows.later.in[i]), done_(rows.last.in[i]), out_(rows.last.out[i]),
+    SMX_ALWAYS_INLINE pipeline_loop(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish) noexcept
+        : rows_(rows), i_(i), finish_(has_results && finish), in_(rows.now.in[i]), later_(rows.later.in[i]), done_(rows.last.in[i]), out_(rows.last.out[i]),
           terms_(in_output ? terms_in(rows.now.out[i]) : rows.terms + i * rows.pitch), done_terms_(in_output ? terms_in(out_) : terms_),
           term_(s, P::broadcast(rows.now.magic[i]), P::broadcast(rows.now.offset[i])),
-          max_(term_.logit_of_max(P::broadcast(rows.now.max[i]))), share_(P::broadcast(Finish ? rows.last.result[i] : T(0))),
-          log_(s, P::broadcast(Finish ? rows.last.max[i] : T(0)), share_), most_(start_max(later_, s)), last_results_(share_) {
-        if constexpr (Finish && !in_output) last_results_ = results(done_length() - lanes);
+          max_(term_.logit_of_max(P::broadcast(rows.now.max[i]))), share_(P::broadcast(finish_ ? rows.last.result[i] : T(0))),
+          log_(s, P::broadcast(finish_ ? rows.last.max[i] : T(0)), share_), most_(start_max(later_, s)), last_results_(share_) {
+        if constexpr (has_results && !in_output) {
+            if (finish_) last_results_ = results(done_length() - lanes);
+        }
     }
     static SMX_ALWAYS_INLINE T* terms_in(Out* out) noexcept {
         if constexpr (in_output) return out;
@@ -114,11 +120,14 @@ private:
     SMX_ALWAYS_INLINE std::size_t later_length() const noexcept { return rows_.later.length[i_]; }
     SMX_ALWAYS_INLINE std::size_t done_length() const noexcept { return rows_.last.length[i_]; }
 
-    /// Whole groups that all rows have.
+    /// Whole groups that all rows have. Without results to be written each row goes by itself: there is one block of such rows.
     SMX_ALWAYS_INLINE std::size_t turns() const noexcept {
         std::size_t shortest = length();
         if (later_length() < shortest) shortest = later_length();
-        if (Finish && done_length() < shortest) shortest = done_length();
+        if (has_results) {
+            if (!finish_) return 0;
+            if (done_length() < shortest) shortest = done_length();
+        }
         return shortest / group;
     }
 
@@ -136,7 +145,8 @@ private:
         if (e < end) most_.add_pack(later_ + end - lanes);  // some a second time
     }
     SMX_ALWAYS_INLINE void end_done(std::size_t e) noexcept {
-        if constexpr (Finish) {
+        if constexpr (has_results) {
+            if (!finish_) return;
             const std::size_t end = done_length();
             for (; e + lanes <= end; e += lanes) finish(e);
             if (e == end) return;
@@ -203,7 +213,7 @@ private:
     }
 
     SMX_ALWAYS_INLINE void finish(std::size_t e) const noexcept {
-        if constexpr (Finish) store(out_ + e, results(e));
+        if constexpr (has_results) store(out_ + e, results(e));
     }
     SMX_ALWAYS_INLINE P results(std::size_t e) const noexcept {
         if constexpr (softmax) return mul(P::load(done_terms_ + e), share_);
@@ -213,6 +223,7 @@ private:
 
     const rows_type& rows_;
     const std::size_t i_;
+    const bool finish_;
     const In *const in_, *const later_, *const done_;
     Out* const out_;
     T *const terms_, *const done_terms_;

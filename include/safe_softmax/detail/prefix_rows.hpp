@@ -22,12 +22,14 @@ public:
         if constexpr (longest_short_row<P> != 0) {
             if (recipe_.scale.plain && length <= lanes) return short_.add(in, out, length, recipe_);
         }
-        if (kernels<B, S, S>::template takes_pipeline<F>(length)) rows_.add(in, out, length);
-        else one_row(in, out, length);
+        if constexpr (kernels<B, S, S>::has_pipeline) {
+            if (kernels<B, S, S>::template takes_pipeline<F>(length)) return rows_.add(in, out, length);
+        }
+        one_row(in, out, length);
     }
     SMX_ALWAYS_INLINE void flush() noexcept {
         short_.run(recipe_);
-        rows_.flush();
+        if constexpr (kernels<B, S, S>::has_pipeline) rows_.flush();
     }
 
 private:
@@ -50,7 +52,8 @@ private:
             if constexpr (F == function::log_softmax) {
                 for (std::size_t i = 0; i < count; ++i)
                     if (row[i].plain()) row[i].take_sum();
-                for (std::size_t i = 0; i < count; ++i)
+                if (count > 2) row[0].take_logarithms(row, count);
+                else for (std::size_t i = 0; i < count; ++i)
                     if (row[i].plain()) row[i].take_logarithm();
             }
             for (std::size_t i = 0; i < count; ++i) {
@@ -72,7 +75,10 @@ private:
 
     const recipe<T>& recipe_;
     const other_rows other_{*this};
-    row_pipeline<B, S, S, F, other_rows> rows_{recipe_, other_};
+    struct no_rows {
+        SMX_ALWAYS_INLINE no_rows(const recipe<T>&, const other_rows&) noexcept {}
+    };
+    std::conditional_t<kernels<B, S, S>::has_pipeline, row_pipeline<B, S, S, F, other_rows>, no_rows> rows_{recipe_, other_};
     short_rows short_;
 };
 

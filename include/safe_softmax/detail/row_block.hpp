@@ -101,9 +101,7 @@ private:
     }
 
     SMX_ALWAYS_INLINE void find_log_sums(double (&log_sum)[most_rows], const scaling<T>& s) const noexcept {
-        if constexpr (sizeof(T) == 4) {
-            if (count > 2 && !general) return log_sums_of_rows<B, most_rows>(sum, ties, max, k_max, s, log_sum);
-        }
+        if (count > 2 && !general) return log_sums_of_rows<B, T, most_rows>(sum, ties, max, k_max, s, log_sum);
         for (std::size_t i = 0; i < count; ++i) log_sum[i] = log_sum_exp_of(sum[i], ties[i], constants(i), s);
     }
 };

@@ -90,7 +90,7 @@ private:
         if (last.has_nan) write_nans(last);
         if (now.count != 0) now.template find_results<F>(scale_);
         if (next.count != 0) next.find_constants(top_, scale_);
-        if (softmax && next.general && terms_in_output()) next.special = ~0u;  // there is no such loop
+        if (next.general && (softmax ? terms_in_output() : room_ > vocabulary::segment_step)) next.special = ~0u;  // there is no such loop
         last.count = 0;
         last.special = 0;
         last.has_nan = false;
@@ -134,43 +134,42 @@ private:
         if (now.general || (F == function::log_softmax && finishes && last.general)) {
             now.make_general(scale_);
             last.make_general(scale_);
-            return run_rows<loop_kind::general>(last, now, next, i, end, finishes);
+            return run_rows<loop_kind::general, false>(last, now, next, i, end, finishes);
         }
-        if constexpr (softmax && std::is_same_v<Out, T>) {
-            if (terms_in_output()) return run_rows<loop_kind::in_output>(last, now, next, i, end, finishes);
+        if constexpr (softmax) {
+            if constexpr (std::is_same_v<Out, T>) {
+                if (terms_in_output()) return run_rows<loop_kind::in_output, false>(last, now, next, i, end, finishes);
+            }
+        } else {
+            const bool plain_results = F == function::logsumexp || unscaled;
+            if (plain_results && now.length[i] >= searching_length) return run_rows<loop_kind::searching, F == function::log_softmax>(last, now, next, i, end, finishes);
+            if constexpr (F == function::log_softmax) {
+                if (unscaled) return run_rows<loop_kind::usual, true>(last, now, next, i, end, finishes);
+            }
         }
-        if constexpr (!softmax) {
-            if (now.length[i] >= searching_length && (F == function::logsumexp || (finishes && unscaled)))
-                return run_these<loop_kind::searching, F == function::log_softmax, true>(last, now, next, i, end);
-        }
-        if constexpr (F == function::log_softmax) {
-            if (finishes && unscaled) return run_these<loop_kind::usual, true, true>(last, now, next, i, end);
-        }
-        run_rows<loop_kind::usual>(last, now, next, i, end, finishes);
-    }
-    template <loop_kind Kind>
-    SMX_ALWAYS_INLINE void run_rows(block& last, block& now, const block& next, std::size_t i, std::size_t end, bool finishes) noexcept {
-        if constexpr (F != function::logsumexp) {
-            if (finishes) return run_these<Kind, true, false>(last, now, next, i, end);
-        }
-        run_these<Kind, false, false>(last, now, next, i, end);
+        run_rows<loop_kind::usual, false>(last, now, next, i, end, finishes);
     }
 
-    template <loop_kind Kind, bool Finish, bool Unscaled>
-    SMX_NOINLINE void run_these(const block& last, block& now, const block& next, std::size_t i, std::size_t end) noexcept {
-        using loop = pipeline_loop<B, In, Out, F, Kind, Finish, Unscaled>;
+    template <loop_kind Kind, bool Unscaled>
+    SMX_NOINLINE void run_rows(const block& last, block& now, const block& next, std::size_t i, std::size_t end, bool finishes) noexcept {
+        using loop = pipeline_loop<B, In, Out, F, Kind, Unscaled>;
         typename row_sum<B, T>::lanes_sum sum[most_rows];
         for (std::size_t j = i; j < end; ++j) {
             const three_rows<B, In, Out> rows{last, now, j < next.count ? next : now, waiting_, room_};
-            if (room_ > vocabulary::segment_step && now.length[j] > vocabulary::segment_step) loop::run_segments(rows, scale_, j, top_[j]);
-            else loop::run(rows, scale_, j, sum[j], top_[j]);
+            if constexpr (loop::takes_segments) {
+                if (room_ > vocabulary::segment_step && now.length[j] > vocabulary::segment_step) {
+                    loop::run_segments(rows, scale_, j, finishes, top_[j]);
+                    continue;
+                }
+            }
+            loop::run(rows, scale_, j, finishes, sum[j], top_[j]);
         }
         if (i == 0 && end > 2) {
             for (std::size_t j = end; j < most_rows; ++j) sum[j] = sum[0];
             row_sum<B, T>::results(now.sum, sum);
         } else {
             for (std::size_t j = i; j < end; ++j)
-                if (now.length[j] <= vocabulary::segment_step) now.sum[j] = row_sum<B, T>::result_of(sum[j]);
+                if (!loop::takes_segments || now.length[j] <= vocabulary::segment_step) now.sum[j] = row_sum<B, T>::result_of(sum[j]);
         }
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/log_of_rows.hpp>
 #include <safe_softmax/detail/passes.hpp>
 
 namespace smx {
@@ -36,6 +37,22 @@ public:
     SMX_ALWAYS_INLINE void take_sum() noexcept { number_ = sum_below_max(); }
     SMX_ALWAYS_INLINE void take_logarithm() noexcept {
         if (number_) log_sum_ = log_sum_exp_of(rest_, ties_, row_, recipe_->scale);
+    }
+    /// The logarithms of `count` rows, more than two; the sums of those that are plain have been taken.
+    static SMX_ALWAYS_INLINE void take_logarithms(short_row* row, std::size_t count) noexcept {
+        constexpr std::size_t most = 8;
+        double rest[most], ties[most], log_sum[most];
+        T max[most], k_max[most];
+        for (std::size_t i = 0; i < most; ++i) {
+            const short_row& r = row[i < count ? i : 0];
+            const bool known = r.plain() && r.number_;
+            rest[i] = known ? r.rest_ : 0;
+            ties[i] = known ? r.ties_ : 1;
+            max[i] = known ? r.row_.max : 0;
+            k_max[i] = known ? r.row_.k_max : 0;
+        }
+        log_sums_of_rows<B, T, most>(rest, ties, max, k_max, row[0].recipe_->scale, log_sum);
+        for (std::size_t i = 0; i < count; ++i) row[i].log_sum_ = log_sum[i];
     }
 
     SMX_ALWAYS_INLINE void softmax(O* out) const noexcept {
@@ -136,8 +153,12 @@ SMX_NOINLINE void short_rows_of(const work& w, const recipe<T>& r, std::size_t j
     if constexpr (F != function::softmax) {
         for (std::size_t i = 0; i < count; ++i)
             if (done[i]) row[i].take_sum();
-        for (std::size_t i = 0; i < count; ++i)
-            if (done[i]) row[i].take_logarithm();
+        if (N == short_rows_together && count > 2) {
+            row[0].take_logarithms(row, count);
+        } else {
+            for (std::size_t i = 0; i < count; ++i)
+                if (done[i]) row[i].take_logarithm();
+        }
     }
     for (std::size_t i = 0; i < count; ++i) {
         if (!done[i]) continue;

@@ -24,9 +24,15 @@ struct doubled {
     }
     template <class S>
     SMX_ALWAYS_INLINE static doubled load_partial(const S* p, std::size_t n) noexcept {
+        if constexpr (registers > 2) return load_some(p, n);
         if (n >= H::lanes) return {H::load(p), H::load_partial(p + H::lanes, n - H::lanes)};
         return {H::load_partial(p, n), H::broadcast(0)};
     }
+
+private:
+    /// Of many registers each would have its own code in every kernel.
+    template <class S>
+    SMX_NOINLINE static doubled load_some(const S* p, std::size_t n) noexcept { return load_lanes<doubled>(p, n); }
 };
 
 /// A pack of Lanes lanes out of native ones.
@@ -93,12 +99,23 @@ template <class H>
 SMX_ALWAYS_INLINE typename H::value_type reduce_add(doubled<H> a) noexcept { return reduce_add(add(a.lo, a.hi)); }
 
 template <class H>
+SMX_NOINLINE doubled<H> blend_some(const doubled<H>& a, const doubled<H>& b, std::size_t n) noexcept {
+    typename H::value_type lane[doubled<H>::lanes];
+    store(lane, b);
+    store_lanes(lane, a, n);
+    return doubled<H>::load(lane);
+}
+template <class H>
 SMX_ALWAYS_INLINE doubled<H> blend_first(doubled<H> a, doubled<H> b, std::size_t n) noexcept {
+    if constexpr (doubled<H>::registers > 2) return blend_some(a, b, n);
     if (n >= H::lanes) return {a.lo, blend_first(a.hi, b.hi, n - H::lanes)};
     return {blend_first(a.lo, b.lo, n), b.hi};
 }
 template <class H, class S>
+SMX_NOINLINE void store_some(S* p, const doubled<H>& a, std::size_t n) noexcept { store_lanes(p, a, n); }
+template <class H, class S>
 SMX_ALWAYS_INLINE void store_partial(S* p, doubled<H> a, std::size_t n) noexcept {
+    if constexpr (doubled<H>::registers > 2) return store_some(p, a, n);
     if (n >= H::lanes) {
         store(p, a.lo);
         store_partial(p + H::lanes, a.hi, n - H::lanes);
