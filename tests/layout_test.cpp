@@ -58,7 +58,7 @@ view flat(const view& out, std::size_t axis, std::size_t in_rank) {  // with the
     return kept;
 }
 
-enum class rows { plain, some_special };
+enum class rows { plain, some_special, some_large };
 
 std::vector<double> logits_of(const view& in, rows kind) {
     std::vector<double> x = make_row(family::normal_3, in.type, size_of(in), base_seed());
@@ -69,6 +69,9 @@ std::vector<double> logits_of(const view& in, rows kind) {
         x[x.size() / 3] = std::numeric_limits<double>::quiet_NaN();
         x[x.size() / 2] = infinity;
         x[x.size() - 1] = -1e5;
+    }
+    if (kind == rows::some_large) {  // too far from 0 for the short way to their exponentials
+        for (std::size_t i = x.size() / 3; i < x.size() / 2; ++i) x[i] = 40 * x[i] + 900;
     }
     return x;
 }
@@ -178,14 +181,38 @@ TEST(Layout, BlocksOfFewNeighbouringRows) {
     }
 }
 
-TEST(Layout, GroupsOfRows) {
+// Rows that are computed a few at a time, in blocks of one to eight: fewer and more than three blocks.
+TEST(Layout, SeveralRowsOfLongerLengths) {
+    std::size_t turn = 0;
     for (const subject* s : runnable_subjects()) {
-        for (const std::size_t n : {33u, 48u, 100u, 255u, 256u, 257u, 1000u, 1024u, 1025u}) {
+        for (const std::size_t n : {16u,  17u,  31u,  33u,  48u,  63u,   64u,   65u,   100u,  127u,  128u,  129u,  255u, 256u,
+                                    257u, 511u, 512u, 513u, 1000u, 1024u, 1025u, 2047u, 2049u, 4096u, 4097u, 5000u}) {
+            const std::size_t many = n < 64 ? 27 : n < 256 ? 19 : n < 1100 ? 9 : 4;
             for (const dtype type : all_dtypes) {
+                const dtype other = type == dtype::bf16 ? dtype::f32 : type == dtype::f32 ? dtype::f16 : dtype::f32;
                 for (const function f : {function::softmax, function::log_softmax, function::logsumexp}) {
-                    const extents e = {n < 256 ? 11u : 6u, n}, results = {e[0], f == function::logsumexp ? 1 : n};
-                    check(*s, f, tensor_view(type, e), tensor_view(type, results), 1, 1, n % 2 == 1 ? rows::some_special : rows::plain);
-                    if (f != function::logsumexp) check_in_place(*s, f, tensor_view(type, e), 1);
+                    const rows kind = rows(turn % 3);
+                    const double scale = turn % 5 == 0 ? 0.3 : turn % 7 == 0 ? -1 : 1;
+                    const std::size_t count = turn % 4 == 3 ? turn % many + 2 : many;
+                    ++turn;
+                    const extents e = {count, n}, results = {count, f == function::logsumexp ? 1 : n};
+                    check(*s, f, tensor_view(type, e), tensor_view(type, results), 1, scale, kind);
+                    check(*s, f, tensor_view(type, e), tensor_view(other, results), 1, scale, kind);
+                    if (f != function::logsumexp) check_in_place(*s, f, tensor_view(type, e), 1, kind);
+                }
+            }
+        }
+    }
+}
+
+// Longer than the parts that a row's sum is made of.
+TEST(Layout, SeveralRowsOfManyElements) {
+    for (const subject* s : runnable_subjects()) {
+        for (const function f : {function::softmax, function::log_softmax, function::logsumexp}) {
+            for (const rows kind : {rows::plain, rows::some_special, rows::some_large}) {
+                for (const double scale : {1.0, 0.3}) {
+                    const extents e = {5, 66000}, results = {5, f == function::logsumexp ? 1u : 66000u};
+                    check(*s, f, tensor_view(dtype::f32, e), tensor_view(dtype::f32, results), 1, scale, kind);
                 }
             }
         }
