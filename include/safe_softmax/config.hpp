@@ -60,7 +60,7 @@
 #if !defined(SMX_XSIMD)
 #define SMX_XSIMD 0
 #endif
-#if defined(__GNUC__) && !defined(SMX_NO_SIMD)
+#if defined(__GNUC__) && !defined(SMX_NO_SIMD) && (!defined(__i386__) || defined(__SSE2__))
 #define SMX_VECTOR_TYPES 1
 #else
 #define SMX_VECTOR_TYPES 0

@@ -97,28 +97,40 @@ SMX_ALWAYS_INLINE void store_partial(S* p, register_pack<R> a, std::size_t n) no
 
 /// What a register holds, for what is done one lane after the other.
 template <class T, std::size_t Lanes>
-struct lane_array { T lane[Lanes]; };
+struct lane_array {
+    T lane[Lanes];
+    SMX_ALWAYS_INLINE T& operator[](std::size_t l) noexcept { return lane[l]; }
+    SMX_ALWAYS_INLINE const T& operator[](std::size_t l) const noexcept { return lane[l]; }
+};
 
 template <class R>
 SMX_ALWAYS_INLINE lane_array<typename R::value_type, R::lanes> spread(register_pack<R> a) noexcept {
-    lane_array<typename R::value_type, R::lanes> lanes;
-    if constexpr (std::is_same_v<typename R::type, decltype(lanes)>) lanes = a.v;
-    else R::store(lanes.lane, a.v);
-    return lanes;
+    if constexpr (requires { a.v.lane; }) {
+        return a.v;
+    } else {
+        lane_array<typename R::value_type, R::lanes> lanes;
+        R::store(lanes.lane, a.v);
+        return lanes;
+    }
 }
 template <class R>
 SMX_ALWAYS_INLINE register_pack<R> gathered(const lane_array<typename R::value_type, R::lanes>& lanes) noexcept {
-    if constexpr (std::is_same_v<typename R::type, lane_array<typename R::value_type, R::lanes>>) return {lanes};
+    if constexpr (requires(register_pack<R> a) { a.v.lane; }) return {lanes};
     else return {R::load(lanes.lane)};
 }
 
 /// f(lane of a, lane of others ...) in every lane.
 template <class R, class F, class... A>
 SMX_ALWAYS_INLINE register_pack<R> map_lanes(F f, register_pack<R> a, A... others) noexcept {
-    return [&](auto lanes, const auto&... other) SMX_INLINE_LAMBDA {
-        for (std::size_t l = 0; l < R::lanes; ++l) lanes.lane[l] = f(lanes.lane[l], other.lane[l]...);
-        return gathered<R>(lanes);
-    }(spread(a), spread(others)...);
+    if constexpr (requires { a.v[0]; }) {
+        for (std::size_t l = 0; l < R::lanes; ++l) a.v[l] = f(a.v[l], others.v[l]...);
+        return a;
+    } else {
+        return [&](auto lanes, const auto&... other) SMX_INLINE_LAMBDA {
+            for (std::size_t l = 0; l < R::lanes; ++l) lanes.lane[l] = f(lanes.lane[l], other.lane[l]...);
+            return gathered<R>(lanes);
+        }(spread(a), spread(others)...);
+    }
 }
 
 template <class R>
