@@ -50,8 +50,8 @@
 #define SMX_FINITE_MATH 0
 #endif
 
-/// What packs are made of: xsimd's registers where it is on the include path, unless SMX_NO_XSIMD is defined; then the compiler's own
-/// vector types where it has them, unless SMX_NO_SIMD is defined, which means neither; then arrays.
+/// What packs are made of: xsimd's registers where it is on the include path, unless SMX_NO_XSIMD is defined; else the compiler's own
+/// vector types, the same registers on x86 and Arm, unless SMX_NO_SIMD is defined, which means neither; else arrays.
 #if !defined(SMX_NO_XSIMD) && !defined(SMX_NO_SIMD) && defined(__has_include)
 #if __has_include(<xsimd/xsimd.hpp>)
 #define SMX_XSIMD 1
@@ -60,7 +60,7 @@
 #if !defined(SMX_XSIMD)
 #define SMX_XSIMD 0
 #endif
-#if defined(__GNUC__) && !defined(SMX_NO_SIMD) && (!defined(__i386__) || defined(__SSE2__))
+#if defined(__GNUC__) && !defined(SMX_NO_SIMD) && (!defined(__i386__) || defined(__SSE2__))  // without, vectors change the ABI
 #define SMX_VECTOR_TYPES 1
 #else
 #define SMX_VECTOR_TYPES 0
