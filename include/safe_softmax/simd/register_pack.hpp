@@ -1,36 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/simd/arm.hpp>
 #include <safe_softmax/simd/doubled.hpp>
-#include <safe_softmax/simd/x86.hpp>
+#include <safe_softmax/simd/native.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
-namespace native {
-// The names exist on every machine, so that asking for an overload is well-formed where there is none.
-struct nothing {};
-void fma(nothing);
-void maximum(nothing);
-void zero_where_less(nothing);
-void zero_where_equal(nothing);
-void where_nonzero(nothing);
-void count_equal(nothing);
-void truncate_half(nothing);
-void exp2_eighths(nothing);
-void blend_first(nothing);
-void even_as_double(nothing);
-void odd_as_double(nothing);
-void reduce_max(nothing);
-void reduce_add(nothing);
-void reduce_max_each(nothing);
-void reduce_add_each(nothing);
-void load_as(nothing);
-void store_as(nothing);
-void load_partial_as(nothing);
-void store_partial_as(nothing);
-}  // namespace native
 
 // Loads and stores are asked for with a tag: clang converts registers of one size into each other, so that a register
 // alone does not select an overload.
@@ -119,7 +95,8 @@ SMX_ALWAYS_INLINE register_pack<R> gathered(const lane_array<typename R::value_t
     else return {R::load(lanes.lane)};
 }
 
-/// f(lane of a, lane of others ...) in every lane.
+/// f(lane of a, lane of others ...) in every lane. By index where registers have one: g++ takes twice as long, and as much code, for
+/// the way through memory.
 template <class R, class F, class... A>
 SMX_ALWAYS_INLINE register_pack<R> map_lanes(F f, register_pack<R> a, A... others) noexcept {
     if constexpr (requires { a.v[0]; }) {
