@@ -24,10 +24,11 @@ function(smx_add_subjects target source)
   smx_add_subject(scalar_base ${less} ${few} -DSMX_NO_XSIMD)
   smx_add_subject(xsimd_base ${less} ${few})
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64|i[3-6]86|x86)$")
-    # Contraction differs between the two backends on purpose: it must not change a bit.
+    # Contraction differs between the backends on purpose: it must not change a bit.
     set(avx2 -mavx2 -mfma -mf16c)
     set(avx512 -march=x86-64-v4)
     smx_add_subject(scalar_avx2 ${avx2} ${few} -ffp-contract=off -DSMX_NO_XSIMD)
+    smx_add_subject(arrays_avx2 ${avx2} ${few} -O1 -ffp-contract=fast -DSMX_NO_SIMD)
     smx_add_subject(xsimd_avx2 ${avx2} ${few} -ffp-contract=fast)
     smx_add_subject(scalar_avx512 ${avx512} ${few} -ffp-contract=off -DSMX_NO_XSIMD)
     smx_add_subject(xsimd_avx512 ${avx512} ${few} -ffp-contract=fast)

@@ -50,7 +50,9 @@
 #define SMX_FINITE_MATH 0
 #endif
 
-#if !defined(SMX_NO_XSIMD) && defined(__has_include)
+/// What packs are made of: xsimd's registers where it is on the include path, unless SMX_NO_XSIMD is defined; else the compiler's own
+/// vector types, the same registers on x86 and Arm, unless SMX_NO_SIMD is defined, which means neither; else arrays.
+#if !defined(SMX_NO_XSIMD) && !defined(SMX_NO_SIMD) && defined(__has_include)
 #if __has_include(<xsimd/xsimd.hpp>)
 #define SMX_XSIMD 1
 #endif
@@ -58,6 +60,13 @@
 #if !defined(SMX_XSIMD)
 #define SMX_XSIMD 0
 #endif
+#if defined(__GNUC__) && !defined(SMX_NO_SIMD) && (!defined(__i386__) || defined(__SSE2__))  // without, vectors change the ABI
+#define SMX_VECTOR_TYPES 1
+#else
+#define SMX_VECTOR_TYPES 0
+#endif
+/// 1 where packs are made of registers, which intrinsics take.
+#define SMX_REGISTERS (SMX_XSIMD || SMX_VECTOR_TYPES)
 
 /// 1 where the CMake target safe_softmax::dispatch supplies the kernels.
 #if !defined(SMX_DISPATCH)
@@ -111,8 +120,10 @@
 #endif
 #if SMX_XSIMD
 #define SMX_ABI_BACKEND _xsimd
-#else
+#elif SMX_VECTOR_TYPES
 #define SMX_ABI_BACKEND _scalar
+#else
+#define SMX_ABI_BACKEND _arrays
 #endif
 #if SMX_DISPATCH
 #define SMX_ABI_CHOICE _dispatch

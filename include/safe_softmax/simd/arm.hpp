@@ -3,9 +3,9 @@
 
 #include <safe_softmax/simd/pack.hpp>
 
-// What xsimd has no call for on 64-bit Arm: the operations of pack.hpp by the same names.
+// What register_pack.hpp asks for on 64-bit Arm: the operations of pack.hpp by the same names.
 
-#if defined(__aarch64__) && !defined(__ARM_BIG_ENDIAN)
+#if SMX_REGISTERS && defined(__aarch64__) && !defined(__ARM_BIG_ENDIAN)
 #include <arm_neon.h>
 
 namespace smx {

@@ -97,6 +97,14 @@ template <class H>
 SMX_ALWAYS_INLINE typename H::value_type reduce_max(doubled<H> a) noexcept { return reduce_max(maximum(a.lo, a.hi)); }
 template <class H>
 SMX_ALWAYS_INLINE typename H::value_type reduce_add(doubled<H> a) noexcept { return reduce_add(add(a.lo, a.hi)); }
+template <class H>
+SMX_ALWAYS_INLINE void reduce_max_each(typename H::value_type* to, const doubled<H> (&a)[8]) noexcept {
+    for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_max(a[i]);
+}
+template <class H>
+SMX_ALWAYS_INLINE void reduce_add_each(double* to, const doubled<H> (&a)[8]) noexcept {
+    for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_add(a[i]);
+}
 
 template <class H>
 SMX_NOINLINE doubled<H> blend_some(const doubled<H>& a, const doubled<H>& b, std::size_t n) noexcept {

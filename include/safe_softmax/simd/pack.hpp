@@ -62,11 +62,11 @@ namespace detail {
 #define SMX_EXCESS_PRECISION 1  // x87: a scalar is rounded to its type when it goes to memory, and not before
 #endif
 
-#if defined(__GNUC__)
-/// Opaque to the optimiser. Not __builtin_assoc_barrier: g++ takes vectors apart for it.
+/// Opaque to the optimiser, where it can be. Not __builtin_assoc_barrier: g++ takes vectors apart for it.
 template <class V>
 SMX_ALWAYS_INLINE V held(V value) noexcept {
-#if defined(SMX_EXCESS_PRECISION)
+#if !defined(__GNUC__)
+#elif defined(SMX_EXCESS_PRECISION)
     if constexpr (std::is_floating_point_v<V>) __asm__("" : "+m"(value));
     else __asm__("" : "+x"(value));
 #elif defined(__AVX512F__)
@@ -80,7 +80,6 @@ SMX_ALWAYS_INLINE V held(V value) noexcept {
 #endif
     return value;
 }
-#endif
 
 /// A product that stays rounded: -ffp-contract=fast would take a*b, used in a sum, for a part of an fma.
 template <class T>
@@ -89,8 +88,12 @@ SMX_ALWAYS_INLINE constexpr T rounded(T product) noexcept {
 #if defined(__GNUC__)
     return held(product);
 #else
-    volatile T memory = product;
-    return memory;
+    if constexpr (std::is_floating_point_v<T>) {
+        volatile T memory = product;
+        return memory;
+    } else {
+        return product;  // a register: intrinsics are not contracted
+    }
 #endif
 }
 
@@ -242,49 +245,12 @@ SMX_ALWAYS_INLINE void store_lanes(S* p, P a, std::size_t n, std::ptrdiff_t stri
     for (std::size_t l = 0; l < n; ++l) store_element(p + static_cast<std::ptrdiff_t>(l) * stride, lane[l]);
 }
 
-/// f(lane of a, lane of b …) in every lane, through memory.
-template <class P, class F, class... A>
-SMX_ALWAYS_INLINE P map_lanes(F f, A... a) noexcept {
-    constexpr std::size_t lanes = P::lanes;
-    auto spread = [](auto pack) SMX_INLINE_LAMBDA {
-        struct { typename decltype(pack)::value_type lane[lanes]; } out;
-        store(out.lane, pack);
-        return out;
-    };
-    return [&](auto... in) SMX_INLINE_LAMBDA {
-        typename P::value_type out[lanes];
-        for (std::size_t l = 0; l < lanes; ++l) out[l] = f(in.lane[l]...);
-        return P::load(out);
-    }(spread(a)...);
-}
-
 /// a or b, as bits: -ffinite-math-only may take what a choice of numbers gives for a number.
 template <class T>
 SMX_ALWAYS_INLINE T selected(bool first, T a, T b) noexcept {
     using bits = typename float_bits<T>::type;
     const bits x = vocabulary::bit_cast<bits>(a), y = vocabulary::bit_cast<bits>(b);
     return vocabulary::bit_cast<T>(first ? x : y);
-}
-
-/// where_nonzero by way of memory.
-template <class P>
-SMX_ALWAYS_INLINE P where_nonzero_lanes(const std::uint8_t* m, P a, P b) noexcept {
-    typename P::value_type one[P::lanes], other[P::lanes];
-    store(one, a);
-    store(other, b);
-    for (std::size_t l = 0; l < P::lanes; ++l) one[l] = selected(m[l] != 0, one[l], other[l]);
-    return P::load(one);
-}
-
-template <class P>
-SMX_ALWAYS_INLINE void reduce_max_each(typename P::value_type* to, const P (&a)[8]) noexcept {
-    if constexpr (requires { native_max_each(to, a); }) native_max_each(to, a);
-    else for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_max(a[i]);
-}
-template <class P>
-SMX_ALWAYS_INLINE void reduce_add_each(double* to, const P (&a)[8]) noexcept {
-    if constexpr (requires { native_add_each(to, a); }) native_add_each(to, a);
-    else for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_add(a[i]);
 }
 
 namespace native {

@@ -24,7 +24,7 @@ private:
     P most_;
 };
 
-#if defined(__GNUC__)
+#if SMX_VECTOR_TYPES
 /// 16-bit elements are not converted: as integers with a sign, positive ones are in order and negative ones the other way round, so
 /// the largest is the largest of all integers or, where all elements are negative, the least.
 template <class P, class S>

@@ -9,7 +9,7 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-#if defined(__has_builtin)
+#if SMX_VECTOR_TYPES && defined(__has_builtin)
 #if __has_builtin(__builtin_shufflevector)
 #define SMX_HAS_SHUFFLES 1
 #endif

@@ -3,10 +3,10 @@
 
 #include <safe_softmax/simd/pack.hpp>
 
-// What xsimd has no call for, or not in every version, on x86 registers: the operations of pack.hpp by the same names.
-// An operation that is missing here for some instruction set is done by xsimd or through memory.
+// What register_pack.hpp asks for on x86: the operations of pack.hpp by the same names. What is missing here for some instruction
+// set is done one lane after the other.
 
-#if defined(__SSE2__) || defined(_M_X64)
+#if SMX_REGISTERS && (defined(__SSE2__) || defined(_M_X64))
 // Only what the compiler may use: the whole takes a second to read.
 #if defined(__AVX__) || !defined(__GNUC__)
 #include <immintrin.h>
