@@ -4,9 +4,35 @@
 #include <safe_softmax/simd/doubled.hpp>
 #include <safe_softmax/simd/native.hpp>
 
+#include <concepts>
+#include <utility>
+
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
+
+/// Whether the compiler itself computes with registers R::type as with an R::value_type in each lane.
+template <class R>
+concept computed_by_compiler = requires(const typename R::type v) {
+    { v[0] + v[0] } -> std::same_as<typename R::value_type>;
+    v + v;
+};
+
+/// What compilers do with such registers: nothing that has to be inlined first, which takes half the time of compiling.
+template <class R>
+struct vector_access {
+    using V = typename R::type;
+    using T = typename R::value_type;
+    template <std::size_t... Lane>
+    SMX_ALWAYS_INLINE static V broadcast(T x, std::index_sequence<Lane...>) noexcept { return V{(static_cast<void>(Lane), x)...}; }
+    SMX_ALWAYS_INLINE static V broadcast(T x) noexcept { return broadcast(x, std::make_index_sequence<sizeof(V) / sizeof(T)>()); }
+    SMX_ALWAYS_INLINE static V load(const T* p) noexcept {
+        V a;
+        std::memcpy(&a, p, sizeof a);
+        return a;
+    }
+    SMX_ALWAYS_INLINE static void store(T* p, V a) noexcept { std::memcpy(p, &a, sizeof a); }
+};
 
 // Loads and stores are asked for with a tag: clang converts registers of one size into each other, so that a register
 // alone does not select an overload.
@@ -14,6 +40,7 @@ namespace detail {
 /// One register of the processor. R is where it comes from, for lanes of one type:
 ///
 ///   R::value_type, R::lanes          the lanes
+///   R::registers                     1, or how many registers' worth of work it is
 ///   R::type                          the register
 ///   R::number                        made from a register and back, has + - * / lane by lane
 ///   R::broadcast(x), R::load(p), R::store(p, register)
@@ -24,7 +51,7 @@ template <class R>
 struct register_pack {
     using value_type = typename R::value_type;
     static constexpr std::size_t lanes = R::lanes;
-    static constexpr std::size_t registers = 1;
+    static constexpr std::size_t registers = R::registers;
     static constexpr bool fused = SMX_FUSED != 0;
     using tag = native::tag<value_type, lanes>;
 
@@ -112,24 +139,24 @@ SMX_ALWAYS_INLINE register_pack<R> map_lanes(F f, register_pack<R> a, A... other
 
 template <class R>
 SMX_ALWAYS_INLINE register_pack<R> add(register_pack<R> a, register_pack<R> b) noexcept {
-    using number = typename R::number;
-    return {fence(static_cast<typename R::type>(number(a.v) + number(b.v)))};
+    if constexpr (computed_by_compiler<R>) return {fence(a.v + b.v)};
+    else return {fence(static_cast<typename R::type>(typename R::number(a.v) + typename R::number(b.v)))};
 }
 template <class R>
 SMX_ALWAYS_INLINE register_pack<R> sub(register_pack<R> a, register_pack<R> b) noexcept {
-    using number = typename R::number;
-    return {fence(static_cast<typename R::type>(number(a.v) - number(b.v)))};
+    if constexpr (computed_by_compiler<R>) return {fence(a.v - b.v)};
+    else return {fence(static_cast<typename R::type>(typename R::number(a.v) - typename R::number(b.v)))};
 }
 template <class R>
 SMX_ALWAYS_INLINE register_pack<R> mul(register_pack<R> a, register_pack<R> b) noexcept {
-    using number = typename R::number;
-    return {fence(static_cast<typename R::type>(number(a.v) * number(b.v)))};
+    if constexpr (computed_by_compiler<R>) return {fence(a.v * b.v)};
+    else return {fence(static_cast<typename R::type>(typename R::number(a.v) * typename R::number(b.v)))};
 }
 template <class R>
     requires std::is_same_v<typename R::value_type, double>
 SMX_ALWAYS_INLINE register_pack<R> div(register_pack<R> a, register_pack<R> b) noexcept {
-    using number = typename R::number;
-    return {fence(static_cast<typename R::type>(number(a.v) / number(b.v)))};
+    if constexpr (computed_by_compiler<R>) return {fence(a.v / b.v)};
+    else return {fence(static_cast<typename R::type>(typename R::number(a.v) / typename R::number(b.v)))};
 }
 template <class R>
 SMX_ALWAYS_INLINE register_pack<R> product(register_pack<R> a, register_pack<R> b) noexcept { return {rounded(mul(a, b).v)}; }

@@ -7,8 +7,9 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// Bytes of the widest register that the compiler may use and that native:: has operations for.
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+/// Bytes of the widest register that the compiler may use and that native:: has operations for; of arrays, whole packs, so that
+/// lanes stay loops.
+#if !SMX_VECTOR_TYPES || (defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__))
 inline constexpr std::size_t register_bytes = 64;
 #elif defined(__AVX2__)
 inline constexpr std::size_t register_bytes = 32;
@@ -63,19 +64,19 @@ struct scalar_registers {
     using type = typename vector_of<T>::type;
     using number = type;
     using doubles = scalar_registers<double>;
-    static constexpr std::size_t lanes = register_bytes / sizeof(T);
+    static constexpr std::size_t lanes = register_bytes / sizeof(T), registers = SMX_VECTOR_TYPES ? 1 : 4;
 
     SMX_ALWAYS_INLINE static type broadcast(T x) noexcept {
-        T lane[lanes];
-        for (T& l : lane) l = x;
-        return load(lane);
+        if constexpr (computed_by_compiler<scalar_registers>) {
+            return vector_access<scalar_registers>::broadcast(x);
+        } else {
+            type a;
+            for (T& l : a.lane) l = x;
+            return a;
+        }
     }
-    SMX_ALWAYS_INLINE static type load(const T* p) noexcept {
-        type a;
-        std::memcpy(&a, p, sizeof a);
-        return a;
-    }
-    SMX_ALWAYS_INLINE static void store(T* p, const type& a) noexcept { std::memcpy(p, &a, sizeof a); }
+    SMX_ALWAYS_INLINE static type load(const T* p) noexcept { return vector_access<scalar_registers>::load(p); }
+    SMX_ALWAYS_INLINE static void store(T* p, const type& a) noexcept { vector_access<scalar_registers>::store(p, a); }
 };
 
 using scalar_backend = register_backend<scalar_registers>;

@@ -20,14 +20,24 @@ namespace detail {
 template <class T>
 struct xsimd_registers {
     using value_type = T;
-    using number = xsimd::batch<T>;
-    using type = typename number::register_type;
+    using batch = xsimd::batch<T>;
+    using type = typename batch::register_type;
+    using number = batch;
     using doubles = xsimd_registers<double>;
-    static constexpr std::size_t lanes = number::size;
+    static constexpr std::size_t lanes = batch::size, registers = 1;
 
-    SMX_ALWAYS_INLINE static type broadcast(T x) noexcept { return number(x); }
-    SMX_ALWAYS_INLINE static type load(const T* p) noexcept { return number::load_unaligned(p); }
-    SMX_ALWAYS_INLINE static void store(T* p, type a) noexcept { number(a).store_unaligned(p); }
+    SMX_ALWAYS_INLINE static type broadcast(T x) noexcept {
+        if constexpr (computed_by_compiler<xsimd_registers>) return vector_access<xsimd_registers>::broadcast(x);
+        else return batch(x);
+    }
+    SMX_ALWAYS_INLINE static type load(const T* p) noexcept {
+        if constexpr (computed_by_compiler<xsimd_registers>) return vector_access<xsimd_registers>::load(p);
+        else return batch::load_unaligned(p);
+    }
+    SMX_ALWAYS_INLINE static void store(T* p, type a) noexcept {
+        if constexpr (computed_by_compiler<xsimd_registers>) vector_access<xsimd_registers>::store(p, a);
+        else batch(a).store_unaligned(p);
+    }
 };
 
 using xsimd_backend = register_backend<xsimd_registers>;
