@@ -66,9 +66,7 @@ void softmax_backward(const Y& y, DY&& dy, const softmax_options& options = {}) 
 ///
 ///     dx_i = (scale/temperature) * y_i * (dy_i - sum_j y_j*dy_j) * [softcap: 1/cosh(in_i*(scale/temperature)/softcap)^2]
 ///
-/// @param in       logits, what masked_softmax was given; only with a softcap, where they have to be
-/// @param y, dy    as in softmax_backward
-/// @param dx       as in softmax_backward; apart from `in`
+/// @param y, dy, dx as in softmax_backward
 /// @param options  those of masked_softmax. What is beyond a length or the diagonal is not read, and its dx is +0. Mask, bias, slope and sink are
 ///                 in y already and not looked at: probabilities of 0 contribute nothing
 ///
@@ -93,6 +91,11 @@ void masked_softmax_backward(const Y& y, DY&& dy, const masked_options& options 
 }
 
 /// The same with the logits, which a softcap takes. In place where dx is dy.
+///
+/// @param in       logits, what masked_softmax was given
+/// @param y, dy    as in softmax_backward
+/// @param dx       as in softmax_backward; apart from `in`
+/// @param options  as above
 template <readable_view In, readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<In, DX> && vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_softmax_backward(const In& in, const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
