@@ -11,9 +11,10 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// Whether the compiler itself computes with registers R::type as with an R::value_type in each lane.
+/// Whether the compiler itself computes with registers R::type as with an R::value_type in each lane. Arrays have members, and their
+/// lanes stay loops.
 template <class R>
-concept computed_by_compiler = requires(const typename R::type v) {
+concept computed_by_compiler = !requires(const typename R::type v) { v.lane; } && requires(const typename R::type v) {
     { v[0] + v[0] } -> std::same_as<typename R::value_type>;
     v + v;
 };
