@@ -58,7 +58,7 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2 && defined(__SSE2__)
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2
 #define SMX_EXCESS_PRECISION 1  // x87: a scalar is rounded to its type when it goes to memory, and not before
 #endif
 
