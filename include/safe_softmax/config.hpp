@@ -8,15 +8,20 @@
 #endif
 
 /// Inlined even at -O0: no out-of-line copy exists that the linker could share between objects built for
-/// different instruction sets.
+/// different instruction sets. SMX_INLINE_AS_NEEDED leaves it to the compiler, for programs of one instruction set under sanitizers,
+/// which make the code so long that this takes twice as long to compile.
 #if defined(_MSC_VER) && !defined(__clang__)
 #define SMX_ALWAYS_INLINE __forceinline
+#elif defined(SMX_INLINE_AS_NEEDED)
+#define SMX_ALWAYS_INLINE inline
 #else
 #define SMX_ALWAYS_INLINE inline __attribute__((always_inline))
 #endif
 
 /// The same for a lambda: between its parameters and its body.
 #if defined(_MSC_VER) && !defined(__clang__)
+#define SMX_INLINE_LAMBDA
+#elif defined(SMX_INLINE_AS_NEEDED)
 #define SMX_INLINE_LAMBDA
 #else
 #define SMX_INLINE_LAMBDA __attribute__((always_inline))

@@ -67,12 +67,13 @@ private:
 
     // ---- a row --------------------------------------------------------------------------------------------------------
 
-    /// On the way asks the cache for what is read soon, and for the elements from `dx` on, which are written after that.
+    /// y: not looked at for log_softmax. On the way asks the cache for what is read soon, and for the elements from `dx` on, which
+    /// are written after that.
     template <job_function F>
     static SMX_NOINLINE void add_piece(row_dot<B, T>& dot, const T* y, const T* dy, const T* dx, std::size_t n) noexcept {
         row_dot<B, T> sum = dot;
         sum.for_packs(n, [&](part& p, std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
-            prefetch<lanes * sizeof(T)>(far_from(y + i, fetched_ahead));
+            if constexpr (F != job_function::log_softmax_backward) prefetch<lanes * sizeof(T)>(far_from(y + i, fetched_ahead));
             prefetch<lanes * sizeof(T)>(far_from(dy + i, fetched_ahead));
             prefetch<lanes * sizeof(T), true>(dx + i);
             add_to_dot<F>(p, F == job_function::log_softmax_backward ? P::broadcast(0) : load_up_to<P>(y + i, left), load_up_to<P>(dy + i, left));
