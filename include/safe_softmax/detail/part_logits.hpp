@@ -77,16 +77,17 @@ public:
         reference_ = {static_cast<double>(found.logit), 0};
         return true;
     }
-    /// After find_constants: every logit is -inf, and there is no NaN.
+    /// After find_constants: every logit is -inf, and there is no NaN. That their sums came out as -inf says little: large numbers may have
+    /// overflowed.
     template <class From>
     SMX_ALWAYS_INLINE bool is_nothing(const From& from, std::size_t length) const noexcept {
         if (!is_minus_infinity(of_max_.max)) return false;
-        bool nan = false;
+        bool something = false;
         for_pieces<T>(0, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const auto p = from.read(i, n);
-            nan = nan || has_nan(p, n);
+            something = something || has_nan(p, n) || has_more_than_minus_infinity(p, n);
         });
-        return !nan;
+        return !something;
     }
     SMX_ALWAYS_INLINE bool take_sink(const operand& o, sink_of_row& sink) noexcept {
         return o && place_sink(o, reference_, top_term(), row_, sink);
@@ -230,6 +231,24 @@ private:
     template <class S>
     static SMX_ALWAYS_INLINE bool has_nan(const masked_piece<S>& p, std::size_t n) noexcept {
         return any_nan<B, T>(p.x, p.keep, n) || any_nan<B, T>(p.added, p.keep, n) || any_nan<B, T>(p.bias, p.keep, n);
+    }
+
+    /// An eighth of each part, so that the sum of three is finite where they are. No NaN.
+    template <class S>
+    SMX_NOINLINE bool has_more_than_minus_infinity(const masked_piece<S>& p, std::size_t n) const noexcept {
+        const P none = P::broadcast(minus_infinity<T>()), eighth = P::broadcast(T(0.125));
+        const P by = x_->head < 0 ? P::broadcast(T(-0.125)) : eighth;
+        P top = none;
+        const auto take = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
+            P z = product(load_some<P>(p.x + i, left), by);
+            if (p.bias != nullptr) z = add(z, product(load_some<P>(p.bias + i, left), eighth));
+            if (p.added != nullptr) z = add(z, product(load_some<P>(p.added + i, left), eighth));
+            top = maximum(top, where_kept(p.keep == nullptr ? nullptr : p.keep + i, z, none, left));
+        };
+        std::size_t i = 0;
+        for (; i + lanes <= n; i += lanes) take(i, std::integral_constant<std::size_t, lanes>());
+        if (i < n) take(i, n - i);
+        return !is_minus_infinity(reduce_max(top));
     }
 
     /// A logit as head + low. Where the head is -inf, low is 0.
