@@ -381,6 +381,8 @@ TEST(MaskedRows, SpecialValues) {
                 check({5, 5, inf, -inf}, {0.5, 0.5, 0, 0}, apply(true, type, {5, 5, 0, -inf}, keep, {}), {0.5, 0.5, 0, 0});
                 check({-inf, -inf, 3, -inf}, zeros, minus, nans);
                 check({1, n, 3, 4}, {n, n, 0, n}, {n, n, -inf, n}, {n, n, 0, n});
+                check({n, 2, 3, n}, {n, n, 0, n}, {n, n, -inf, n}, {n, n, 0, n});
+                check({inf, n, 3, -inf}, {n, n, 0, n}, {n, n, -inf, n}, {n, n, 0, n});
                 check({inf, 1, n, -inf}, {1, 0, 0, 0}, {0, -inf, -inf, -inf}, nans);
                 check({inf, 1, 7, inf}, {0.5, 0, 0, 0.5}, apply(true, type, {inf, 1, 7, inf}, keep, {}), nans);
                 // The sink.

@@ -29,7 +29,7 @@ inline namespace SMX_ABI {
 /// | row, of what is not masked out | safe                                     | ieee    |
 /// | ------------------------------ | ---------------------------------------- | ------- |
 /// | nothing, or all -inf           | all +0 (log: all -inf)                   | all NaN (with a finite sink: +0) |
-/// | a NaN logit, or a sink of NaN  | NaN where not masked out                 | all NaN (sink: where not masked out) |
+/// | a NaN logit, or a sink of NaN  | NaN where not masked out                 | same    |
 /// | +inf k times, no NaN           | 1/k there, +0 elsewhere (log: -log k, -inf); a sink of +inf counts as one of the k | all NaN |
 /// | finite, sink +inf              | all +0 (log: all -inf)                   | same    |
 ///

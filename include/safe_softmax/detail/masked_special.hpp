@@ -74,9 +74,9 @@ SMX_NOINLINE inline void write_special(const job& j, const operand* op, std::siz
         if (c == logit_class::nan) nan = true;
         if (c == logit_class::plus) ++infinities;
     }
-    const bool finite_sink = op[masked::sink] && infinities == 0 && !nan &&
+    const bool finite_sink = op[masked::sink] && infinities == 0 &&
                              is_finite(number_at<double>(op[masked::sink].data, op[masked::sink].type));
-    if (j.special == special_values::ieee && !finite_sink && (nan || infinities != from_sink || infinities == 0)) {
+    if (j.special == special_values::ieee && !nan && !finite_sink && (infinities != from_sink || infinities == 0)) {
         for (std::size_t i = 0; i < j.length; ++i) put_nan(out, i);
         return;
     }
