@@ -228,22 +228,16 @@ public:
 private:
     /// What constants_of_row says, in packs; false if a row is not plain.
     SMX_ALWAYS_INLINE bool plain_constants(const P (&max)[K], constants& c) const noexcept {
-        using numbers = exp_constants<T>;
-        if (!scale_.plain) return false;
-        const P zero = P::broadcast(0), one = P::broadcast(1), limit = P::broadcast(numbers::subtract_from);
-        const P whole = P::broadcast(scale_.direct.c.whole), round = P::broadcast(numbers::round);
-        const P start = P::broadcast(numbers::round + (8 * numbers::bias + term_exponent));
-        std::size_t others = 0;
+        bool plain = true;
         unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA {
-            const P reach = mul(maximum(max[k], sub(zero, max[k])), whole);
-            others += count_equal(zero_where_less(one, reach, limit), one);
-            const P k_max = sub(fma(max[k], whole, round), round);
+            plain = all_plain(max[k], scale_) && plain;
+            const P k_max = plain_k_max(max[k], scale_);
             store(c.max + k * lanes, max[k]);
-            store(c.offset + k * lanes, zero);
-            store(c.magic + k * lanes, sub(start, k_max));
+            store(c.offset + k * lanes, P::broadcast(0));
+            store(c.magic + k * lanes, plain_magic(k_max));
             store(c.k_max + k * lanes, k_max);
         });
-        return others == 0;
+        return plain;
     }
 
     /// The sums of rows of up to `lanes` elements, which are a single group with a pack and nothing else in it.

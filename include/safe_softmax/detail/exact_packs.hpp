@@ -11,18 +11,26 @@ namespace detail {
 template <class T>
 inline constexpr T lowest = -(std::numeric_limits<T>::max)();
 
+/// a*b = the result + error, without fma: step by step what two_product of scaling.hpp does, with the same bits.
+template <class P>
+SMX_ALWAYS_INLINE P two_product_by_halves(P a, P b, P& error) noexcept {
+    const P p = product(a, b);
+    const P x = truncate_half(a), y = truncate_half(b);
+    const P u = sub(a, x), v = sub(b, y);
+    error = add(add(add(sub(product(x, y), p), product(x, v)), product(u, y)), product(u, v));
+    return p;
+}
+
 /// a*b = the result + error, exactly.
 template <class P>
 SMX_ALWAYS_INLINE P two_product(P a, P b, P& error) noexcept {
-    const P p = product(a, b);
     if constexpr (P::fused) {
+        const P p = product(a, b);
         error = fma(a, b, sub(P::broadcast(0), p));
+        return p;
     } else {
-        const P x = truncate_half(a), y = truncate_half(b);
-        const P u = sub(a, x), v = sub(b, y);
-        error = add(add(add(sub(mul(x, y), p), mul(x, v)), mul(u, y)), mul(u, v));  // all products are exact
+        return two_product_by_halves(a, b, error);
     }
-    return p;
 }
 
 }  // namespace detail

@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/exact_packs.hpp>
 #include <safe_softmax/detail/terms.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
-
-/// two_product in packs.
-template <class D>
-SMX_ALWAYS_INLINE D two_product_of_packs(D a, D b, D& tail) noexcept {
-    const D p = product(a, b);
-    const D a_head = truncate_half(a), b_head = truncate_half(b);
-    const D a_tail = sub(a, a_head), b_tail = sub(b, b_head);
-    const D e = sub(product(a_head, b_head), p);
-    tail = add(add(add(e, product(a_head, b_tail)), product(a_tail, b_head)), product(a_tail, b_tail));
-    return p;
-}
 
 /// exact_term of the largest logits z of plain rows.
 template <class T, class D>
@@ -29,7 +19,7 @@ SMX_ALWAYS_INLINE D exact_max_terms(D z, D k, const typename scaling<T>::factor&
         for (std::size_t i = 1; i < 5; ++i) p = fma(p, r, D::broadcast(exact_coefficients[i]));
     } else {
         D tail;
-        const D head = two_product_of_packs(z, c, tail);
+        const D head = two_product_by_halves(z, c, tail);
         const D r = add(sub(head, k), add(tail, product(z, D::broadcast(f.c_rest))));
         p = D::broadcast(exp_constants<double>::full[7]);
         for (std::size_t i = 7; i-- > 0;) p = fma(p, r, D::broadcast(exp_constants<double>::full[i]));
