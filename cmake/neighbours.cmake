@@ -51,7 +51,11 @@ if(UNIX)
   smx_neighbour(cli11 "Debian, Ubuntu: apt-get install libcli11-dev" CLI11::CLI11)
 endif()
 find_package(MPI QUIET COMPONENTS CXX)
-smx_neighbour(mpi "Debian, Ubuntu: apt-get install libopenmpi-dev openmpi-bin" MPI::MPI_CXX)
+set(smx_mpi_target no_mpi) # CMake makes the other target where it finds nothing, too
+if(MPI_CXX_FOUND)
+  set(smx_mpi_target MPI::MPI_CXX)
+endif()
+smx_neighbour(mpi "Debian, Ubuntu: apt-get install libopenmpi-dev openmpi-bin" ${smx_mpi_target})
 
 # PyTorch's own package looks for CUDA and the like, and sets flags for all: only what is needed is taken.
 find_path(smx_torch_include torch/csrc/api/include/torch/torch.h)
