@@ -18,6 +18,13 @@
 #define SMX_ALWAYS_INLINE inline __attribute__((always_inline))
 #endif
 
+/// Before a loop of a few turns, known when it is compiled, whose arrays ought to be registers: below -O3, g++ keeps such loops.
+#if defined(__GNUC__) && !defined(__clang__)
+#define SMX_UNROLL _Pragma("GCC unroll 16")
+#else
+#define SMX_UNROLL
+#endif
+
 /// The same for a lambda: between its parameters and its body.
 #if defined(_MSC_VER) && !defined(__clang__)
 #define SMX_INLINE_LAMBDA

@@ -198,7 +198,7 @@ public:
         const column_input in = *this;
         const all_terms<General> terms(in, c);
         P top[K];
-        for (std::size_t k = 0; k < K; ++k) top[k] = terms[k].logit_of_max(P::load(c.max + k * lanes));
+        SMX_UNROLL for (std::size_t k = 0; k < K; ++k) top[k] = terms[k].logit_of_max(P::load(c.max + k * lanes));
         in.sum(rest, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
             const row_terms<P, General>& term = terms[k];
             const P z = term.logit(in.load(i, k));
@@ -267,11 +267,42 @@ private:
         }
     }
 
+    /// For double, rows of one group: each lane gets one sum, so that the two-sum with 0 is left out and errors begin as 0.
+    template <class F>
+    SMX_ALWAYS_INLINE void sum_of_one_group(double (&total)[rows], F term) const noexcept {
+        for (std::size_t k = 0; k < K; ++k) {
+            P sum[lanes], error[lanes];
+            std::size_t some = length_ < lanes ? length_ : lanes;
+            for (std::size_t lane = 0; lane < some; ++lane) {
+                P s = term(lane, k);
+                if (lane + lanes < length_) s = add(s, term(lane + lanes, k));
+                if (lane + 2 * lanes < length_) {
+                    P later = term(lane + 2 * lanes, k);
+                    if (lane + 3 * lanes < length_) later = add(later, term(lane + 3 * lanes, k));
+                    s = add(s, later);
+                }
+                sum[lane] = s;
+                error[lane] = P::broadcast(0);
+            }
+            for (std::size_t half = lanes / 2; half > 0; half /= 2) {
+                for (std::size_t l = half; l < some; ++l) {
+                    P lost;
+                    sum[l - half] = two_sum(sum[l - half], sum[l], lost);
+                    error[l - half] = add(add(error[l - half], error[l]), lost);
+                }
+                if (some > half) some = half;
+            }
+            store(total + k * lanes, add(sum[0], error[0]));
+        }
+    }
+
     /// Adds up term(i, k) for every row, segment by segment if there are several.
     template <class F>
     SMX_ALWAYS_INLINE void sum(double (&total)[rows], F term) const noexcept {
         if constexpr (narrow) {
             if (length_ <= lanes) return sum_of_one_pack(total, term);
+        } else {
+            if (length_ <= packs_per_group * lanes) return sum_of_one_group(total, term);
         }
         const std::size_t segment = vocabulary::segment_length(length_);
         double rest[rows] = {};  // with total: compilers do not know that there is a first segment
@@ -301,14 +332,14 @@ private:
         for (; start + group <= end; start += group) {
             for (std::size_t lane = 0; lane < lanes; ++lane) {
                 const std::size_t i = start + lane;
-                for (std::size_t k = 0; k < K; ++k) {
+                SMX_UNROLL for (std::size_t k = 0; k < K; ++k) {
                     const P a0 = term(i, k), a1 = term(i + lanes, k), a2 = term(i + 2 * lanes, k), a3 = term(i + 3 * lanes, k);
                     sums.add_group(lane, k, add(add(a0, a1), add(a2, a3)));
                 }
             }
         }
         for (std::size_t lane = 0; lane < lanes && start + lane < end; ++lane) {
-            for (std::size_t k = 0; k < K; ++k) {
+            SMX_UNROLL for (std::size_t k = 0; k < K; ++k) {
                 P a[packs_per_group] = {P::broadcast(0), P::broadcast(0), P::broadcast(0), P::broadcast(0)};
                 for (std::size_t i = start + lane, q = 0; i < end; i += lanes, ++q) a[q] = term(i, k);
                 sums.add_group(lane, k, add(add(a[0], a[1]), add(a[2], a[3])));
@@ -390,15 +421,15 @@ private:
             store(share + j, div(one, sum));
         }
         P r[K];
-        for (std::size_t k = 0; k < K; ++k) r[k] = P::load(share + k * lanes);
+        SMX_UNROLL for (std::size_t k = 0; k < K; ++k) r[k] = P::load(share + k * lanes);
         if constexpr (through_output) {
             // A masked load waits for a masked store next to it: eight rows are loaded before one is written.
             constexpr std::size_t many = K == 1 ? 8 : 1;
             std::size_t i = 0;
             for (; i + many <= to.in_.length(); i += many) {
                 P t[many][K];
-                for (std::size_t q = 0; q < many; ++q) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { t[q][k] = mul(to.term_at(i + q, k), r[k]); });
-                for (std::size_t q = 0; q < many; ++q) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { to.put(i + q, k, t[q][k]); });
+                SMX_UNROLL for (std::size_t q = 0; q < many; ++q) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { t[q][k] = mul(to.term_at(i + q, k), r[k]); });
+                SMX_UNROLL for (std::size_t q = 0; q < many; ++q) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { to.put(i + q, k, t[q][k]); });
             }
             for (; i < to.in_.length(); ++i) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { to.put(i, k, mul(to.term_at(i, k), r[k])); });
         } else {

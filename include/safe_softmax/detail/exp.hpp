@@ -69,7 +69,7 @@ SMX_ALWAYS_INLINE P exp2_eighths_minus_1(P r) noexcept {
     }();
     constexpr std::size_t degree = sizeof(c) / sizeof(c[0]) - 1;
     P p = P::broadcast(c[degree]);
-    for (std::size_t i = degree; i-- > 0;) p = fma(p, r, P::broadcast(c[i]));
+    SMX_UNROLL for (std::size_t i = 1; i <= degree; ++i) p = fma(p, r, P::broadcast(c[degree - i]));
     return p;
 }
 

@@ -16,13 +16,13 @@ SMX_ALWAYS_INLINE D exact_max_terms(D z, D k, const typename scaling<T>::factor&
     if constexpr (sizeof(T) == 4) {
         const D zero = D::broadcast(0), r = fma(zero, c, fma(z, c, sub(zero, k)));
         p = D::broadcast(exact_coefficients[0]);
-        for (std::size_t i = 1; i < 5; ++i) p = fma(p, r, D::broadcast(exact_coefficients[i]));
+        SMX_UNROLL for (std::size_t i = 1; i < 5; ++i) p = fma(p, r, D::broadcast(exact_coefficients[i]));
     } else {
         D tail;
         const D head = two_product_by_halves(z, c, tail);
         const D r = add(sub(head, k), add(tail, product(z, D::broadcast(f.c_rest))));
         p = D::broadcast(exp_constants<double>::full[7]);
-        for (std::size_t i = 7; i-- > 0;) p = fma(p, r, D::broadcast(exp_constants<double>::full[i]));
+        SMX_UNROLL for (std::size_t i = 1; i <= 7; ++i) p = fma(p, r, D::broadcast(exp_constants<double>::full[7 - i]));
     }
     return fma(power, p, power);
 }
@@ -55,7 +55,7 @@ SMX_NOINLINE void log_sums_of_rows(const double* rest, const double* ties, const
         const D z = mul(q, q);
         constexpr const auto& c = log_coefficients<T>;
         D p = D::broadcast(c[0]);
-        for (std::size_t i = 1; i < sizeof(c) / sizeof(c[0]); ++i) p = fma(p, z, D::broadcast(c[i]));
+        SMX_UNROLL for (std::size_t i = 1; i < sizeof(c) / sizeof(c[0]); ++i) p = fma(p, z, D::broadcast(c[i]));
         D low = zero;
         if constexpr (!narrow) low = div(D::load(lost + j), D::load(sum + j));
         const D tail = fma(q, fma(p, z, product(half, f)), fma(n, D::broadcast(log_2_tail), low));

@@ -68,10 +68,10 @@ struct row_block {
         using D = typename B::f64;
         const D one = D::broadcast(1), limit = D::broadcast(0x1p126);
         std::size_t nans = 0;  // see sum_is_nan
-        for (std::size_t i = 0; i < most_rows; i += D::lanes) nans += count_equal(zero_where_less(one, D::load(sum + i), limit), one);
+        SMX_UNROLL for (std::size_t i = 0; i < most_rows; i += D::lanes) nans += count_equal(zero_where_less(one, D::load(sum + i), limit), one);
         has_nan = nans != 0;
         if constexpr (F == function::softmax) {
-            for (std::size_t i = 0; i < most_rows; i += D::lanes) store(result + i, div(D::broadcast(1), D::load(sum + i)));  // as share_of
+            SMX_UNROLL for (std::size_t i = 0; i < most_rows; i += D::lanes) store(result + i, div(D::broadcast(1), D::load(sum + i)));  // as share_of
         } else {
             double log_sum[most_rows];
             find_log_sums(log_sum, s);

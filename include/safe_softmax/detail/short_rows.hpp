@@ -22,10 +22,10 @@ public:
         length_ = length;
         recipe_ = &r;
         const P first = P::broadcast(load_element<T>(in));
-        for (std::size_t k = 0; k < K; ++k)
+        SMX_UNROLL for (std::size_t k = 0; k < K; ++k)
             x_[k] = full(k) ? P::load(in + k * lanes) : blend_first(P::load_partial(in + k * lanes, left(k)), first, left(k));
         P m = x_[0];
-        for (std::size_t k = 1; k < K; ++k) m = maximum(m, x_[k]);
+        SMX_UNROLL for (std::size_t k = 1; k < K; ++k) m = maximum(m, x_[k]);
         const T max_of_row = reduce_max(m);
         finite_ = is_finite(max_of_row);
         row_ = constants_of_row(max_of_row, r.scale);
@@ -58,21 +58,21 @@ public:
     SMX_ALWAYS_INLINE void softmax(O* out) const noexcept {
         const row_terms<P, false> terms(recipe_->scale, P::broadcast(row_.magic), P::broadcast(0));
         P term[packs_per_group];
-        for (std::size_t k = 0; k < packs_per_group; ++k)
+        SMX_UNROLL for (std::size_t k = 0; k < packs_per_group; ++k)
             term[k] = k < K ? cut(terms.template of_logit<Q>(x_[k]), k) : P::broadcast(0);
         const double sum = sum_of(term);
         if (sum_is_nan(sum)) return fill_nan(stepped<O>{out, 1}, length_);
         const P share = P::broadcast(share_of<T>(sum));
-        for (std::size_t k = 0; k < K; ++k) put(out, k, mul(term[k], share));
+        SMX_UNROLL for (std::size_t k = 0; k < K; ++k) put(out, k, mul(term[k], share));
     }
 
     SMX_ALWAYS_INLINE void log_softmax(O* out) const noexcept {
         if (!number_) return fill_nan(stepped<O>{out, 1}, length_);
         const log_of_terms<P, false> result(recipe_->scale, P::broadcast(row_.max), P::broadcast(static_cast<T>(log_sum_)));
         if (recipe_->scale.direct.value == 1) {
-            for (std::size_t k = 0; k < K; ++k) put(out, k, result.unscaled(x_[k]));
+            SMX_UNROLL for (std::size_t k = 0; k < K; ++k) put(out, k, result.unscaled(x_[k]));
         } else {
-            for (std::size_t k = 0; k < K; ++k) put(out, k, result(x_[k]));
+            SMX_UNROLL for (std::size_t k = 0; k < K; ++k) put(out, k, result(x_[k]));
         }
     }
 
@@ -103,7 +103,7 @@ private:
         const P max = P::broadcast(row_.max);
         P term[packs_per_group];
         std::size_t ties = 0;
-        for (std::size_t k = 0; k < packs_per_group; ++k) {
+        SMX_UNROLL for (std::size_t k = 0; k < packs_per_group; ++k) {
             if (k < K) {
                 ties += count_equal(x_[k], max);
                 term[k] = cut(zero_where_equal(terms.template of_logit<precision::full>(x_[k]), x_[k], max), k);

@@ -3,6 +3,7 @@
 
 #include <safe_softmax/detail/work.hpp>
 #include <safe_softmax/simd/pack.hpp>
+#include <safe_softmax/simd/transpose.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -68,7 +69,7 @@ public:
     static SMX_ALWAYS_INLINE void results(double* to, const lanes_sum (&sum)[8]) noexcept {
         using D = typename B::f64;
         reduce_add_each(to, sum);
-        for (std::size_t i = 0; i < 8; i += D::lanes) store(to + i, mul(D::load(to + i), D::broadcast(0x1p896)));
+        SMX_UNROLL for (std::size_t i = 0; i < 8; i += D::lanes) store(to + i, mul(D::load(to + i), D::broadcast(0x1p896)));
     }
 
 private:
@@ -102,7 +103,24 @@ public:
         return row.result();
     }
     static SMX_ALWAYS_INLINE void results(double* to, const lanes_sum (&sum)[8]) noexcept {
-        for (std::size_t i = 0; i < 8; ++i) to[i] = result_of(sum[i]);
+        using D = typename B::f64;
+        static_assert(D::lanes == 8);
+        alignas(64) double by_row[2][64], by_lane[2][64];  // of the sums, and of their errors
+        for (std::size_t i = 0; i < 8; ++i) {
+            store(by_row[0] + 8 * i, sum[i].sum);
+            store(by_row[1] + 8 * i, sum[i].error);
+        }
+        for (std::size_t part = 0; part < 2; ++part) transpose(by_row[part], 8, by_lane[part], 8, 8, 8);
+        D s[8], e[8];
+        SMX_UNROLL for (std::size_t l = 0; l < 8; ++l) s[l] = D::load(by_lane[0] + 8 * l), e[l] = D::load(by_lane[1] + 8 * l);
+        SMX_UNROLL for (std::size_t half = 4; half > 0; half /= 2) {
+            SMX_UNROLL for (std::size_t l = 0; l < half; ++l) {
+                D lost;
+                s[l] = two_sum(s[l], s[l + half], lost);
+                e[l] = add(add(e[l], e[l + half]), lost);
+            }
+        }
+        store(to, add(s[0], e[0]));
     }
 
 private:
@@ -110,8 +128,8 @@ private:
     SMX_ALWAYS_INLINE void fold(double (&sum)[8], double (&error)[8]) const noexcept {
         store(sum, sum_);
         store(error, error_);
-        for (std::size_t half = 4; half > 0; half /= 2) {
-            for (std::size_t l = 0; l < half; ++l) {
+        SMX_UNROLL for (std::size_t half = 4; half > 0; half /= 2) {
+            SMX_UNROLL for (std::size_t l = 0; l < half; ++l) {
                 double lost;
                 sum[l] = two_sum(sum[l], sum[l + half], lost);
                 error[l] = add(add(error[l], error[l + half]), lost);

@@ -7,7 +7,7 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// The largest of the elements of type S that were added, as a pack: its largest lane is the one. With a NaN among them, that or
+/// The largest of the elements of type S that were added, as a pack: its largest lane is the one. With a NaN among them, any of them or
 /// NaN; the zero of -0 and +0 is either.
 template <class P, class S>
 class running_max {
@@ -16,7 +16,7 @@ public:
     SMX_ALWAYS_INLINE void add_pack(const S* p) noexcept { most_ = maximum(most_, P::load(p)); }
     /// Four packs.
     SMX_ALWAYS_INLINE void add_group(const S* p) noexcept {
-        for (std::size_t k = 0; k < 4; ++k) add_pack(p + k * P::lanes);
+        SMX_UNROLL for (std::size_t k = 0; k < 4; ++k) add_pack(p + k * P::lanes);
     }
     SMX_ALWAYS_INLINE P lanes() const noexcept { return most_; }
 
@@ -41,7 +41,7 @@ public:
     }
     SMX_ALWAYS_INLINE void add_pack(const S* p) noexcept { packs_ = maximum(packs_, P::load(p)); }
     SMX_ALWAYS_INLINE void add_group(const S* p) noexcept {
-        for (std::size_t i = 0; i < 4 * P::lanes; i += count) {
+        SMX_UNROLL for (std::size_t i = 0; i < 4 * P::lanes; i += count) {
             integers v;
             std::memcpy(&v, p + i, sizeof v);
             most_ = most_ > v ? most_ : v;
