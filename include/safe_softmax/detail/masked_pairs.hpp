@@ -37,7 +37,7 @@ public:
             piece_of_top = 0;
             for (std::size_t i = 0; i < kept; i += pairs::piece) {
                 const T m = logits.prepare(i, count(i, kept), head, tail, reach);
-                if (i != 0 && m < top) continue;
+                if (i != 0 && !is_nan(m) && m < top) continue;
                 const T t = largest_tail(head, tail, count(i, kept), m);
                 if (i == 0 || is_nan(m) || top < m || top_tail < t) {  // a NaN stays
                     top = m;
@@ -62,7 +62,7 @@ public:
         if (log) {
             if (!one_piece) logits.prepare(piece_of_top, count(piece_of_top, kept), head, tail, unused);
             while (count_equal(P::load(head + at), P::broadcast(top)) == 0) at += lanes;
-            while (head[at] != top || tail[at] != top_tail) ++at;
+            while (is_nan(head[at]) || head[at] != top || tail[at] != top_tail) ++at;  // see part_logits::position
         }
 
         row_constants<T> row = constants_of_row(top, no_scaling<T>);

@@ -215,7 +215,7 @@ private:
             if (count_equal(z, top) == 0) return false;
             store(lane, z);
             at = 0;
-            while (lane[at] != of_max_.max) ++at;
+            while (is_nan(lane[at]) || lane[at] != of_max_.max) ++at;  // with -ffast-math a NaN may count as equal
             at += i;
             return true;
         };
@@ -335,7 +335,7 @@ private:
         }();
         constexpr std::size_t degree = sizeof(c) / sizeof(c[0]) - 1;
         P p = P::broadcast(c[degree]);
-        for (std::size_t i = degree; i-- > 0;) p = fma(p, r, P::broadcast(c[i]));
+        SMX_UNROLL for (std::size_t i = 1; i <= degree; ++i) p = fma(p, r, P::broadcast(c[degree - i]));
         const P power = exp2_eighths(t);
         return fma(power, p, power);
     }
