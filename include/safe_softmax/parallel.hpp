@@ -182,7 +182,7 @@ private:
 ///
 /// @param executor  a parallel_executor
 ///
-/// Allocates nothing, locks nothing and waits for nothing but the executor. Takes up to 40 KiB of stack of each thread. What a
+/// Allocates nothing, locks nothing and waits for nothing but the executor. Takes up to 80 KiB of stack of each thread. What a
 /// thread has set, rounding or flush-to-zero, does not matter and is kept. If the executor throws, its exception passes
 /// through. If it throws or returns before each task was run once, `out` has unspecified values; for tasks that then still
 /// run, the views have to stay alive, and the call itself, which does not: that is a defect of the executor.

@@ -45,7 +45,7 @@ inline namespace SMX_ABI {
 /// Throws std::invalid_argument, before anything is written, if extents differ, the axis is out of range, the scale is
 /// not finite, out overlaps itself or (other than element by element) in; views of crossing strides for which a search of
 /// 100,000 steps finds no overlap pass. Built without exceptions: prints the text to
-/// stderr and aborts. Allocates nothing, locks nothing; takes up to 40 KiB of stack. Calls
+/// stderr and aborts. Allocates nothing, locks nothing; takes up to 80 KiB of stack (compiled with optimisation). Calls
 /// from several threads do not touch each other; one call on several threads: parallel.hpp. Floating-point exception flags are not meaningful afterwards.
 ///
 /// Source of the method: P. Blanchard, D. J. Higham, N. J. Higham, "Accurately computing the log-sum-exp and softmax

@@ -220,7 +220,7 @@ private:
         row_constants<T> constants;
         const operand_writer<B, T> to{out, buffer};
         if (!kernel::find_constants(from, j.length, s, constants) ||
-            !kernel::template softmax_through_buffer<precision::full>(from, to, j.length, buffer, buffer, constants, s))
+            !kernel::template softmax_through_buffer<precision::full>(from, to, j.length, {buffer}, constants, s))
             fill(j, out, true);
     }
     static SMX_NOINLINE void fill(const job& j, const operand& out, bool nan) noexcept {

@@ -43,31 +43,30 @@ public:
         run_under_default<F, Many>(w);
     }
 
-    /// One row, under the default environment. The next one is so many elements away: 0 if there is none.
+    /// One row, under the default environment. The next one is so many elements away, or 0. Room: for all terms, or for several pieces
+    /// of them, from a caller that has it.
     template <function F>
     static SMX_NOINLINE void contiguous_row(const In* in, Out* out, std::size_t length, const recipe<T>& r, std::ptrdiff_t next_in = 0,
-                                            std::ptrdiff_t next_out = 0) noexcept {
+                                            std::ptrdiff_t next_out = 0, [[maybe_unused]] const waiting_terms<T>& room = {}) noexcept {
         const pieces_in_place<const In> from{in};
         const pieces_in_place<Out> to{out};
         row_constants<T> row;
         if (!kernel::find_constants(from, length, r.scale, row)) return special<F>({in, 1}, {out, 1}, length, r);
+        const bool distant = length > fetched_ahead;
+        const In* const in_soon = far_from(in, distant ? fetched_ahead : next_in);
         if constexpr (F == function::softmax) {
             bool done;
             if constexpr (std::is_same_v<Out, T>) {
-                const bool distant = length > fetched_ahead;
-                done = kernel::template softmax_through_output<Q>(in, out, length, row, r.scale, far_from(in, distant ? fetched_ahead : next_in),
-                                                                  far_from(out, distant ? fetched_ahead : next_out));
+                done = kernel::template softmax_through_output<Q>(in, out, length, row, r.scale, in_soon, far_from(out, distant ? fetched_ahead : next_out));
             } else {
-                alignas(64) T buffer[2 * piece_elements<T>];
-                const bool distant = length > fetched_ahead;
-                done = kernel::template softmax_through_buffer<Q>(from, to, length, buffer, buffer + piece_elements<T>, row, r.scale,
-                                                                  {far_from(in, distant ? fetched_ahead : next_in), reinterpret_cast<char*>(out)});
+                const wanted_soon<pieces_in_place<const In>> wanted{in_soon, reinterpret_cast<char*>(out)};
+                if (room.is_there()) done = kernel::template softmax_through_buffer<Q>(from, to, length, room, row, r.scale, wanted);
+                else if (length <= piece_elements<T>) done = softmax_with_room<1>(from, to, length, row, r, wanted);
+                else done = softmax_with_room<waiting_pieces>(from, to, length, row, r, wanted);
             }
             if (!done) fill_nan(stepped<Out>{out, 1}, length);
         } else {
-            const bool distant = length > fetched_ahead;
-            with_logarithm<F>(from, to, {out, 1}, length, row, r,
-                              {far_from(in, distant ? fetched_ahead : next_in), F == function::log_softmax ? reinterpret_cast<char*>(out) : nullptr});
+            with_logarithm<F>(from, to, {out, 1}, length, row, r, {in_soon, F == function::log_softmax ? reinterpret_cast<char*>(out) : nullptr});
         }
     }
 
@@ -75,10 +74,19 @@ public:
     static constexpr bool has_pipeline = every_path && P::registers <= 2;
     template <function F>
     static SMX_ALWAYS_INLINE bool takes_pipeline(std::size_t length) noexcept {
-        return has_pipeline && length >= lanes && (F != function::softmax || std::is_same_v<Out, T> || length <= piece_elements<T>);
+        return has_pipeline && length >= lanes && (F != function::softmax || std::is_same_v<Out, T> || length <= waiting_pieces * piece_elements<T>);
     }
 
 private:
+    /// Not inlined: the stack is taken where it is needed.
+    template <std::size_t Pieces>
+    static SMX_NOINLINE bool softmax_with_room(const pieces_in_place<const In>& in, const pieces_in_place<Out>& out, std::size_t length,
+                                               const row_constants<T>& row, const recipe<T>& r,
+                                               const wanted_soon<pieces_in_place<const In>>& wanted) noexcept {
+        alignas(64) T buffer[Pieces * piece_elements<T>];
+        return kernel::template softmax_through_buffer<Q>(in, out, length, {buffer, Pieces}, row, r.scale, wanted);
+    }
+
     /// Rows of up to this many elements ask the cache for the next row, longer ones for what is so far ahead in them.
     static constexpr std::ptrdiff_t fetched_ahead = 1024;
 
@@ -133,7 +141,9 @@ private:
 
     template <function F>
     static SMX_NOINLINE void pipeline(const work& w, const recipe<T>& r) noexcept {
-        const auto other = [&](const In* in, Out* out, std::size_t length) SMX_INLINE_LAMBDA { contiguous_row<F>(in, out, length, r); };
+        const auto other = [&](const In* in, Out* out, std::size_t length, const waiting_terms<T>& room) SMX_INLINE_LAMBDA {
+            contiguous_row<F>(in, out, length, r, 0, 0, room);
+        };
         row_pipeline<B, In, Out, F, decltype(other)> rows(r, other);
         rows.add_rows(in_row<In>(w, 0), w.rows.in, out_row<Out>(w, 0), w.rows.out, w.length, w.rows.extent);
         rows.flush();
@@ -234,7 +244,7 @@ private:
         row_constants<T> row;
         if (!kernel::find_constants(from, length, r.scale, row)) return special<F>(in, out, length, r);
         if constexpr (F == function::softmax) {
-            if (!kernel::template softmax_through_buffer<Q>(from, to, length, buffer, buffer, row, r.scale)) fill_nan(out, length);
+            if (!kernel::template softmax_through_buffer<Q>(from, to, length, {buffer}, row, r.scale)) fill_nan(out, length);
         } else {
             with_logarithm<F>(from, to, out, length, row, r);
         }

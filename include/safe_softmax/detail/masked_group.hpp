@@ -124,7 +124,8 @@ private:
         sink_of_row sink;
         bool makes;  // factors
         bool has_sink;
-        bool open;  // its results are still to be written
+        bool open;       // its results are still to be written
+        bool otherwise;  // it is written by other means
         double sum;
         std::size_t ties;
 
@@ -150,6 +151,14 @@ private:
     SMX_ALWAYS_INLINE operand sink_of(const member& m) const noexcept { return {m.data[masked::sink], 0, job_.op[masked::sink].type}; }
 
     SMX_NOINLINE void run() noexcept {
+        run_steps();
+        // Not from within the steps, whose buffers would be on the stack beside theirs.
+        for (std::size_t i = 0; i < count_; ++i)
+            if (member_[i].otherwise) write_otherwise(member_[i]);
+        count_ = 0;
+    }
+
+    SMX_NOINLINE void run_steps() noexcept {
         if constexpr (Log || in_output) {
             steps(nullptr, 0);
         } else if constexpr (by_copy) {
@@ -162,7 +171,6 @@ private:
             alignas(64) T buffer[rows * (grouped == 0 ? 1 : grouped)];
             steps(buffer, grouped);
         }
-        count_ = 0;
     }
 
     /// Terms of row i come to buffer + i*pitch where they do not come to the output.
@@ -178,9 +186,10 @@ private:
             if (member_[i].open) write(member_[i], buffer + i * pitch);
     }
 
-    /// The largest logit. False: the row has been written by other means.
+    /// The largest logit. False: the row has been or will be written by other means.
     SMX_ALWAYS_INLINE bool begin(member& m) noexcept {
-        if (!m.makes) return retry(m), false;
+        m.otherwise = !m.makes;
+        if (m.otherwise) return false;
         bool finite = false, nothing = false;
         with_row(m, [&](const From& from) SMX_INLINE_LAMBDA {
             finite = m.logits.find_constants(from, m.kept);
@@ -189,13 +198,13 @@ private:
         });
         if (!finite) {
             if (nothing && job_.special == special_values::safe && !sink_of(m)) put_nothing(arguments(job_, m).op[masked::out], 0, m.kept, Log);
-            else retry(m);
+            else m.otherwise = true;
             return false;
         }
         m.has_sink = m.logits.take_sink(sink_of(m), m.sink);
         if (!m.has_sink || is_finite(m.sink.above_max.head)) return true;
         // Only a row without a NaN is decided by its sink.
-        if (Logits::can_retry) retry(m);
+        if (Logits::can_retry) m.otherwise = true;
         else write_by_sink(job_, arguments(job_, m).op, m.kept, m.sink);
         return false;
     }
@@ -212,7 +221,7 @@ private:
             });
         });
         if (!sum_is_nan(m.sum)) return;
-        if (Logits::can_retry) retry(m);
+        if (Logits::can_retry) m.otherwise = true;
         else write_nan(job_, arguments(job_, m).op, m.kept);
         m.open = false;
     }
@@ -265,8 +274,8 @@ private:
         }
     }
 
-    /// A row without a finite maximum, or not for part_logits.
-    SMX_NOINLINE void retry(const member& m) const noexcept {
+    /// A row without a finite maximum, with a NaN in its sum, by its sink, or not for part_logits.
+    SMX_NOINLINE void write_otherwise(const member& m) const noexcept {
         const arguments given(job_, m);
         if constexpr (!Logits::can_retry) {
             write_special(job_, given.op, m.kept);

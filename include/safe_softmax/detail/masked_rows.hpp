@@ -120,7 +120,6 @@ private:
         else {
             const recipe<T> r{s, j.special};
             prefix_rows<B, T, S, F> rows(r);
-            masked_group<B, T, kept_logits<B, T>, masked_in_place<S>, S, F == function::log_softmax> single(j);
             for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
                 const std::size_t kept = kept_of_row(j, op, query);
                 const S* const in = static_cast<const S*>(op[masked::in].data);
@@ -128,10 +127,9 @@ private:
                 fill<F == function::log_softmax>(out + kept, j.length - kept);
                 if (kept > 1) rows.add(in, out, kept);
                 else if (kept == 1 && is_finite(load_element<T>(in))) store_exact(out, F == function::log_softmax ? 0.0 : 1.0);
-                else if (kept == 1) single.add(op, query, kept);
+                else if (kept == 1) write_special(j, op, kept);
             });
             rows.flush();
-            single.flush();
         }
     }
 };

@@ -14,9 +14,11 @@ namespace detail {
 // the last is a multiple of `piece_elements` long: what a pass finds out is carried from piece to piece. None is inlined,
 // so that rows of all kinds share one copy.
 
-/// Length of a piece, and of the buffers on the stack: 16 KiB, which the first cache has room for.
+/// Length of a piece, and of most buffers on the stack: 16 KiB, which the first cache has room for.
 template <class T>
 inline constexpr std::size_t piece_elements = 16384 / sizeof(T);
+/// So many pieces of terms wait for their sum in a buffer where results are of another type: 64 KiB, in the second cache.
+inline constexpr std::size_t waiting_pieces = 4;
 
 template <class B, class T>
 struct passes {
@@ -26,7 +28,7 @@ struct passes {
     template <precision Q>
     static constexpr std::size_t result_bytes = Q == precision::half ? 2 : sizeof(T);
 
-    /// The largest x*first (with first = 1 in plain scaling); with a NaN in the piece, that or NaN. n >= 1.
+    /// The largest x*first (with first = 1 in plain scaling); with a NaN in the piece, any of them or NaN: the sum will tell. n >= 1.
     template <class S>
     static SMX_NOINLINE T largest(const S* in, std::size_t n, const scaling<T>& s) noexcept {
         const P first = P::broadcast(s.plain ? T(1) : s.first);
@@ -137,7 +139,7 @@ struct passes {
         if (i < n) store_partial(out + i, mul(P::load_partial(terms + i, n - i), share), n - i);
     }
 
-    /// The same, with the terms computed a second time. On the way asks the cache for as many elements from `in_soon` on.
+    /// The same, with the terms computed a second time.
     template <precision Q, bool General, class S, class O>
     static SMX_NOINLINE void write_shares(const S* in, O* out, std::size_t n, T by, const row_constants<T>& row,
                                           const scaling<T>& s) noexcept {

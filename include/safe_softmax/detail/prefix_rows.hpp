@@ -24,8 +24,10 @@ public:
         }
         if constexpr (kernels<B, S, S>::has_pipeline) {
             if (kernels<B, S, S>::template takes_pipeline<F>(length)) return rows_.add(in, out, length);
+            if (length > lanes) return long_row(in, out, length);
+            return short_row_by_itself(in, out, length, recipe_);
         }
-        one_row(in, out, length);
+        kernels<B, S, S>::template contiguous_row<F>(in, out, length, recipe_);
     }
     SMX_ALWAYS_INLINE void flush() noexcept {
         short_.run(recipe_);
@@ -57,7 +59,7 @@ private:
                     if (row[i].plain()) row[i].take_logarithm();
             }
             for (std::size_t i = 0; i < count; ++i) {
-                if (!row[i].plain()) kernels<B, S, S>::template contiguous_row<F>(in[i], out[i], length[i], r);
+                if (!row[i].plain()) short_row_by_itself(in[i], out[i], length[i], r);
                 else if constexpr (F == function::softmax) row[i].softmax(out[i]);
                 else row[i].log_softmax(out[i]);
             }
@@ -65,16 +67,25 @@ private:
         }
     };
 
-    SMX_NOINLINE void one_row(const S* in, S* out, std::size_t length) const noexcept {
-        kernels<B, S, S>::template contiguous_row<F>(in, out, length, recipe_);
+    /// Of more terms than wait in the pipeline's buffer, which then is its own.
+    SMX_NOINLINE void long_row(const S* in, S* out, std::size_t length) noexcept {
+        rows_.flush();
+        kernels<B, S, S>::template contiguous_row<F>(in, out, length, recipe_, 0, 0, rows_.room());
+    }
+    /// Of up to a pack.
+    static SMX_NOINLINE void short_row_by_itself(const S* in, S* out, std::size_t length, const recipe<T>& r) noexcept {
+        alignas(64) T room[lanes];
+        kernels<B, S, S>::template contiguous_row<F>(in, out, length, r, 0, 0, {room, 1});
     }
     struct other_rows {
-        const prefix_rows& rows;
-        SMX_ALWAYS_INLINE void operator()(const S* in, S* out, std::size_t length) const noexcept { rows.one_row(in, out, length); }
+        const recipe<T>& r;
+        SMX_ALWAYS_INLINE void operator()(const S* in, S* out, std::size_t length, const waiting_terms<T>& room) const noexcept {
+            kernels<B, S, S>::template contiguous_row<F>(in, out, length, r, 0, 0, room);
+        }
     };
 
     const recipe<T>& recipe_;
-    const other_rows other_{*this};
+    const other_rows other_{recipe_};
     struct no_rows {
         SMX_ALWAYS_INLINE no_rows(const recipe<T>&, const other_rows&) noexcept {}
     };

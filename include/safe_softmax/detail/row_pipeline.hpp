@@ -3,6 +3,7 @@
 
 #include <safe_softmax/detail/pipeline_loop.hpp>
 #include <safe_softmax/detail/row_block.hpp>
+#include <safe_softmax/detail/rows.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -11,7 +12,8 @@ namespace detail {
 /// Contiguous rows, a few at a time (a block): one loop computes the terms of a row, looks for the largest logit of a row of the
 /// next block and writes the results of a row of the last one. The terms keep the arithmetic busy, the other two little but
 /// loads and stores, so that they come nearly free; and what follows from maxima and sums is worked out for a block at once. The
-/// bits are those of rows.hpp, which `other(in, out, length)` stands for: it gets the rows without a finite maximum.
+/// bits are those of rows.hpp, which `other(in, out, length, room)` stands for: it gets the rows without a finite maximum and, where
+/// there is no loop for them (terms in the output, logarithms of several segments), those that are not plain.
 template <class B, class In, class Out, function F, class Other>
 class row_pipeline {
     using block = row_block<B, In, Out>;
@@ -21,17 +23,15 @@ class row_pipeline {
     static constexpr std::size_t lanes = P::lanes, most_rows = block::most_rows;
     static constexpr bool softmax = F == function::softmax;
 
-    /// Elements of a block, one row at least: what the loop works on stays in the first cache.
+    /// Elements of a block, one row at least: what the loop works on stays in the first cache unless a row is longer.
     static constexpr std::size_t block_elements = 8192 / sizeof(T);
-    /// Terms of softmax wait for their sum in a buffer of so many elements, those of longer rows in the output.
-    static constexpr std::size_t waiting_elements = softmax ? piece_elements<T> : 1;
+    /// Terms of softmax wait for their sum in a buffer of so many elements, those of longer rows in the output, which then has the
+    /// arithmetic's type.
+    static constexpr bool waits_here = softmax && !std::is_same_v<Out, T>;
+    static constexpr std::size_t waiting_elements = !softmax ? 1 : (waits_here ? waiting_pieces : 1) * piece_elements<T>;
     static constexpr std::size_t searching_length = 512;  // see loop_kind
 
 public:
-    /// Lengths of rows that it takes.
-    static constexpr std::size_t shortest = lanes;
-    static constexpr std::size_t longest = softmax && !std::is_same_v<Out, T> ? waiting_elements : static_cast<std::size_t>(-1);
-
     SMX_ALWAYS_INLINE row_pipeline(const recipe<T>& r, const Other& other) noexcept : scale_(r.scale), other_(other) {}
 
     /// Many rows of one length. They are the caller's until flush().
@@ -57,6 +57,11 @@ public:
         b.out[b.count] = out;
         b.length[b.count] = length;
         if (++b.count == rows_) advance();
+    }
+    /// Its buffer for the terms of a row of any length, where rows need one, after flush() and until the next row comes.
+    SMX_ALWAYS_INLINE waiting_terms<T> room() noexcept {
+        if constexpr (waits_here) return {waiting_, waiting_pieces};
+        else return {};
     }
     SMX_ALWAYS_INLINE void flush() noexcept {
         while (blocks_[0].count + blocks_[1].count + blocks_[2].count != 0) advance();
@@ -105,7 +110,7 @@ private:
             }
             if (last.has_results(i)) finish(last, i);
             if (i < next.count) find_top(next, i);
-            other_(now.in[i], now.out[i], now.length[i]);
+            other_(now.in[i], now.out[i], now.length[i], waits_here ? waiting_terms<T>{waiting_ + i * room_, waiting_pieces} : waiting_terms<T>{});
             now.sum[i] = now.ties[i] = 1;
         }
     }

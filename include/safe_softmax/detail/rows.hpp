@@ -51,6 +51,28 @@ struct wanted_soon {
     char* out = nullptr;
 };
 
+/// Where terms of a row wait for its sum: room for some pieces. The row's first ones, all but one of them, have theirs to themselves; later ones
+/// share the last, where that of the row's end is what stays. Room for a single piece may be what results pass through, too: it keeps
+/// rows of one piece only.
+template <class T>
+struct waiting_terms {
+    T* data = nullptr;
+    std::size_t pieces = 1;
+
+    SMX_ALWAYS_INLINE bool is_there() const noexcept { return data != nullptr; }
+    /// For the piece that begins with element i, a multiple of piece_elements.
+    SMX_ALWAYS_INLINE T* piece(std::size_t i) const noexcept {
+        const std::size_t k = i / piece_elements<T>;
+        return data + (k < pieces ? k : pieces - 1) * piece_elements<T>;
+    }
+    /// Null where others have come since. last: of the row.
+    SMX_ALWAYS_INLINE const T* kept(std::size_t i, bool last) const noexcept {
+        const std::size_t k = i / piece_elements<T>;
+        const bool of_one_piece = k == 0 && last;
+        return is_there() && (k + 1 < pieces || of_one_piece || (pieces > 1 && last)) ? piece(i) : nullptr;
+    }
+};
+
 /// What is done with a row, or with a segment of one: `count` elements from `begin` on.
 template <class B, class T>
 class row_kernel {
@@ -91,25 +113,23 @@ public:
                                             const scaling<T>& s) noexcept {
         add_terms<Q>(total, in, terms, n, row, s, in, reinterpret_cast<char*>(terms));
     }
-    /// Of the terms the row's first piece stays in the buffer; the others come one after the other to `rest`, which may be the same.
     template <precision Q, class In>
-    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const In& in, std::size_t begin, std::size_t count, T* buffer, T* rest,
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const In& in, std::size_t begin, std::size_t count, const waiting_terms<T>& waiting,
                                             const row_constants<T>& row, const scaling<T>& s, const wanted_soon<In>& wanted = {}) noexcept {
         for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const auto* const from = in.read(i, n);
-            T* const terms = i == 0 ? buffer : rest;
+            T* const terms = waiting.piece(i);
             add_terms<Q>(total, from, terms, n, row, s, wanted.in == nullptr ? from : wanted.in + i,
                          wanted.out == nullptr ? reinterpret_cast<char*>(terms) : wanted.out + i * pass::template result_bytes<Q>);
         });
     }
 
-    /// Terms times `share`. Those of the row's first `known` elements, none or one piece, are in the buffer; the others are computed a
-    /// second time.
+    /// Terms times `share`. Those that do not wait are computed a second time.
     template <precision Q, class In, class Out>
-    static SMX_ALWAYS_INLINE void write_shares(const In& in, const Out& out, std::size_t begin, std::size_t count, const T* buffer,
-                                               std::size_t known, T share, const row_constants<T>& row, const scaling<T>& s) noexcept {
+    static SMX_ALWAYS_INLINE void write_shares(const In& in, const Out& out, std::size_t begin, std::size_t count, const waiting_terms<T>& waiting,
+                                               T share, const row_constants<T>& row, const scaling<T>& s) noexcept {
         for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            if (i + n <= known) pass::scale(buffer, out.piece(i), n, share);
+            if (const T* const terms = waiting.kept(i, i + n == begin + count)) pass::scale(terms, out.piece(i), n, share);
             else if (row.general) pass::template write_shares<Q, true>(in.read(i, n), out.piece(i), n, share, row, s);
             else pass::template write_shares<Q, false>(in.read(i, n), out.piece(i), n, share, row, s);
             out.written(i, n);
@@ -129,17 +149,16 @@ public:
         return true;
     }
 
-    /// Terms in a buffer of one piece and, if there are more, in `rest`: another one, or the same. False: a NaN.
+    /// Terms in a buffer. False: a NaN.
     template <precision Q, class In, class Out>
-    static SMX_ALWAYS_INLINE bool softmax_through_buffer(const In& in, const Out& out, std::size_t length, T* buffer, T* rest,
+    static SMX_ALWAYS_INLINE bool softmax_through_buffer(const In& in, const Out& out, std::size_t length, const waiting_terms<T>& waiting,
                                                          const row_constants<T>& row, const scaling<T>& s,
                                                          const wanted_soon<In>& wanted = {}) noexcept {
         const double sum = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            add_terms<Q>(total, in, i, n, buffer, rest, row, s, wanted);
+            add_terms<Q>(total, in, i, n, waiting, row, s, wanted);
         });
         if (sum_is_nan(sum)) return false;
-        const std::size_t first = length <= piece_elements<T> ? length : rest == buffer ? 0 : piece_elements<T>;
-        write_shares<Q>(in, out, 0, length, buffer, first, share_of<T>(sum), row, s);
+        write_shares<Q>(in, out, 0, length, waiting, share_of<T>(sum), row, s);
         return true;
     }
 

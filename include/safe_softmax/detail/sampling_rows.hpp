@@ -131,8 +131,8 @@ private:
         if (j.length == 1) return put_number(op[v::out], 0, 1);  // not 1 less a rounding
         const operand_writer<B, T> to{op[v::out], terms};
         const bool number_row = sizeof(T) == 4 && size_of(op[v::out].type) == 2
-                                    ? kernel::template softmax_through_buffer<half_of>(r.from, to, j.length, terms, terms, r.constants, s)
-                                    : kernel::template softmax_through_buffer<precision::full>(r.from, to, j.length, terms, terms, r.constants, s);
+                                    ? kernel::template softmax_through_buffer<half_of>(r.from, to, j.length, {terms}, r.constants, s)
+                                    : kernel::template softmax_through_buffer<precision::full>(r.from, to, j.length, {terms}, r.constants, s);
         for (std::size_t i = 0; i < j.length && !number_row; ++i) put_nan(op[v::out], i);
     }
     static constexpr precision half_of = sizeof(T) == 4 ? precision::half : precision::full;

@@ -25,7 +25,7 @@ struct segment_passes {
     static SMX_NOINLINE sum_parts sum(const From& in, std::size_t begin, std::size_t count, T* buffer, const row_constants<T>& row,
                                       const scaling<T>& s) noexcept {
         row_sum<B, T> total;
-        kernel::template add_terms<Q>(total, in, begin, count, buffer, buffer, row, s);
+        kernel::template add_terms<Q>(total, in, begin, count, {buffer}, row, s);
         return total.parts();
     }
     static SMX_NOINLINE sum_parts sum_below_max(const From& in, std::size_t begin, std::size_t count, std::size_t& ties,
@@ -128,7 +128,7 @@ private:
         if constexpr (F == function::softmax) {
             if (sum_is_nan(sum)) fill_nan(out_part, count);
             else if constexpr (ThroughOutput) passes<B, T>::scale(out_part.data, out_part.data, count, share_of<T>(sum));
-            else kernel::template write_shares<Q>(from, to, begin, count, buffer, 0, share_of<T>(sum), row, s);
+            else kernel::template write_shares<Q>(from, to, begin, count, {}, share_of<T>(sum), row, s);
         } else {
             const bool number = !sum_is_nan(sum);
             const double log_sum = number ? log_sum_exp_of(sum, static_cast<double>(ties), row, s) : 0;
