@@ -17,7 +17,7 @@ namespace dispatch {
 
 static_assert(isa::SMX_COMPILED_ISA == isa::SMX_TABLE, "this file was compiled with the flags of another instruction set");
 
-static_assert(vocabulary::functions == 3 && vocabulary::types == 4, "the table below lists them all");
+static_assert(vocabulary::functions == 3 && vocabulary::types == 4, "list the new one below: a function in both forms of SMX_FUNCTIONS, a type in SMX_TO and SMX_FUNCTION");
 
 // Many = true: a table serves every rank. With SMX_TABLE_BFLOAT16_ONLY there are only the kernels that write rows of bfloat16
 // from float arithmetic, which are all that BF16 makes faster; dispatch.cpp takes the others from the table before. It saves

@@ -11,8 +11,8 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// A function of the rows of some work with backend B. The path depends on steps, strides, length, number of rows, scale and
-/// registers, and every path gives the same bits:
+/// A function of the rows of some work with backend B. The path depends on the function, steps, strides, length, number of rows, scale and
+/// registers, and every path gives the same bits; the first that suits is taken:
 ///
 ///     columns      rows are neighbours in memory: a lane for each row             columns.hpp
 ///     turned       contiguous, up to 24 or 32 elements, many of them, or
@@ -31,8 +31,8 @@ class kernels {
     using P = pack_t<B, T>;
     using kernel = row_kernel<B, T>;
     static constexpr std::size_t lanes = P::lanes;
-    /// Where a pack is more than two registers, code is long and few paths are faster: different types go row by row.
-    static constexpr bool every_path = vocabulary::every_path<In, Out> && (P::registers <= 2 || std::is_same_v<In, Out>);
+    /// Where a pack is more than two registers, code is long and few paths are faster: different types go row by row, as rare pairs do.
+    static constexpr bool has_every_path = vocabulary::every_path<In, Out> && (P::registers <= 2 || std::is_same_v<In, Out>);
     static constexpr precision Q = sizeof(Out) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
 
 public:
@@ -71,7 +71,7 @@ public:
     }
 
     /// Rows that row_pipeline is for: there have to be registers for what it does at a time.
-    static constexpr bool has_pipeline = every_path && P::registers <= 2;
+    static constexpr bool has_pipeline = has_every_path && P::registers <= 2;
     template <function F>
     static SMX_ALWAYS_INLINE bool takes_pipeline(std::size_t length) noexcept {
         return has_pipeline && length >= lanes && (F != function::softmax || std::is_same_v<Out, T> || length <= waiting_pieces * piece_elements<T>);
@@ -99,7 +99,7 @@ private:
     template <function F, bool Many>
     static SMX_ALWAYS_INLINE void run_with(const work& w, const scaling<T>& s) noexcept {
         const recipe<T> r{s, w.special};
-        if constexpr (Many && every_path && F != function::logsumexp) {
+        if constexpr (Many && has_every_path && F != function::logsumexp) {
             if (w.outer_count != 0 && can_turn(w)) {
                 const vocabulary::row_loop& blocks = w.outer[w.outer_count - 1];
                 work outer = w;
@@ -119,15 +119,15 @@ private:
         if constexpr (F == function::softmax) {
             if (w.length == 1) return single_elements(w, r);
         }
-        if constexpr (Many && every_path) {
+        if constexpr (Many && has_every_path) {
             // Next to each other, and enough of them to fill a quarter of a pack.
             if (w.rows.in == 1 && w.rows.out == 1 && w.in_step != 1 && w.rows.extent >= lanes / 4) return columns<F>(w, r);
         }
         const bool contiguous = w.in_step == 1 && (w.out_step == 1 || F == function::logsumexp);
-        if constexpr (Many && every_path && F != function::logsumexp) {
+        if constexpr (Many && has_every_path && F != function::logsumexp) {
             if (contiguous && w.length <= longest_turned_row<F> && w.rows.extent >= lanes) return many_short_rows<F>(w, r);
         }
-        if constexpr (every_path && longest_short_row<P> != 0) {
+        if constexpr (has_every_path && longest_short_row<P> != 0) {
             if (contiguous && r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(w, r);
         }
         if constexpr (Many && has_pipeline) {
