@@ -60,8 +60,9 @@ class pipeline_loop {
     using maximum_of = std::conditional_t<general, scaled_max<P, In>, running_max<P, In>>;
 
 public:
-    /// Whether rows of several segments get here.
+    /// Whether rows of several segments get here, and whether rows that are not in a cache do.
     static constexpr bool takes_segments = softmax ? in_output : F == function::log_softmax && !Unscaled ? Kind == loop_kind::usual : Kind == loop_kind::searching;
+    static constexpr bool fetches = takes_segments || (softmax && Kind == loop_kind::usual);
 
     /// finish: there are results to be written.
     static SMX_ALWAYS_INLINE void run(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish, lanes_sum& sum, P& top) noexcept {
@@ -76,21 +77,28 @@ public:
         sum = loop.sum_.of_lanes();
         top = loop.most_.lanes();
     }
-    /// The same of a row of several segments. Not inlined: it would take registers from the other.
-    static SMX_NOINLINE void run_segments(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish, P& top) noexcept {
+    /// The same of a row of several segments, or one that is not in a cache, and its sum. Not inlined: it would take registers from the other.
+    static SMX_NOINLINE void run_far(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish, bool fetch, P& top) noexcept {
         pipeline_loop loop(rows, s, i, finish);
-        const std::size_t length = loop.length(), together = loop.turns() * group, segment = vocabulary::segment_length(length);
+        const std::size_t length = loop.length(), segment = vocabulary::segment_length(length);
+        std::size_t together = loop.turns() * group;
         sum_parts total{0, 0};
         for (std::size_t begin = 0; begin < length; begin += segment) {
             const std::size_t end = length - begin < segment ? length : begin + segment;
             std::size_t e = begin;
-            for (; e < together && e < end; e += group) loop.turn(e);
+            for (; e < together && e < end; e += group) {
+                if (fetch) loop.fetch(e);
+                loop.turn(e);
+            }
+            if (e == together) {  // before terms of this row overwrite those of the other
+                loop.end_later(e);
+                loop.end_done(e);
+                together = 0;
+            }
             loop.end_terms(e, end);
             total = with_segment(total, loop.sum_.parts());
             loop.sum_ = {};
         }
-        loop.end_later(together);
-        loop.end_done(together);
         rows.now.ties[i] = static_cast<double>(loop.ties_);
         rows.now.sum[i] = total.result();
         top = loop.most_.lanes();
@@ -134,6 +142,14 @@ private:
     SMX_ALWAYS_INLINE void turn(std::size_t e) noexcept {
         most_.add_group(later_ + e);
         add_group(e, [&](std::size_t at) SMX_INLINE_LAMBDA { finish(at); });
+    }
+
+    /// Processors follow what is read and written, but not over the end of a page, and not soon enough.
+    SMX_ALWAYS_INLINE void fetch(std::size_t e) const noexcept {
+        constexpr std::ptrdiff_t page = 4096;
+        prefetch<group * sizeof(In)>(far_from(later_ + e, page / static_cast<std::ptrdiff_t>(sizeof(In))));
+        if constexpr (in_output) prefetch<group * sizeof(T), true>(far_from(terms_ + e, page / static_cast<std::ptrdiff_t>(sizeof(T))));
+        else if constexpr (has_results) prefetch<group * sizeof(Out), true>(far_from(out_ + e, page / static_cast<std::ptrdiff_t>(sizeof(Out))));
     }
 
     /// Each row from e on by itself, where one has more than the others.

@@ -30,6 +30,8 @@ class row_pipeline {
     static constexpr bool waits_here = softmax && !std::is_same_v<Out, T>;
     static constexpr std::size_t waiting_elements = !softmax ? 1 : (waits_here ? waiting_pieces : 1) * piece_elements<T>;
     static constexpr std::size_t searching_length = 512;  // see loop_kind
+    /// Bytes of so many rows are not in a cache of their own processor: in L3 more time goes into asking for them than is won.
+    static constexpr std::size_t not_in_cache = std::size_t(24) << 20;
 
 public:
     SMX_ALWAYS_INLINE row_pipeline(const recipe<T>& r, const Other& other) noexcept : scale_(r.scale), other_(other) {}
@@ -37,6 +39,7 @@ public:
     /// Many rows of one length. They are the caller's until flush().
     SMX_ALWAYS_INLINE void add_rows(const In* in, std::ptrdiff_t in_pitch, Out* out, std::ptrdiff_t out_pitch, std::size_t length, std::size_t count) noexcept {
         if (length > room_) make_room(length);
+        fetch_ = count > not_in_cache / (length * (sizeof(In) + sizeof(Out)));
         while (count != 0) {
             block& b = blocks_[next_];
             const std::size_t n = count < rows_ ? count : rows_;
@@ -161,14 +164,15 @@ private:
         typename row_sum<B, T>::lanes_sum sum[most_rows];
         for (std::size_t j = i; j < end; ++j) {
             const three_rows<B, In, Out> rows{last, now, j < next.count ? next : now, waiting_, room_};
-            if constexpr (loop::takes_segments) {
-                if (room_ > vocabulary::segment_step && now.length[j] > vocabulary::segment_step) {
-                    loop::run_segments(rows, scale_, j, finishes, top_[j]);
+            if constexpr (loop::fetches) {
+                if (fetch_ || (loop::takes_segments && now.length[j] > vocabulary::segment_step)) {
+                    loop::run_far(rows, scale_, j, finishes, fetch_, top_[j]);
                     continue;
                 }
             }
             loop::run(rows, scale_, j, finishes, sum[j], top_[j]);
         }
+        if (loop::fetches && fetch_) return;
         if (i == 0 && end > 2) {
             for (std::size_t j = end; j < most_rows; ++j) sum[j] = sum[0];
             row_sum<B, T>::results(now.sum, sum);
@@ -183,6 +187,7 @@ private:
     block blocks_[3];
     std::size_t next_ = 0;  // the block that is being filled; the one before it is that whose terms come next
     std::size_t room_ = 0, rows_ = most_rows;
+    bool fetch_ = false;
     P top_[most_rows] = {};  // of each row of the next block, by lanes
     alignas(64) T waiting_[waiting_elements];
 };
