@@ -30,7 +30,7 @@ class row_pipeline {
     static constexpr bool waits_here = softmax && !std::is_same_v<Out, T>;
     static constexpr std::size_t waiting_elements = !softmax ? 1 : (waits_here ? waiting_pieces : 1) * piece_elements<T>;
     static constexpr std::size_t searching_length = 512;  // see loop_kind
-    /// Bytes of so many rows are not in a cache of their own processor: in L3 more time goes into asking for them than is won.
+    /// Rows of more bytes than that together are fetched early. Fewer may be in a cache, where asking for them costs more than it wins.
     static constexpr std::size_t not_in_cache = std::size_t(24) << 20;
 
 public:

@@ -113,13 +113,7 @@ public:
         for (std::size_t part = 0; part < 2; ++part) transpose(by_row[part], 8, by_lane[part], 8, 8, 8);
         D s[8], e[8];
         SMX_UNROLL for (std::size_t l = 0; l < 8; ++l) s[l] = D::load(by_lane[0] + 8 * l), e[l] = D::load(by_lane[1] + 8 * l);
-        SMX_UNROLL for (std::size_t half = 4; half > 0; half /= 2) {
-            SMX_UNROLL for (std::size_t l = 0; l < half; ++l) {
-                D lost;
-                s[l] = two_sum(s[l], s[l + half], lost);
-                e[l] = add(add(e[l], e[l + half]), lost);
-            }
-        }
+        fold_by_halves(s, e);
         store(to, add(s[0], e[0]));
     }
 
@@ -128,9 +122,14 @@ private:
     SMX_ALWAYS_INLINE void fold(double (&sum)[8], double (&error)[8]) const noexcept {
         store(sum, sum_);
         store(error, error_);
+        fold_by_halves(sum, error);
+    }
+    /// V: a row's double, or a pack of them for rows side by side.
+    template <class V>
+    static SMX_ALWAYS_INLINE void fold_by_halves(V (&sum)[8], V (&error)[8]) noexcept {
         SMX_UNROLL for (std::size_t half = 4; half > 0; half /= 2) {
             SMX_UNROLL for (std::size_t l = 0; l < half; ++l) {
-                double lost;
+                V lost;
                 sum[l] = two_sum(sum[l], sum[l + half], lost);
                 error[l] = add(add(error[l], error[l + half]), lost);
             }
