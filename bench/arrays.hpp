@@ -23,7 +23,8 @@ public:
           bytes_((size_ + c.misaligned) * sizeof(T)),
           // Apart in the lower 12 bits of the address: what is written to one does not delay what is read from the other.
           in_(c.in_place ? bytes_ : bytes_ + apart), out_(bytes_ + apart),
-          data_{c.function, c.outer, c.length, c.inner, pitch_, in_.at(0) + c.misaligned, out_.at(apart) + c.misaligned} {
+          data_{
+              c.function, c.outer, c.length, c.inner, pitch_, in_.at(0) + c.misaligned, out_.at(apart) + c.misaligned} {
         std::mt19937 engine(1);
         std::normal_distribution<float> normal(0, 3);
         std::vector<T> logits(std::min<std::size_t>(size_, 100003));
@@ -94,9 +95,11 @@ private:
         const T* y = data_.out + start(row);
         const std::size_t step = cell_.length / 1000 + 1;
         for (std::size_t i = 0; i < cell_.length; i += i + step < cell_.length ? step : 1) {
-            const double logit = static_cast<double>(x[i * cell_.inner]), result = static_cast<double>(y[i * cell_.inner]);
-            if (cell_.function == function::softmax ? !near(result, std::exp(logit - total), sizeof(T) == 2 ? 1e-7 : 1e-30)
-                                                    : !near(result, logit - total, 0.01))
+            const double logit = static_cast<double>(x[i * cell_.inner]),
+                         result = static_cast<double>(y[i * cell_.inner]);
+            if (cell_.function == function::softmax
+                    ? !near(result, std::exp(logit - total), sizeof(T) == 2 ? 1e-7 : 1e-30)
+                    : !near(result, logit - total, 0.01))
                 return false;
         }
         return true;

@@ -22,7 +22,8 @@ public:
     void ReportRuns(const std::vector<Run>& runs) override {
         std::vector<double> times;
         for (const Run& r : runs)
-            if (r.run_type == Run::RT_Iteration) times.push_back(r.cpu_accumulated_time / static_cast<double>(r.iterations));
+            if (r.run_type == Run::RT_Iteration)
+                times.push_back(r.cpu_accumulated_time / static_cast<double>(r.iterations));
         if (times.empty()) return;
         std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
         of[runs.front().run_name.function_name] = times[times.size() / 2];
@@ -44,7 +45,9 @@ bars::bars(int argc, char** argv) {
     left.push_back(interleaved);
     for (int i = 1; i < argc; ++i) {
         const std::string_view text = argv[i];
-        const auto value = [&](std::string_view name) { return text.starts_with(name) ? text.substr(name.size()) : std::string_view(); };
+        const auto value = [&](std::string_view name) {
+            return text.starts_with(name) ? text.substr(name.size()) : std::string_view();
+        };
         if (const auto file = value("--record="); !file.empty()) file_ = file;
         else if (const auto filter = value("--filter="); !filter.empty()) filter_ = filter;
         else if (const auto rounds = value("--rounds="); !rounds.empty()) rounds_ = std::max(1, std::atoi(argv[i] + 9));
@@ -65,12 +68,15 @@ void bars::measure(const std::string& shape, const std::vector<contender>& conte
         const auto names = [&](const bar& b) { return b.what == c.name || b.against == c.name; };
         if (std::none_of(wanted.begin(), wanted.end(), names)) continue;
         c.call();
-        benchmark::RegisterBenchmark(c.name.c_str(), [&c](benchmark::State& state) {
-            for (auto _ : state) {
-                c.call();
-                benchmark::ClobberMemory();
-            }
-        })->MinTime(0.0005)->Repetitions(rounds_);
+        benchmark::RegisterBenchmark(c.name.c_str(),
+                                     [&c](benchmark::State& state) {
+                                         for (auto _ : state) {
+                                             c.call();
+                                             benchmark::ClobberMemory();
+                                         }
+                                     })
+            ->MinTime(0.0005)
+            ->Repetitions(rounds_);
     }
     if (wanted.empty()) return;
     medians reporter;
@@ -103,7 +109,8 @@ std::string bars::table() const {
         for (const std::string& s : shapes) {
             const auto at = std::find_if(l.ratios.begin(), l.ratios.end(), [&](const auto& r) { return r.first == s; });
             out << ' ' << (at == l.ratios.end() ? "-" : with_two_digits(at->second)) << " |";
-            if (at != l.ratios.end() && (l.asked.at_least ? at->second < l.asked.limit : at->second > l.asked.limit)) ++missed;
+            if (at != l.ratios.end() && (l.asked.at_least ? at->second < l.asked.limit : at->second > l.asked.limit))
+                ++missed;
         }
         out << (l.asked.at_least ? " at least " : " at most ") << with_two_digits(l.asked.limit) << " | ";
         if (missed == 0) out << "met |\n";

@@ -11,24 +11,27 @@ namespace {
 constexpr type types[] = {type::f32, type::f64, type::f16, type::bf16};
 const char* const type_names[] = {"f32", "f64", "f16", "bf16"};
 
-constexpr int ours = static_cast<int>(role::ours), builds = static_cast<int>(role::build), peers = static_cast<int>(role::peer),
-              careful = static_cast<int>(role::careful), copies = static_cast<int>(role::copy), threads = static_cast<int>(role::threads);
+constexpr int ours = static_cast<int>(role::ours), builds = static_cast<int>(role::build),
+              peers = static_cast<int>(role::peer), careful = static_cast<int>(role::careful),
+              copies = static_cast<int>(role::copy), threads = static_cast<int>(role::threads);
 
 struct shape {
     std::size_t outer, length, inner;
 };
 
-constexpr shape page[] = {{1, 10, 1},      {4096, 8, 1},   {4096, 16, 1},  {4096, 64, 1},   {1024, 128, 1},  {1024, 197, 1},    {512, 512, 1},
-                          {512, 1000, 1},  {256, 4096, 1}, {64, 32000, 1}, {16, 128256, 1}, {1, 1048576, 1}, {1, 16777216, 1}, {8, 1000, 64}};
+constexpr shape page[] = {{1, 10, 1},      {4096, 8, 1},    {4096, 16, 1},    {4096, 64, 1},  {1024, 128, 1},
+                          {1024, 197, 1},  {512, 512, 1},   {512, 1000, 1},   {256, 4096, 1}, {64, 32000, 1},
+                          {16, 128256, 1}, {1, 1048576, 1}, {1, 16777216, 1}, {8, 1000, 64}};
 constexpr std::size_t short_lengths[] = {2, 3, 4, 5, 7, 10, 12, 20, 32};
 constexpr std::size_t inner_sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 16, 17, 20, 24, 31, 32, 33, 40, 1000};
 
 /// Elements of a batch that fills the second-level cache of most processors.
 constexpr std::size_t batch = std::size_t(1) << 18;
-constexpr std::size_t growing[] = {2,    3,    4,    6,    8,     10,    13,    16,    20,     32,     50,     64,     100,    128,
-                                   200,  256,  500,  512,  1000,  2000,  4096,  5000,  10000,  20000,  50000,  100000, 200000, 500000,
-                                   1000000};
-constexpr std::size_t odd[] = {64, 65, 96, 97, 100, 101, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1000, 1001, 1023, 1024, 1025, 4096, 4097, 10006, 10007};
+constexpr std::size_t growing[] = {2,    3,    4,     6,     8,     10,     13,     16,     20,     32,
+                                   50,   64,   100,   128,   200,   256,    500,    512,    1000,   2000,
+                                   4096, 5000, 10000, 20000, 50000, 100000, 200000, 500000, 1000000};
+constexpr std::size_t odd[] = {64,  65,  96,  97,   100,  101,  127,  128,  129,  255,  256,   257,
+                               511, 512, 513, 1000, 1001, 1023, 1024, 1025, 4096, 4097, 10006, 10007};
 
 class list {
 public:
@@ -36,8 +39,10 @@ public:
 
     void page_of(type t) {
         for (const shape& s : page) {
-            add({"softmax", function::softmax, t, s.outer, s.length, s.inner, ours | builds | peers | careful | copies});
-            add({"log_softmax", function::log_softmax, t, s.outer, s.length, s.inner, ours | builds | peers | careful | copies});
+            add({"softmax", function::softmax, t, s.outer, s.length, s.inner,
+                 ours | builds | peers | careful | copies});
+            add({"log_softmax", function::log_softmax, t, s.outer, s.length, s.inner,
+                 ours | builds | peers | careful | copies});
         }
         for (const shape& s : page) {
             add({"logsumexp", function::logsumexp, t, s.outer, s.length, s.inner, ours | builds | peers | copies});
@@ -56,13 +61,15 @@ public:
     void other_axes_of(type t) {
         add({"softmax", function::softmax, t, 1, 30000, 8, ours | peers});
         for (const std::size_t inner : inner_sizes)
-            add({"softmax", function::softmax, t, std::max<std::size_t>(1, batch / 100 / inner), 100, inner, ours | peers});
+            add({"softmax", function::softmax, t, std::max<std::size_t>(1, batch / 100 / inner), 100, inner,
+                 ours | peers});
     }
 
     void growth_of(type t) {
         group batches, single;
         for (const std::size_t n : growing) {
-            batches.push_back({"growth", function::softmax, t, std::max<std::size_t>(1, batch / n), n, 1, ours | peers | copies});
+            batches.push_back(
+                {"growth", function::softmax, t, std::max<std::size_t>(1, batch / n), n, 1, ours | peers | copies});
             if (n >= 1000) single.push_back({"single", function::softmax, t, 1, n, 1, ours});
         }
         groups.push_back(batches);
@@ -85,7 +92,8 @@ public:
     void threads_of(type t) {
         for (const shape& s : {shape{4096, 64, 1}, {4096, 1000, 1}, {64, 32000, 1}, {1, 1048576, 1}, {1, 16777216, 1}})
             add({"threads", function::softmax, t, s.outer, s.length, s.inner, threads});
-        for (std::size_t rows = 32; rows <= 2048; rows *= 2) add({"threads", function::softmax, t, rows, 64, 1, threads});
+        for (std::size_t rows = 32; rows <= 2048; rows *= 2)
+            add({"threads", function::softmax, t, rows, 64, 1, threads});
     }
 
 private:

@@ -17,7 +17,7 @@ struct cell {
     bench::function function;
     bench::type type;
     std::size_t outer, length, inner;
-    int roles;                   // of those measured, added
+    int roles;  // of those measured, added
     bool in_place = false;
     std::size_t pitch = 0;       // elements from one block to the next; 0: nothing lies between them
     std::size_t misaligned = 0;  // elements that the data begin behind a multiple of 64 bytes

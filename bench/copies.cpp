@@ -35,7 +35,8 @@ call streaming_copy(const problem<T>& p) {
 #elif defined(__AVX__)
     return [from = reinterpret_cast<const char*>(p.in), to = reinterpret_cast<char*>(p.out), size = bytes(p)] {
         for (std::size_t i = 0; i + 32 <= size; i += 32)
-            _mm256_stream_si256(reinterpret_cast<__m256i*>(to + i), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i)));
+            _mm256_stream_si256(reinterpret_cast<__m256i*>(to + i),
+                                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i)));
         _mm_sfence();
     };
 #else
@@ -61,7 +62,11 @@ call read(const problem<T>& p) {
 
 const bool added =
     add({"memcpy", "", role::copy, {copy<float>, copy<double>, copy<smx::float16>, copy<smx::bfloat16>}}) &&
-    add({"streaming_copy", "", role::copy, {streaming_copy<float>, streaming_copy<double>, streaming_copy<smx::float16>, streaming_copy<smx::bfloat16>}}) &&
+    add({"streaming_copy",
+         "",
+         role::copy,
+         {streaming_copy<float>, streaming_copy<double>, streaming_copy<smx::float16>,
+          streaming_copy<smx::bfloat16>}}) &&
     add({"read", "", role::copy, {read<float>, read<double>, read<smx::float16>, read<smx::bfloat16>}});
 
 }  // namespace

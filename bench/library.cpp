@@ -23,7 +23,8 @@ call bind(const problem<T>& p, F f) {
     const auto pitch = static_cast<std::ptrdiff_t>(p.pitch), inner = static_cast<std::ptrdiff_t>(p.inner);
     const auto out_pitch = p.function == function::logsumexp ? inner : pitch;
     if (p.inner == 1) {
-        const smx::tensor_view<const T, 2> in(p.in, std::array{p.outer, p.length}, std::array{pitch, std::ptrdiff_t(1)});
+        const smx::tensor_view<const T, 2> in(p.in, std::array{p.outer, p.length},
+                                              std::array{pitch, std::ptrdiff_t(1)});
         const smx::tensor_view<T, 2> out(p.out, std::array{p.outer, kept}, std::array{out_pitch, std::ptrdiff_t(1)});
         return [=] { f(in, out, smx::softmax_options{}); };
     }
@@ -34,9 +35,15 @@ call bind(const problem<T>& p, F f) {
 
 template <class T>
 call library(const problem<T>& p) {
-    const auto softmax = [](const auto& in, const auto& out, const auto& options) { smx::safe_softmax(in, out, options); };
-    const auto log_softmax = [](const auto& in, const auto& out, const auto& options) { smx::log_softmax(in, out, options); };
-    const auto logsumexp = [](const auto& in, const auto& out, const auto& options) { smx::logsumexp(in, out, options); };
+    const auto softmax = [](const auto& in, const auto& out, const auto& options) {
+        smx::safe_softmax(in, out, options);
+    };
+    const auto log_softmax = [](const auto& in, const auto& out, const auto& options) {
+        smx::log_softmax(in, out, options);
+    };
+    const auto logsumexp = [](const auto& in, const auto& out, const auto& options) {
+        smx::logsumexp(in, out, options);
+    };
     switch (p.function) {
         case function::softmax: return bind(p, softmax);
         case function::log_softmax: return bind(p, log_softmax);
@@ -45,7 +52,10 @@ call library(const problem<T>& p) {
     return {};
 }
 
-const bool added = add({BENCH_NAME, "", role::BENCH_ROLE, {library<float>, library<double>, library<smx::float16>, library<smx::bfloat16>}});
+const bool added = add({BENCH_NAME,
+                        "",
+                        role::BENCH_ROLE,
+                        {library<float>, library<double>, library<smx::float16>, library<smx::bfloat16>}});
 
 }  // namespace
 }  // namespace bench

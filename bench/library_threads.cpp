@@ -59,7 +59,8 @@ call alone(const problem<T>& p) {
         f(executor);
     });
 }
-const bool added = add({"1_thread", "", role::threads, {alone<float>, alone<double>, alone<smx::float16>, alone<smx::bfloat16>}});
+const bool added =
+    add({"1_thread", "", role::threads, {alone<float>, alone<double>, alone<smx::float16>, alone<smx::bfloat16>}});
 
 #if defined(_OPENMP)
 constexpr auto with_openmp = [](auto f) {
@@ -76,7 +77,10 @@ call openmp_halves(const problem<T>& p) {
 }
 const bool added_openmp =
     add({"openmp", "", role::threads, {openmp<float>, openmp<double>, openmp<smx::float16>, openmp<smx::bfloat16>}}) &&
-    add({"openmp_halves", "", role::threads, {openmp_halves<float>, openmp_halves<double>, openmp_halves<smx::float16>, openmp_halves<smx::bfloat16>}});
+    add({"openmp_halves",
+         "",
+         role::threads,
+         {openmp_halves<float>, openmp_halves<double>, openmp_halves<smx::float16>, openmp_halves<smx::bfloat16>}});
 #endif
 
 #if defined(BENCH_TBB)
@@ -95,7 +99,10 @@ call tbb_halves(const problem<T>& p) {
 }
 const bool added_tbb =
     add({"tbb", "", role::threads, {tbb_two<float>, tbb_two<double>, tbb_two<smx::float16>, tbb_two<smx::bfloat16>}}) &&
-    add({"tbb_halves", "", role::threads, {tbb_halves<float>, tbb_halves<double>, tbb_halves<smx::float16>, tbb_halves<smx::bfloat16>}});
+    add({"tbb_halves",
+         "",
+         role::threads,
+         {tbb_halves<float>, tbb_halves<double>, tbb_halves<smx::float16>, tbb_halves<smx::bfloat16>}});
 #endif
 
 }  // namespace

@@ -22,10 +22,13 @@ template <class T>
 class calls {
 public:
     explicit calls(shape s)
-        : in_(s.batch * s.rows * s.length), out_(in_.size()), added_(in_.size()), keep_(in_.size()), lengths_(s.batch * s.rows), slopes_(s.batch * s.rows),
-          extents_{s.batch, s.rows, s.length}, per_row_{s.batch, s.rows},
+        : in_(s.batch * s.rows * s.length), out_(in_.size()), added_(in_.size()), keep_(in_.size()),
+          lengths_(s.batch * s.rows), slopes_(s.batch * s.rows), extents_{s.batch, s.rows, s.length},
+          per_row_{s.batch, s.rows},
           // The diagonal leaves half of the elements, as it does where there are as many queries as keys.
-          offset_(s.rows == s.length ? 0 : static_cast<std::ptrdiff_t>(s.length / 2) - static_cast<std::ptrdiff_t>(s.rows / 2)) {
+          offset_(s.rows == s.length
+                      ? 0
+                      : static_cast<std::ptrdiff_t>(s.length / 2) - static_cast<std::ptrdiff_t>(s.rows / 2)) {
         std::mt19937 engine(1);
         std::normal_distribution<float> normal(0, 3);
         for (T& x : in_) x = T(normal(engine));
@@ -43,8 +46,9 @@ public:
         const smx::tensor_view<const bool, 3> truths(reinterpret_cast<const bool*>(keep_.data()), extents_);
         const smx::tensor_view<const std::size_t, 2> lengths(lengths_.data(), per_row_);
         const smx::tensor_view<const float, 2> slopes(slopes_.data(), per_row_);
-        const masked_options plain{.scale = 0.125}, causal{.scale = 0.125, .causal = true, .causal_offset = offset_}, by_length{.scale = 0.125, .lengths = lengths},
-            bias{.scale = 0.125, .bias = added}, sink{.scale = 0.125, .sink = 0.5}, temperature{.temperature = 8.0}, capped{.scale = 0.125, .softcap = 30};
+        const masked_options plain{.scale = 0.125}, causal{.scale = 0.125, .causal = true, .causal_offset = offset_},
+            by_length{.scale = 0.125, .lengths = lengths}, bias{.scale = 0.125, .bias = added},
+            sink{.scale = 0.125, .sink = 0.5}, temperature{.temperature = 8.0}, capped{.scale = 0.125, .softcap = 30};
         masked_options sloped = causal;
         sloped.alibi_slope = slopes;
         return {{"softmax", [=] { smx::safe_softmax(in, out, {.scale = 0.125}); }},
@@ -81,13 +85,20 @@ void measure(bench::bars& bars, const std::string& type) {
     const auto bar = [&](const char* what, const char* against, double share, double limit) {
         return bench::bar{type + " " + what, what, against, share, limit};
     };
-    const std::vector<bench::bar> asked{bar("causal", "softmax", 1, 0.65),           bar("lengths", "softmax", 1, 1.25),
-                                        bar("bool mask", "softmax", 2, 1.25),        bar("byte mask", "softmax", 2, 1.25),
-                                        bar("added mask", "softmax", 2, 1.25),       bar("bias", "softmax", 2, 1.25),
-                                        bar("bool mask and bias", "softmax", 3, 1.25), bar("sink", "softmax", 1, 1.25),
-                                        bar("temperature", "softmax", 1, 1.25),      bar("causal, slopes", "softmax", 1, 1.25),
-                                        bar("softcap", "softmax", 1, 1.25),          bar("log, causal", "log", 1, 0.65),
-                                        bar("log, bool mask", "log", 2, 1.25),       bar("log, added mask", "log", 2, 1.25)};
+    const std::vector<bench::bar> asked{bar("causal", "softmax", 1, 0.65),
+                                        bar("lengths", "softmax", 1, 1.25),
+                                        bar("bool mask", "softmax", 2, 1.25),
+                                        bar("byte mask", "softmax", 2, 1.25),
+                                        bar("added mask", "softmax", 2, 1.25),
+                                        bar("bias", "softmax", 2, 1.25),
+                                        bar("bool mask and bias", "softmax", 3, 1.25),
+                                        bar("sink", "softmax", 1, 1.25),
+                                        bar("temperature", "softmax", 1, 1.25),
+                                        bar("causal, slopes", "softmax", 1, 1.25),
+                                        bar("softcap", "softmax", 1, 1.25),
+                                        bar("log, causal", "log", 1, 0.65),
+                                        bar("log, bool mask", "log", 2, 1.25),
+                                        bar("log, added mask", "log", 2, 1.25)};
     for (const shape& s : shapes) {
         calls<T> data(s);
         bars.measure(std::to_string(s.length), data.contenders(), asked);

@@ -41,7 +41,9 @@ struct cost {
     double bytes = 0;          // that it sends
 };
 
-bool same_bits(const state& a, const state& b) { return std::memcmp(&a.state(), &b.state(), sizeof(smx::online_state)) == 0; }
+bool same_bits(const state& a, const state& b) {
+    return std::memcmp(&a.state(), &b.state(), sizeof(smx::online_state)) == 0;
+}
 
 /// All pairs of a round of recursive doubling, in order: f(from, to, both ways).
 template <class F>
@@ -61,7 +63,8 @@ cost of_recursive_doubling(std::size_t ranks, double bytes, double rows, const n
     std::vector<double> clock(ranks, 0), sent(ranks, 0);
     std::vector<std::size_t> messages(ranks, 0);
     recursive_doubling(ranks, [&](std::size_t a, std::size_t b, bool both) {
-        const double arrival = std::max(clock[a], clock[b]) + n.latency + bytes / n.bandwidth, done = arrival + rows * n.merge;
+        const double arrival = std::max(clock[a], clock[b]) + n.latency + bytes / n.bandwidth,
+                     done = arrival + rows * n.merge;
         clock[b] = done;
         ++messages[a];
         sent[a] += bytes;
@@ -70,7 +73,8 @@ cost of_recursive_doubling(std::size_t ranks, double bytes, double rows, const n
         ++messages[b];
         sent[b] += bytes;
     });
-    return {*std::max_element(clock.begin(), clock.end()), *std::max_element(messages.begin(), messages.end()), *std::max_element(sent.begin(), sent.end())};
+    return {*std::max_element(clock.begin(), clock.end()), *std::max_element(messages.begin(), messages.end()),
+            *std::max_element(sent.begin(), sent.end())};
 }
 
 cost of_ring(std::size_t ranks, double bytes, double rows, const network& n) {
@@ -103,7 +107,8 @@ std::vector<state> states_of_blocks() {
 bool all_ranks_agree(std::size_t ranks, const std::vector<state>& blocks, const state& whole) {
     std::vector<state> own(ranks);
     for (std::size_t b = 0; b < row_blocks; ++b) own[b * ranks / row_blocks].merge(blocks[b]);
-    for (const std::size_t start : {std::size_t(0), ranks / 3, ranks - 1}) {  // the rank at which a part of the ring begins
+    for (const std::size_t start :
+         {std::size_t(0), ranks / 3, ranks - 1}) {  // the rank at which a part of the ring begins
         state around = own[start];
         for (std::size_t i = 1; i < ranks; ++i) around.merge(own[(start + i) % ranks]);
         if (!same_bits(around, whole)) return false;
@@ -127,7 +132,8 @@ double seconds_of_merge(const std::vector<state>& blocks) {
         state s;
         const auto start = std::chrono::steady_clock::now();
         for (const state& b : blocks) s.merge(b);
-        best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / static_cast<double>(blocks.size()));
+        best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() /
+                                  static_cast<double>(blocks.size()));
     }
     return best;
 }
@@ -138,20 +144,28 @@ int main(int argc, char** argv) {
     const std::vector<state> blocks = states_of_blocks();
     state whole;
     for (const state& b : blocks) whole.merge(b);
-    const network ours{argc > 1 ? std::atof(argv[1]) * 1e-6 : 2e-6, argc > 2 ? std::atof(argv[2]) * 1e9 : 12.5e9, seconds_of_merge(blocks)};
+    const network ours{argc > 1 ? std::atof(argv[1]) * 1e-6 : 2e-6, argc > 2 ? std::atof(argv[2]) * 1e9 : 12.5e9,
+                       seconds_of_merge(blocks)};
     network floats = ours;
     floats.merge = 0;
-    std::printf("latency %.3g us, bandwidth %.3g GB/s, a merge %.0f ns\n\n", ours.latency * 1e6, ours.bandwidth * 1e-9, ours.merge * 1e9);
-    std::puts("| ranks | messages of a rank | bytes of a rank, each row | 1 row, us | three reductions | 4096 rows, us | three reductions | ring, 4096 rows, us | bits |");
+    std::printf("latency %.3g us, bandwidth %.3g GB/s, a merge %.0f ns\n\n", ours.latency * 1e6, ours.bandwidth * 1e-9,
+                ours.merge * 1e9);
+    std::puts(
+        "| ranks | messages of a rank | bytes of a rank, each row | 1 row, us | three reductions | 4096 rows, us | "
+        "three reductions | ring, 4096 rows, us | bits |");
     std::puts("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     bool good = true;
-    for (const std::size_t ranks : std::initializer_list<std::size_t>{1, 2, 3, 4, 8, 16, 64, 100, 256, 1000, 1024, 4096, 10000}) {
+    for (const std::size_t ranks :
+         std::initializer_list<std::size_t>{1, 2, 3, 4, 8, 16, 64, 100, 256, 1000, 1024, 4096, 10000}) {
         const auto doubling = [&](double rows) { return of_recursive_doubling(ranks, rows * state_bytes, rows, ours); };
-        const auto three = [&](double rows) { return 3 * of_recursive_doubling(ranks, rows * float_bytes, rows, floats).seconds; };
+        const auto three = [&](double rows) {
+            return 3 * of_recursive_doubling(ranks, rows * float_bytes, rows, floats).seconds;
+        };
         const bool agree = all_ranks_agree(ranks, blocks, whole);
         good = good && agree;
-        std::printf("| %zu | %zu | %.0f | %.1f | %.1f | %.0f | %.0f | %.0f | %s |\n", ranks, doubling(1).messages, doubling(1).bytes, doubling(1).seconds * 1e6,
-                    three(1) * 1e6, doubling(4096).seconds * 1e6, three(4096) * 1e6, of_ring(ranks, 4096 * state_bytes, 4096, ours).seconds * 1e6,
+        std::printf("| %zu | %zu | %.0f | %.1f | %.1f | %.0f | %.0f | %.0f | %s |\n", ranks, doubling(1).messages,
+                    doubling(1).bytes, doubling(1).seconds * 1e6, three(1) * 1e6, doubling(4096).seconds * 1e6,
+                    three(4096) * 1e6, of_ring(ranks, 4096 * state_bytes, 4096, ours).seconds * 1e6,
                     agree ? "same" : "OTHER");
     }
     return good ? 0 : 1;

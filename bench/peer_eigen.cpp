@@ -89,7 +89,8 @@ call eigen(const problem<T>& p) {
                 const Eigen::Map<const row_array<S>> x(in + o * length, length);
                 Eigen::Map<row_array<S>> y(out + o * kept, kept);
                 // The results themselves hold the exponentials if they can.
-                if constexpr (std::is_same_v<S, R>) one_row<R>(f, x, y, Eigen::Map<row_array<R>>(reduces ? buffer->data() : y.data(), length));
+                if constexpr (std::is_same_v<S, R>)
+                    one_row<R>(f, x, y, Eigen::Map<row_array<R>>(reduces ? buffer->data() : y.data(), length));
                 else one_row<R>(f, x, y, Eigen::Map<row_array<R>>(buffer->data(), length));
             }
         };
@@ -103,8 +104,10 @@ call eigen(const problem<T>& p) {
     };
 }
 
-const std::string version = std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) + "." + std::to_string(EIGEN_MINOR_VERSION);
-const bool added = add({"Eigen", version, role::peer, {eigen<float>, eigen<double>, eigen<smx::float16>, eigen<smx::bfloat16>}});
+const std::string version = std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) + "." +
+                            std::to_string(EIGEN_MINOR_VERSION);
+const bool added =
+    add({"Eigen", version, role::peer, {eigen<float>, eigen<double>, eigen<smx::float16>, eigen<smx::bfloat16>}});
 
 }  // namespace
 }  // namespace bench

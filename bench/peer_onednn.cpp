@@ -19,7 +19,8 @@ constexpr dnnl::memory::data_type type<smx::bfloat16> = dnnl::memory::data_type:
 
 template <class T>
 dnnl::primitive primitive(const problem<T>& p, const dnnl::engine& engine, const dnnl::memory::desc& shape) {
-    const auto algorithm = p.function == function::softmax ? dnnl::algorithm::softmax_accurate : dnnl::algorithm::softmax_log;
+    const auto algorithm =
+        p.function == function::softmax ? dnnl::algorithm::softmax_accurate : dnnl::algorithm::softmax_log;
     const auto kind = dnnl::prop_kind::forward_inference;
 #if DNNL_VERSION_MAJOR >= 3
     return dnnl::softmax_forward(dnnl::softmax_forward::primitive_desc(engine, kind, algorithm, shape, shape, 1));
@@ -49,13 +50,17 @@ call onednn(const problem<T>& p) try {
     static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
     using memory = dnnl::memory;
     const auto extent = [](std::size_t n) { return static_cast<memory::dim>(n); };
-    const memory::desc shape = p.inner == 1
-        ? memory::desc({extent(p.outer), extent(p.length)}, type<T>, memory::format_tag::ab)
-        : memory::desc({extent(p.outer), extent(p.length), extent(p.inner)}, type<T>, memory::format_tag::abc);
-    const auto ready = std::make_shared<prepared>(prepared{dnnl::stream(engine), primitive(p, engine, shape),
+    const memory::desc shape =
+        p.inner == 1
+            ? memory::desc({extent(p.outer), extent(p.length)}, type<T>, memory::format_tag::ab)
+            : memory::desc({extent(p.outer), extent(p.length), extent(p.inner)}, type<T>, memory::format_tag::abc);
+    const auto ready = std::make_shared<prepared>(prepared{dnnl::stream(engine),
+                                                           primitive(p, engine, shape),
                                                            memory(shape, engine, const_cast<T*>(p.in)),
-                                                           memory(shape, engine, p.out), {}});
-    ready->arguments = {dnnl_exec_arg_t{DNNL_ARG_SRC, ready->in.get()}, dnnl_exec_arg_t{DNNL_ARG_DST, ready->out.get()}};
+                                                           memory(shape, engine, p.out),
+                                                           {}});
+    ready->arguments = {dnnl_exec_arg_t{DNNL_ARG_SRC, ready->in.get()},
+                        dnnl_exec_arg_t{DNNL_ARG_DST, ready->out.get()}};
     return [ready] { (*ready)(); };
 } catch (const dnnl::error&) {  // not on this processor
     return {};
@@ -68,7 +73,8 @@ std::string version() {
 
 call none(const problem<double>&) { return {}; }
 
-const bool added = add({"oneDNN", version(), role::peer, {onednn<float>, none, onednn<smx::float16>, onednn<smx::bfloat16>}});
+const bool added =
+    add({"oneDNN", version(), role::peer, {onednn<float>, none, onednn<smx::float16>, onednn<smx::bfloat16>}});
 
 }  // namespace
 }  // namespace bench

@@ -27,7 +27,8 @@ call pytorch(const problem<T>& p) try {
     static const c10::InferenceMode no_gradients;
     const auto extent = [](std::size_t n) { return static_cast<std::int64_t>(n); };
     const auto tensor = [&](const T* data, std::size_t length) {
-        return at::from_blob(const_cast<T*>(data), {extent(p.outer), extent(length), extent(p.inner)}, at::TensorOptions().dtype(type<T>));
+        return at::from_blob(const_cast<T*>(data), {extent(p.outer), extent(length), extent(p.inner)},
+                             at::TensorOptions().dtype(type<T>));
     };
     const bool reduces = p.function == function::logsumexp;
     const at::Tensor in = tensor(p.in, p.length);
@@ -39,16 +40,22 @@ call pytorch(const problem<T>& p) try {
         return run;
     };
     switch (p.function) {
-        case function::softmax: return bind([](at::Tensor& y, const at::Tensor& x) { at::_softmax_out(y, x, 1, false); });
-        case function::log_softmax: return bind([](at::Tensor& y, const at::Tensor& x) { at::_log_softmax_out(y, x, 1, false); });
-        case function::logsumexp: return bind([](at::Tensor& y, const at::Tensor& x) { at::logsumexp_out(y, x, 1, true); });
+        case function::softmax:
+            return bind([](at::Tensor& y, const at::Tensor& x) { at::_softmax_out(y, x, 1, false); });
+        case function::log_softmax:
+            return bind([](at::Tensor& y, const at::Tensor& x) { at::_log_softmax_out(y, x, 1, false); });
+        case function::logsumexp:
+            return bind([](at::Tensor& y, const at::Tensor& x) { at::logsumexp_out(y, x, 1, true); });
     }
     return {};
 } catch (const c10::Error&) {
     return {};
 }
 
-const bool added = add({"PyTorch", TORCH_VERSION, role::peer, {pytorch<float>, pytorch<double>, pytorch<smx::float16>, pytorch<smx::bfloat16>}});
+const bool added = add({"PyTorch",
+                        TORCH_VERSION,
+                        role::peer,
+                        {pytorch<float>, pytorch<double>, pytorch<smx::float16>, pytorch<smx::bfloat16>}});
 
 }  // namespace
 }  // namespace bench

@@ -93,7 +93,8 @@ void recorder::add_old() {
             }
             if (comma == std::string::npos) continue;
             const std::size_t end = line.find(',', comma);
-            if (end != std::string::npos) measured_[line.substr(0, comma)].emplace(line.substr(comma + 1, end - comma - 1), line.substr(end + 1));
+            if (end != std::string::npos)
+                measured_[line.substr(0, comma)].emplace(line.substr(comma + 1, end - comma - 1), line.substr(end + 1));
         }
     }
 }
@@ -126,7 +127,8 @@ bool recorder::write() {
         else if (who.role == role::peer && !who.name.starts_with("three")) peers.insert(who.name);
     std::string text = processor() + ", " + std::to_string(benchmark::CPUInfo::Get().num_cpus) + " cores";
     for (const auto& cache : benchmark::CPUInfo::Get().caches)
-        if (cache.type != "Instruction") text += ", L" + std::to_string(cache.level) + " " + std::to_string(cache.size / 1024) + " KiB";
+        if (cache.type != "Instruction")
+            text += ", L" + std::to_string(cache.level) + " " + std::to_string(cache.size / 1024) + " KiB";
     text += "; compiler " BENCH_COMPILER "; peers:";
     for (const std::string& peer : peers) text += (peer == *peers.begin() ? " " : ", ") + peer;
     return put("machine.md", text + "\n");

@@ -70,10 +70,12 @@ void add_cell(const cell& c, const std::regex& filter, const effort& e, std::vec
                 run();
                 benchmark::ClobberMemory();
             }
-            const std::size_t moved = c.size() * sizeof(T) * (c.function == function::logsumexp || who.name == "read" ? 1 : 2);
+            const std::size_t moved =
+                c.size() * sizeof(T) * (c.function == function::logsumexp || who.name == "read" ? 1 : 2);
             state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(moved));
-            state.counters["per_element"] = benchmark::Counter(static_cast<double>(c.size()),
-                                                               benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+            state.counters["per_element"] =
+                benchmark::Counter(static_cast<double>(c.size()),
+                                   benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
         });
         added->Unit(benchmark::kMicrosecond)->MinTime(e.seconds)->Repetitions(rounds_for(once.count(), e));
         if (who.role == role::threads) added->UseRealTime();
@@ -139,7 +141,8 @@ int main(int argc, char** argv) {
         // after the other.
         const std::vector<std::string> added = add_group(g, filter, e);
         if (added.empty()) continue;
-        benchmark::BenchmarkReporter* const reporter = records ? static_cast<benchmark::BenchmarkReporter*>(&to_folder) : &to_console;
+        benchmark::BenchmarkReporter* const reporter =
+            records ? static_cast<benchmark::BenchmarkReporter*>(&to_folder) : &to_console;
         if ((g.front().roles & static_cast<int>(role::threads)) == 0) benchmark::RunSpecifiedBenchmarks(reporter, ".");
         else
             for (const std::string& name : added) benchmark::RunSpecifiedBenchmarks(reporter, name + "/");

@@ -30,7 +30,8 @@ void round_to(float x, smx::float16& y) {  // below 65504
     const auto bits = std::bit_cast<std::uint32_t>(x), magnitude = bits & 0x7fffffffu;
     const std::uint32_t normal = (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
     const std::uint32_t subnormal = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
-    y = smx::float16::from_bits(static_cast<std::uint16_t>((magnitude < 0x38800000u ? subnormal : normal) | (bits >> 16 & 0x8000u)));
+    y = smx::float16::from_bits(
+        static_cast<std::uint16_t>((magnitude < 0x38800000u ? subnormal : normal) | (bits >> 16 & 0x8000u)));
 }
 
 /// One row. Exponentials are kept in `term`: the results themselves, or a buffer for 16-bit ones.
@@ -84,7 +85,11 @@ call three_loops(const problem<T>& p) {
     return [=] { rows<false, false>(p, buffer.get()); };
 }
 
-const bool added = add({BENCH_NAME, "", role::BENCH_ROLE, {three_loops<float>, three_loops<double>, three_loops<smx::float16>, three_loops<smx::bfloat16>}});
+const bool added =
+    add({BENCH_NAME,
+         "",
+         role::BENCH_ROLE,
+         {three_loops<float>, three_loops<double>, three_loops<smx::float16>, three_loops<smx::bfloat16>}});
 
 }  // namespace
 }  // namespace bench

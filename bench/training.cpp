@@ -19,7 +19,9 @@ constexpr shape loss_shapes[] = {{64, 32000}, {16, 128256}};
 
 template <class T>
 struct data {
-    explicit data(shape s) : extents{s.rows, s.length}, x(s.rows * s.length), y(x.size()), log_y(x.size()), dy(x.size()), out(x.size()), targets(s.rows), losses(s.rows) {
+    explicit data(shape s)
+        : extents{s.rows, s.length}, x(s.rows * s.length), y(x.size()), log_y(x.size()), dy(x.size()), out(x.size()),
+          targets(s.rows), losses(s.rows) {
         std::mt19937 engine(1);
         std::normal_distribution<float> normal(0, 3);
         for (T& v : x) v = T(normal(engine));
@@ -41,7 +43,9 @@ void measure_backward(bench::bars& bars, const std::string& type) {
     for (const shape& s : backward_shapes) {
         data<T> d(s);
         const auto x = d.in(d.x), y = d.in(d.y), log_y = d.in(d.log_y), dy = d.in(d.dy), out = d.in(d.out);
-        const auto bar = [&](const char* what, const char* against) { return bench::bar{type + " " + what, what, against, 2, 1.25}; };
+        const auto bar = [&](const char* what, const char* against) {
+            return bench::bar{type + " " + what, what, against, 2, 1.25};
+        };
         bars.measure(std::to_string(s.length),
                      {{"softmax", [=] { smx::safe_softmax(x, out); }},
                       {"softmax_backward", [=] { smx::softmax_backward(y, dy, out); }},
@@ -49,8 +53,8 @@ void measure_backward(bench::bars& bars, const std::string& type) {
                       {"log_softmax", [=] { smx::log_softmax(x, out); }},
                       {"log_softmax_backward", [=] { smx::log_softmax_backward(log_y, dy, out); }},
                       {"masked_log_softmax_backward", [=] { smx::masked_log_softmax_backward(log_y, dy, out); }}},
-                     {bar("softmax_backward", "softmax"), bar("masked_softmax_backward", "softmax"), bar("log_softmax_backward", "log_softmax"),
-                      bar("masked_log_softmax_backward", "log_softmax")});
+                     {bar("softmax_backward", "softmax"), bar("masked_softmax_backward", "softmax"),
+                      bar("log_softmax_backward", "log_softmax"), bar("masked_log_softmax_backward", "log_softmax")});
     }
 }
 
@@ -65,15 +69,19 @@ void measure_losses(bench::bars& bars, const std::string& type) {
             for (std::size_t r = 0; r < s.rows; ++r) {
                 const std::size_t at = r * s.length + static_cast<std::size_t>(d.targets[r]);
                 d.losses[r] = T(-static_cast<float>(d.log_y[at]));
-                d.dy[at] = T(-1.0f);  // the rest of dy is 0 already, as a framework that reuses its memory would have it
+                // The rest of dy is 0 already, as a framework that reuses its memory would have it.
+                d.dy[at] = T(-1.0f);
             }
             smx::log_softmax_backward(log_y, dy, out);
         };
-        const auto bar = [&](const char* what) { return bench::bar{type + " cross-entropy, " + what, what, "three steps", 1, 1.5, true}; };
+        const auto bar = [&](const char* what) {
+            return bench::bar{type + " cross-entropy, " + what, what, "three steps", 1, 1.5, true};
+        };
         bars.measure(std::to_string(s.length),
                      {{"three steps", three_steps},
                       {"fused", [&, x, out] { smx::cross_entropy_with_gradient(x, d.targets, d.losses, out); }},
-                      {"fused, gradient over the logits", [&, out] { smx::cross_entropy_with_gradient(out, d.targets, d.losses); }}},
+                      {"fused, gradient over the logits",
+                       [&, out] { smx::cross_entropy_with_gradient(out, d.targets, d.losses); }}},
                      {bar("fused"), bar("fused, gradient over the logits")});
     }
 }

@@ -40,7 +40,8 @@ class largest_error {
 public:
     void add(long double actual, long double expected) {
         if (expected < static_cast<long double>((std::numeric_limits<float>::min)())) return;
-        const double distance = static_cast<double>(std::abs(actual - expected) / std::ldexp(1.0L, std::ilogb(expected) - 23));
+        const double distance =
+            static_cast<double>(std::abs(actual - expected) / std::ldexp(1.0L, std::ilogb(expected) - 23));
         if (std::isnan(distance)) largest_ = std::numeric_limits<double>::infinity();
         else largest_ = std::max(largest_, distance);
     }
@@ -61,7 +62,8 @@ int main() {
     std::vector<std::pair<std::string, call>> calls;
     for (const competitor& c : competitors()) {
         const problem<float> p{function::softmax, rows, length, 1, length, in.data(), out.data()};
-        if (const auto prepare_it = std::get<0>(c.types); prepare_it != nullptr) calls.emplace_back(c.name, prepare_it(p));
+        if (const auto prepare_it = std::get<0>(c.types); prepare_it != nullptr)
+            calls.emplace_back(c.name, prepare_it(p));
     }
     std::erase_if(calls, [](const auto& c) { return !c.second; });
     std::sort(calls.begin(), calls.end(), [](const auto& a, const auto& b) { return a.first < b.first; });

@@ -76,7 +76,7 @@ void draw(const std::string& svg, const std::vector<attention::comparison>& in_f
     plot::figure f{
         "largest logit of the head", "rows with NaN, %", "set logscale x\nset yrange [-5:105]\nset key left top", {}};
     const auto add = [&](const char* title, const std::vector<attention::comparison>& heads,
-                         std::size_t attention::comparison::*nan_rows) {
+                         std::size_t attention::comparison::* nan_rows) {
         plot::curve curve{title, "linespoints pt 7 ps 0.6 lw 2", {}};
         for (const attention::comparison& c : heads)
             curve.points.emplace_back(c.largest_logit,

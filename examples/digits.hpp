@@ -40,8 +40,7 @@ struct location {
 inline std::string quoted(std::string_view text) {
     constexpr std::size_t longest = 24;
     std::string shown(text.substr(0, longest));
-    std::replace_if(
-        shown.begin(), shown.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    std::replace_if(shown.begin(), shown.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
     return '"' + shown + (text.size() > longest ? "...\"" : "\"");
 }
 

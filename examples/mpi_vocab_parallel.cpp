@@ -59,7 +59,8 @@ int main(int argc, char** argv) {
 
     const std::size_t extents[] = {tokens, mine.count};
     const smx::tensor_view<float, 2> in(logits.data(), extents), dlogits(gradient.data(), extents);
-    smx::mpi_cross_entropy_with_gradient(in, targets, mine.first, losses, dlogits, MPI_COMM_WORLD, {.dloss = 1.0 / tokens});
+    smx::mpi_cross_entropy_with_gradient(in, targets, mine.first, losses, dlogits, MPI_COMM_WORLD,
+                                         {.dloss = 1.0 / tokens});
 
     double mean = 0;
     std::uint64_t own = 0, all = 0;
@@ -85,11 +86,11 @@ int main(int argc, char** argv) {
     }
     MPI_Allreduce(&wrong, &wrong_anywhere, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
     if (rank == 0) {
-        std::printf("%zu tokens, %zu words on %d rank%s: mean loss %.9g, bits %016llx\n", tokens, words, ranks, ranks == 1 ? "" : "s", mean,
-                    static_cast<unsigned long long>(all));
+        std::printf("%zu tokens, %zu words on %d rank%s: mean loss %.9g, bits %016llx\n", tokens, words, ranks,
+                    ranks == 1 ? "" : "s", mean, static_cast<unsigned long long>(all));
         std::printf("each rank has %zu to %zu words and sends %zu bytes for each token and message\n",
-                    smx::part_of_row(words, static_cast<std::size_t>(ranks), static_cast<std::size_t>(ranks - 1)).count, mine.count,
-                    sizeof(smx::vocabulary::mpi_row));
+                    smx::part_of_row(words, static_cast<std::size_t>(ranks), static_cast<std::size_t>(ranks - 1)).count,
+                    mine.count, sizeof(smx::vocabulary::mpi_row));
         if (wrong_anywhere != 0) std::printf("%d numbers are not those of whole rows\n", wrong_anywhere);
     }
     MPI_Finalize();

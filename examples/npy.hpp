@@ -23,13 +23,15 @@ struct format_error : std::runtime_error {
 };
 
 struct header {
-    char kind = 'f';           ///< of the elements: f float, i and u integers, b bool, c complex, and so on
-    std::size_t item_size = 4; ///< bytes of an element
+    char kind = 'f';            ///< of the elements: f float, i and u integers, b bool, c complex, and so on
+    std::size_t item_size = 4;  ///< bytes of an element
     bool big_endian = false;
     bool fortran_order = false;
     std::vector<std::size_t> shape;
 
-    std::string descr() const { return (item_size == 1 ? "|" : big_endian ? ">" : "<") + std::string(1, kind) + std::to_string(item_size); }
+    std::string descr() const {
+        return (item_size == 1 ? "|" : big_endian ? ">" : "<") + std::string(1, kind) + std::to_string(item_size);
+    }
 };
 
 /// "(3, 4)", as Python writes it.
@@ -46,7 +48,8 @@ inline std::size_t element_count(const header& h) {
     for (const std::size_t extent : h.shape)
         if (extent == 0) return 0;
     for (const std::size_t extent : h.shape) {
-        if (extent > limit / h.item_size / count) throw format_error("shape " + to_string(h.shape) + " has more elements than can be counted");
+        if (extent > limit / h.item_size / count)
+            throw format_error("shape " + to_string(h.shape) + " has more elements than can be counted");
         count *= extent;
     }
     return count;
@@ -92,7 +95,9 @@ private:
         seen = true;
     }
     void skip_spaces() {
-        while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r')) ++at_;
+        while (at_ < text_.size() &&
+               (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r'))
+            ++at_;
     }
     bool accept(char c) {
         skip_spaces();
@@ -128,7 +133,8 @@ private:
         std::size_t value = 0;
         for (; at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_) {
             const std::size_t digit = static_cast<std::size_t>(text_[at_] - '0');
-            if (value > ((std::numeric_limits<std::size_t>::max)() - digit) / 10) wrong("a number of shape is larger than 64 bits can hold");
+            if (value > ((std::numeric_limits<std::size_t>::max)() - digit) / 10)
+                wrong("a number of shape is larger than 64 bits can hold");
             value = value * 10 + digit;
         }
         if (at_ == begin) wrong("a number of shape is missing");
@@ -151,8 +157,10 @@ private:
         if (at_ < text_.size() && text_[at_] == '[') wrong("descr is a list: arrays of records cannot be read");
         const std::string d = quoted();
         std::size_t size = 0, digits = 0;
-        for (std::size_t i = 2; i < d.size() && d[i] >= '0' && d[i] <= '9' && digits < 6; ++i, ++digits) size = size * 10 + static_cast<std::size_t>(d[i] - '0');
-        if (d.size() < 3 || std::string_view("<>=|").find(d[0]) == std::string_view::npos || digits != d.size() - 2 || size == 0)
+        for (std::size_t i = 2; i < d.size() && d[i] >= '0' && d[i] <= '9' && digits < 6; ++i, ++digits)
+            size = size * 10 + static_cast<std::size_t>(d[i] - '0');
+        if (d.size() < 3 || std::string_view("<>=|").find(d[0]) == std::string_view::npos || digits != d.size() - 2 ||
+            size == 0)
             wrong("descr '" + d + "' is no type such as '<f4'");
         h.big_endian = d[0] == '>';
         h.kind = d[1];
@@ -180,21 +188,27 @@ inline constexpr std::string_view magic = "\x93NUMPY";
 inline header read_header(const std::function<std::string(std::size_t)>& read) {
     const auto all = [&](std::size_t n, const std::string& of) {
         const std::string bytes = read(n);
-        if (bytes.size() != n) throw format_error("ends after " + std::to_string(bytes.size()) + " of the " + std::to_string(n) + " bytes of " + of);
+        if (bytes.size() != n)
+            throw format_error("ends after " + std::to_string(bytes.size()) + " of the " + std::to_string(n) +
+                               " bytes of " + of);
         return bytes;
     };
     const std::string start = read(magic.size());
     if (start.empty()) throw format_error("is empty");
     if (start != magic.substr(0, start.size()))
-        throw format_error("is no .npy file: it begins with " + detail::hexadecimal(start) + (start.starts_with("PK") ? ", as a zip archive does (.npz?)" : ""));
-    if (start.size() != magic.size()) throw format_error("ends after " + std::to_string(start.size()) + " bytes, in the middle of the magic number");
+        throw format_error("is no .npy file: it begins with " + detail::hexadecimal(start) +
+                           (start.starts_with("PK") ? ", as a zip archive does (.npz?)" : ""));
+    if (start.size() != magic.size())
+        throw format_error("ends after " + std::to_string(start.size()) + " bytes, in the middle of the magic number");
     const std::string version = all(2, "its version");
     const int major = static_cast<unsigned char>(version[0]), minor = static_cast<unsigned char>(version[1]);
     if (major < 1 || major > 3)
-        throw format_error("has version " + std::to_string(major) + "." + std::to_string(minor) + " of the format: 1, 2 and 3 can be read");
+        throw format_error("has version " + std::to_string(major) + "." + std::to_string(minor) +
+                           " of the format: 1, 2 and 3 can be read");
     const std::string length_bytes = all(major == 1 ? 2 : 4, "the length of its header");
     std::size_t length = 0;
-    for (std::size_t i = length_bytes.size(); i-- > 0;) length = length << 8 | static_cast<unsigned char>(length_bytes[i]);
+    for (std::size_t i = length_bytes.size(); i-- > 0;)
+        length = length << 8 | static_cast<unsigned char>(length_bytes[i]);
     constexpr std::size_t longest = 1 << 20;
     if (length > longest) throw format_error("damaged header: its length is " + std::to_string(length) + " bytes");
     header h = detail::dictionary_parser(all(length, "its header")).parse();
@@ -204,14 +218,18 @@ inline header read_header(const std::function<std::string(std::size_t)>& read) {
 
 /// What read_header understands: the array begins at a multiple of 64 bytes.
 inline std::string header_bytes(const header& h) {
-    std::string dictionary = "{'descr': '" + h.descr() + "', 'fortran_order': " + (h.fortran_order ? "True" : "False") + ", 'shape': " + to_string(h.shape) + ", }";
+    std::string dictionary = "{'descr': '" + h.descr() + "', 'fortran_order': " + (h.fortran_order ? "True" : "False") +
+                             ", 'shape': " + to_string(h.shape) + ", }";
     const std::size_t lead = magic.size() + 2;
-    const auto pad = [&](std::size_t before) { return std::string((64 - (before + dictionary.size() + 1) % 64) % 64, ' ') + "\n"; };
+    const auto pad = [&](std::size_t before) {
+        return std::string((64 - (before + dictionary.size() + 1) % 64) % 64, ' ') + "\n";
+    };
     const bool short_length = dictionary.size() + 128 < 65536;
     dictionary += pad(lead + (short_length ? 2 : 4));
     std::string bytes(magic);
     bytes += {static_cast<char>(short_length ? 1 : 2), '\0'};
-    for (std::size_t i = 0; i < (short_length ? 2u : 4u); ++i) bytes += static_cast<char>(dictionary.size() >> 8 * i & 255);
+    for (std::size_t i = 0; i < (short_length ? 2u : 4u); ++i)
+        bytes += static_cast<char>(dictionary.size() >> 8 * i & 255);
     return bytes + dictionary;
 }
 

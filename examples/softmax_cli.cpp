@@ -33,28 +33,38 @@ struct arguments {
 };
 
 void define(CLI::App& app, arguments& a, double& temperature, std::size_t& mebibytes, bool& ieee) {
-    const std::map<std::string, wanted> functions{{"softmax", wanted::softmax}, {"log_softmax", wanted::log_softmax}, {"logsumexp", wanted::logsumexp}};
-    const std::map<std::string, file_format> formats{{"detect", file_format::detect}, {"npy", file_format::npy}, {"csv", file_format::csv}};
+    const std::map<std::string, wanted> functions{
+        {"softmax", wanted::softmax}, {"log_softmax", wanted::log_softmax}, {"logsumexp", wanted::logsumexp}};
+    const std::map<std::string, file_format> formats{
+        {"detect", file_format::detect}, {"npy", file_format::npy}, {"csv", file_format::csv}};
     const std::map<std::string, std::size_t> types{{"f2", 2}, {"f4", 4}, {"f8", 8}};
     const std::map<std::string, progress::mode> modes{
         {"auto", progress::mode::when_seen}, {"always", progress::mode::always}, {"never", progress::mode::never}};
-    app.add_option("function", a.asked.function, "softmax, log_softmax or logsumexp")->required()->transform(CLI::CheckedTransformer(functions).description(""));
+    app.add_option("function", a.asked.function, "softmax, log_softmax or logsumexp")
+        ->required()
+        ->transform(CLI::CheckedTransformer(functions).description(""));
     app.add_option("input", a.in, "a file, or - for standard input");
     app.add_option("output", a.out, "a file, or - for standard output");
-    app.add_option("-a,--axis", a.asked.options.axis, "the axis that the function runs along; negative counts from the back (-1)");
+    app.add_option("-a,--axis", a.asked.options.axis,
+                   "the axis that the function runs along; negative counts from the back (-1)");
     CLI::Option* scale = app.add_option("-s,--scale", a.asked.options.scale, "logits are multiplied by it (1)");
     app.add_option("-t,--temperature", temperature, "logits are divided by it")->excludes(scale);
     app.add_flag("--ieee", ieee, "NaN for rows that are all -inf or have +inf, as NumPy's formulas give");
     app.add_flag("--keepdims", a.asked.keepdims, "logsumexp keeps the axis, with extent 1 (.npy)");
-    app.add_option("-d,--dtype", a.asked.item_size, "type of the results: f2, f4 or f8 (that of an .npy input; CSV: f8)")
+    app.add_option("-d,--dtype", a.asked.item_size,
+                   "type of the results: f2, f4 or f8 (that of an .npy input; CSV: f8)")
         ->transform(CLI::CheckedTransformer(types).description(""));
-    app.add_option("-f,--format", a.format, "npy or csv (what the file's name or first byte tells)")->transform(CLI::CheckedTransformer(formats).description(""));
+    app.add_option("-f,--format", a.format, "npy or csv (what the file's name or first byte tells)")
+        ->transform(CLI::CheckedTransformer(formats).description(""));
     app.add_flag("--header", a.asked.header, "CSV: the first line is passed through");
-    app.add_option("--delimiter", a.delimiter, "CSV: , ; | tab or space (,)")->check(CLI::IsMember({",", ";", "|", "tab", "space"}).description(""));
-    app.add_option("--memory", mebibytes, "MiB that rows and results may take (256)")->check(CLI::Range(std::size_t(1), std::size_t(1) << 30));
-    app.add_option("--progress", a.shown, "auto (on a terminal, after a second), always or never")->transform(CLI::CheckedTransformer(modes).description(""));
-    app.set_version_flag("--version", "softmax_cli, safe_softmax " + std::to_string(SMX_VERSION_MAJOR) + "." + std::to_string(SMX_VERSION_MINOR) + "." +
-                                          std::to_string(SMX_VERSION_PATCH));
+    app.add_option("--delimiter", a.delimiter, "CSV: , ; | tab or space (,)")
+        ->check(CLI::IsMember({",", ";", "|", "tab", "space"}).description(""));
+    app.add_option("--memory", mebibytes, "MiB that rows and results may take (256)")
+        ->check(CLI::Range(std::size_t(1), std::size_t(1) << 30));
+    app.add_option("--progress", a.shown, "auto (on a terminal, after a second), always or never")
+        ->transform(CLI::CheckedTransformer(modes).description(""));
+    app.set_version_flag("--version", "softmax_cli, safe_softmax " + std::to_string(SMX_VERSION_MAJOR) + "." +
+                                          std::to_string(SMX_VERSION_MINOR) + "." + std::to_string(SMX_VERSION_PATCH));
 }
 
 /// An .npy file is one that is called so, or begins as one.
@@ -99,7 +109,8 @@ int main(int argc, char** argv) {
     }
     if (app.count("--temperature") != 0) a.asked.options.scale = 1 / temperature;
     if (!std::isfinite(a.asked.options.scale)) {
-        if (app.count("--temperature") != 0) std::fprintf(stderr, "softmax_cli: --temperature is %g, but 1/temperature must be finite\n", temperature);
+        if (app.count("--temperature") != 0)
+            std::fprintf(stderr, "softmax_cli: --temperature is %g, but 1/temperature must be finite\n", temperature);
         else std::fprintf(stderr, "softmax_cli: --scale is %g, but it must be finite\n", a.asked.options.scale);
         return 2;
     }

@@ -24,16 +24,21 @@ at::Tensor softmax(const at::Tensor& logits, std::int64_t dim, dtype_argument dt
 at::Tensor log_softmax(const at::Tensor& logits, std::int64_t dim, dtype_argument dtype, double scale, bool ieee) {
     return smx::torch_log_softmax(logits, dim, options(dtype, scale, ieee));
 }
-at::Tensor logsumexp(const at::Tensor& logits, std::int64_t dim, bool keepdim, dtype_argument dtype, double scale, bool ieee) {
+at::Tensor logsumexp(const at::Tensor& logits, std::int64_t dim, bool keepdim, dtype_argument dtype, double scale,
+                     bool ieee) {
     return smx::torch_logsumexp(logits, dim, keepdim, options(dtype, scale, ieee));
 }
 
 }  // namespace
 
 TORCH_LIBRARY(safe_softmax, library) {
-    library.def("softmax(Tensor logits, int dim, *, ScalarType? dtype=None, float scale=1.0, bool ieee=False) -> Tensor");
-    library.def("log_softmax(Tensor logits, int dim, *, ScalarType? dtype=None, float scale=1.0, bool ieee=False) -> Tensor");
-    library.def("logsumexp(Tensor logits, int dim, bool keepdim=False, *, ScalarType? dtype=None, float scale=1.0, bool ieee=False) -> Tensor");
+    library.def(
+        "softmax(Tensor logits, int dim, *, ScalarType? dtype=None, float scale=1.0, bool ieee=False) -> Tensor");
+    library.def(
+        "log_softmax(Tensor logits, int dim, *, ScalarType? dtype=None, float scale=1.0, bool ieee=False) -> Tensor");
+    library.def(
+        "logsumexp(Tensor logits, int dim, bool keepdim=False, *, ScalarType? dtype=None, float scale=1.0, bool "
+        "ieee=False) -> Tensor");
 }
 
 // The same functions with autograd and, in inference mode, without: a Function that nobody asks for gradients costs little.

@@ -35,7 +35,8 @@ int main() {
     for (int i = 0; i < 6; ++i) memory[i] = smx::bfloat16(static_cast<float>(100 * i));
     float out[6];
     std::int64_t shape[] = {2, 3}, turned[] = {1, 2};
-    DLManagedTensor logits = tensor(memory, {kDLBfloat, 16, 1}, shape, turned), probabilities = tensor(out, {kDLFloat, 32, 1}, shape, nullptr);
+    DLManagedTensor logits = tensor(memory, {kDLBfloat, 16, 1}, shape, turned),
+                    probabilities = tensor(out, {kDLFloat, 32, 1}, shape, nullptr);
     softmax(&logits, &probabilities, 1);
     for (int r = 0; r < 2; ++r) std::printf("%g %g %g\n", out[3 * r], out[3 * r + 1], out[3 * r + 2]);
 

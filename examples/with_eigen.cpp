@@ -18,13 +18,14 @@ int main() {
     std::cout << "the textbook formula\n" << textbook << "\n";
 
     Eigen::VectorXf one(2);
-    smx::safe_softmax(logits.col(1), one);                                  // where it is
+    smx::safe_softmax(logits.col(1), one);                                                    // where it is
     smx::log_softmax(0.5f * logits + Eigen::MatrixXf::Identity(2, 3), columns, {.axis = 1});  // evaluated first
     std::cout << "logsumexp of the last row: " << smx::logsumexp(logits.row(1)) << "\n";
 
     Eigen::Tensor<float, 3> scores(2, 4, 3), weights(2, 4, 3);
     scores.setConstant(1e30f);
     smx::safe_softmax(scores, weights, {.axis = 1});
-    const bool sums_are_one = (rows.rowwise().sum().array() - 1).abs().maxCoeff() < 1e-6f && std::abs(one.sum() - 1) < 1e-6f && weights(1, 2, 0) == 0.25f;
+    const bool sums_are_one = (rows.rowwise().sum().array() - 1).abs().maxCoeff() < 1e-6f &&
+                              std::abs(one.sum() - 1) < 1e-6f && weights(1, 2, 0) == 0.25f;
     return sums_are_one && std::isnan(textbook(0, 0)) ? 0 : 1;
 }

@@ -8,7 +8,8 @@
 
 int main() {
     const float masked = -std::numeric_limits<float>::infinity();
-    const at::Tensor scores = at::tensor({1.0f, 2.0f, 3.0f, masked, masked, masked}).view({2, 3}).set_requires_grad(true);
+    const at::Tensor scores =
+        at::tensor({1.0f, 2.0f, 3.0f, masked, masked, masked}).view({2, 3}).set_requires_grad(true);
     const at::Tensor values = at::randn({3, 4});
 
     const at::Tensor theirs = at::softmax(scores, 1), ours = smx::torch_softmax(scores, 1);
@@ -20,5 +21,8 @@ int main() {
     const at::Tensor batch = at::randn({8, 5}), out = at::zeros({16, 5}, at::kBFloat16);
     smx::safe_softmax(batch, out.slice(0, 8, 16), {.axis = 0});
     const bool sums = at::allclose(out.to(at::kFloat).sum(0), at::ones({5}), 0, 0.02);
-    return theirs.isnan().any().item<bool>() && !ours.isnan().any().item<bool>() && scores.grad().isfinite().all().item<bool>() && sums ? 0 : 1;
+    return theirs.isnan().any().item<bool>() && !ours.isnan().any().item<bool>() &&
+                   scores.grad().isfinite().all().item<bool>() && sums
+               ? 0
+               : 1;
 }

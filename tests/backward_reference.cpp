@@ -10,7 +10,8 @@ namespace softmax_test {
 
 using smx::vocabulary::job_function;
 
-exact_gradient::exact_gradient(job_function function, const std::vector<double>& ys, const std::vector<double>& dys, double s)
+exact_gradient::exact_gradient(job_function function, const std::vector<double>& ys, const std::vector<double>& dys,
+                               double s)
     : y(ys), dy(dys), scale(s), f(function) {
     for (std::size_t i = 0; i < y.size(); ++i) {
         long double term, low = 0;
@@ -40,8 +41,8 @@ long double exact_gradient::bound(std::size_t i, dtype out, bool wide) const {
     const long double share = std::abs(scale) * p * (sum == 0 ? 0 : std::abs(sum));
     long double allowed = std::abs(scale) * p * of_sum;
     if (!wide) allowed += softmax ? 0 : 0x1p-36L * share;
-    const long double size =
-        std::max(std::abs(at(i)), wide && !softmax ? std::max(std::abs(scale * static_cast<long double>(dy[i])), share) : 0.0L);
+    const long double size = std::max(
+        std::abs(at(i)), wide && !softmax ? std::max(std::abs(scale * static_cast<long double>(dy[i])), share) : 0.0L);
     const long double own = wide ? 4 * ulp(dtype::f64, size) : 0.0L;
     return allowed + own + (wide && out == dtype::f64 ? 0.0L : 0.51L * ulp(out, at(i)));
 }

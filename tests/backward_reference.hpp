@@ -14,7 +14,8 @@ namespace softmax_test {
 
 /// The gradient of one row, and the sums that its error is measured by. Sums of pairs, so that cancellation does no harm.
 struct exact_gradient {
-    exact_gradient(smx::vocabulary::job_function function, const std::vector<double>& ys, const std::vector<double>& dys, double s);
+    exact_gradient(smx::vocabulary::job_function function, const std::vector<double>& ys,
+                   const std::vector<double>& dys, double s);
 
     long double at(std::size_t i) const;
     /// What the documentation allows. wide: in double arithmetic.

@@ -72,7 +72,8 @@ numbers make_dy(dtype type, std::size_t n, std::uint64_t seed, double size = 1) 
 /// One row: y and dy in, dx out.
 numbers gradient(job_function f, dtype y_type, dtype dy_type, dtype dx_type, const numbers& y, const numbers& dy,
                  const smx::softmax_options& options = {}) {
-    const guarded_memory from_y(span_view(y_type, y.size())), from_dy(span_view(dy_type, y.size())), to(span_view(dx_type, y.size()));
+    const guarded_memory from_y(span_view(y_type, y.size())), from_dy(span_view(dy_type, y.size())),
+        to(span_view(dx_type, y.size()));
     store_all(from_y.elements(), y);
     store_all(from_dy.elements(), dy);
     call(f, from_y.elements(), from_dy.elements(), to.elements(), options);
@@ -83,7 +84,8 @@ numbers gradient(job_function f, const numbers& y, const numbers& dy, const smx:
     return gradient(f, dtype::f64, dtype::f64, dtype::f64, y, dy, options);
 }
 
-void check_row(job_function f, dtype y_type, dtype dy_type, dtype dx_type, const numbers& y, const numbers& dy, double scale, double& worst) {
+void check_row(job_function f, dtype y_type, dtype dy_type, dtype dx_type, const numbers& y, const numbers& dy,
+               double scale, double& worst) {
     const numbers dx = gradient(f, y_type, dy_type, dx_type, y, dy, {.scale = scale});
     const exact_gradient exact(f, y, dy, scale);
     const bool wide = y_type == dtype::f64 || dy_type == dtype::f64 || dx_type == dtype::f64;
@@ -91,9 +93,10 @@ void check_row(job_function f, dtype y_type, dtype dy_type, dtype dx_type, const
         const long double error = std::abs(static_cast<long double>(dx[i]) - exact.at(i));
         const double of_bound = static_cast<double>(error / exact.bound(i, dx_type, wide));
         worst = std::max(worst, of_bound);
-        ASSERT_LE(of_bound, 1) << name_of(f) << " " << softmax_test::name_of(y_type) << " " << softmax_test::name_of(dy_type) << " to "
-                               << softmax_test::name_of(dx_type) << " n " << y.size() << " scale " << scale << " element " << i << " y " << y[i]
-                               << " dy " << dy[i] << " is " << dx[i] << " not " << static_cast<double>(exact.at(i));
+        ASSERT_LE(of_bound, 1) << name_of(f) << " " << softmax_test::name_of(y_type) << " "
+                               << softmax_test::name_of(dy_type) << " to " << softmax_test::name_of(dx_type) << " n "
+                               << y.size() << " scale " << scale << " element " << i << " y " << y[i] << " dy " << dy[i]
+                               << " is " << dx[i] << " not " << static_cast<double>(exact.at(i));
     }
 }
 
@@ -108,7 +111,8 @@ TEST(Backward, RightToTheDocumentedBoundInEveryMixtureOfTypes) {
                     for (const dtype dx_type : all_dtypes)
                         for (const std::size_t n : sizes{1, 2, 7, 8, 9, 31, 32, 33, 100, 1000, 5003}) {
                             const double size = dx_type == dtype::f16 ? 1e3 : 1;  // away from the subnormal numbers
-                            const numbers y = make_y(f, y_type, make_row(family::normal_3, dtype::f32, n, base_seed() + n));
+                            const numbers y =
+                                make_y(f, y_type, make_row(family::normal_3, dtype::f32, n, base_seed() + n));
                             const numbers dy = make_dy(dy_type, n, base_seed() + 7 * n, size);
                             check_row(f, y_type, dy_type, dx_type, y, dy, n % 2 == 0 ? 1.0 : -0.3, worst);
                             if (HasFatalFailure()) return;
@@ -126,7 +130,8 @@ TEST(Backward, DigitsSurviveCancellation) {
             numbers dy = make_dy(type, n, base_seed(), 1e-3);
             for (double& d : dy) d += 1e4;
             double worst = 0;
-            check_row(f, type, type, type, make_y(f, type, make_row(family::normal_3, dtype::f32, n, 5)), rounded_to(type, dy), 1, worst);
+            check_row(f, type, type, type, make_y(f, type, make_row(family::normal_3, dtype::f32, n, 5)),
+                      rounded_to(type, dy), 1, worst);
         }
     }
 }
@@ -172,16 +177,25 @@ TEST(Backward, PublicFunctionsInAllTheirForms) {
         EXPECT_NE(expected, gradient(f, y, dy));
     };
     const smx::softmax_options by_3{.scale = 3};
-    both(job_function::softmax_backward, [&](const numbers& y, const numbers& d, numbers& dx) { smx::softmax_backward(y, d, dx, by_3); },
-         [&](const numbers& y, numbers& d) { smx::softmax_backward(y, d, by_3); });
+    both(
+        job_function::softmax_backward,
+        [&](const numbers& y, const numbers& d, numbers& dx) { smx::softmax_backward(y, d, dx, by_3); },
+        [&](const numbers& y, numbers& d) { smx::softmax_backward(y, d, by_3); });
     const smx::masked_options masked_by_3{.scale = 3};
-    both(job_function::softmax_backward, [&](const numbers& y, const numbers& d, numbers& dx) { smx::masked_softmax_backward(y, d, dx, masked_by_3); },
-         [&](const numbers& y, numbers& d) { smx::masked_softmax_backward(y, d, masked_by_3); });
-    both(job_function::log_softmax_backward, [&](const numbers& y, const numbers& d, numbers& dx) { smx::log_softmax_backward(y, d, dx, by_3); },
-         [&](const numbers& y, numbers& d) { smx::log_softmax_backward(y, d, by_3); });
-    both(job_function::masked_log_softmax_backward,
-         [&](const numbers& y, const numbers& d, numbers& dx) { smx::masked_log_softmax_backward(y, d, dx, masked_by_3); },
-         [&](const numbers& y, numbers& d) { smx::masked_log_softmax_backward(y, d, masked_by_3); });
+    both(
+        job_function::softmax_backward,
+        [&](const numbers& y, const numbers& d, numbers& dx) { smx::masked_softmax_backward(y, d, dx, masked_by_3); },
+        [&](const numbers& y, numbers& d) { smx::masked_softmax_backward(y, d, masked_by_3); });
+    both(
+        job_function::log_softmax_backward,
+        [&](const numbers& y, const numbers& d, numbers& dx) { smx::log_softmax_backward(y, d, dx, by_3); },
+        [&](const numbers& y, numbers& d) { smx::log_softmax_backward(y, d, by_3); });
+    both(
+        job_function::masked_log_softmax_backward,
+        [&](const numbers& y, const numbers& d, numbers& dx) {
+            smx::masked_log_softmax_backward(y, d, dx, masked_by_3);
+        },
+        [&](const numbers& y, numbers& d) { smx::masked_log_softmax_backward(y, d, masked_by_3); });
 }
 
 TEST(Backward, MaskedOutElementsGiveZeroAndDoNotCount) {
@@ -192,7 +206,8 @@ TEST(Backward, MaskedOutElementsGiveZeroAndDoNotCount) {
             EXPECT_EQ(dx, (numbers{0, 0, -1, 1, 0}));
             EXPECT_TRUE(is_positive_zero(dx[1]) && is_positive_zero(dx[4]));
             const numbers log_y{-inf, 0, -inf}, log_dy{poison, 3, poison};
-            const numbers log_dx = gradient(job_function::masked_log_softmax_backward, type, type, type, log_y, log_dy, {.scale = -1});
+            const numbers log_dx =
+                gradient(job_function::masked_log_softmax_backward, type, type, type, log_y, log_dy, {.scale = -1});
             EXPECT_TRUE(is_positive_zero(log_dx[0]) && is_positive_zero(log_dx[2]));
             EXPECT_EQ(log_dx[1], 0);
         }
@@ -259,24 +274,30 @@ TEST(Backward, NothingOverflowsThatIsInRange) {
     };
     // dy - sum is twice the largest number.
     near(gradient(job_function::softmax_backward, {0.5, 0.5}, {most, -most}), {most / 2, -most / 2});
-    near(gradient(job_function::softmax_backward, {0.25, 0.75}, {most, -most}, {.scale = 0.5}), {most / 16 * 3, -most / 16 * 3});
+    near(gradient(job_function::softmax_backward, {0.25, 0.75}, {most, -most}, {.scale = 0.5}),
+         {most / 16 * 3, -most / 16 * 3});
     // The sum alone is beyond the range.
-    near(gradient(job_function::log_softmax_backward, {std::log(0.25), std::log(0.25), std::log(0.5)}, {most, most, most}, {.scale = 0.5}),
+    near(gradient(job_function::log_softmax_backward, {std::log(0.25), std::log(0.25), std::log(0.5)},
+                  {most, most, most}, {.scale = 0.5}),
          {most / 8, most / 8, -most / 4});
     expect_row(gradient(job_function::log_softmax_backward, {-inf, 0, 0}, {most, most, most}, {.scale = 0}), {0, 0, 0});
-    near(gradient(job_function::softmax_backward, {0.5, 0.5}, {0x1p-1000, -0x1p-1000}, {.scale = 0x1p1023}), {0x1p22, -0x1p22});
-    near(gradient(job_function::softmax_backward, dtype::f32, dtype::f32, dtype::f64, {0.5, 0.5}, {0x1.fffffep127, -0x1.fffffep127}),
+    near(gradient(job_function::softmax_backward, {0.5, 0.5}, {0x1p-1000, -0x1p-1000}, {.scale = 0x1p1023}),
+         {0x1p22, -0x1p22});
+    near(gradient(job_function::softmax_backward, dtype::f32, dtype::f32, dtype::f64, {0.5, 0.5},
+                  {0x1.fffffep127, -0x1.fffffep127}),
          {0x1.fffffep126, -0x1.fffffep126});
 }
 
 /// Bits of a tensor whose rows are made of `y` and `dy`.
-std::vector<std::uint64_t> bits_of(job_function f, dtype type, view y_layout, view dy_layout, view dx_layout, std::size_t axis, const numbers& y,
-                                   const numbers& dy, std::size_t misalignment) {
+std::vector<std::uint64_t> bits_of(job_function f, dtype type, view y_layout, view dy_layout, view dx_layout,
+                                   std::size_t axis, const numbers& y, const numbers& dy, std::size_t misalignment) {
     y_layout.type = dy_layout.type = dx_layout.type = type;
-    const guarded_memory from_y(y_layout, misalignment), from_dy(dy_layout, misalignment / 2), to(dx_layout, misalignment);
+    const guarded_memory from_y(y_layout, misalignment), from_dy(dy_layout, misalignment / 2),
+        to(dx_layout, misalignment);
     store_all(from_y.elements(), y);
     store_all(from_dy.elements(), dy);
-    call(f, from_y.elements(), from_dy.elements(), to.elements(), {.axis = static_cast<std::ptrdiff_t>(axis), .scale = 1.3});
+    call(f, from_y.elements(), from_dy.elements(), to.elements(),
+         {.axis = static_cast<std::ptrdiff_t>(axis), .scale = 1.3});
     EXPECT_EQ(to.damage(), "");
     return load_all_bits(to.elements());
 }
@@ -302,14 +323,19 @@ TEST(Backward, SameBitsOnEveryPathAxisStrideBatchAndInstructionSet) {
                 // Row-major in the test's order: the axis is the last one, wherever its elements lie in memory.
                 const std::ptrdiff_t length = static_cast<std::ptrdiff_t>(n), count = rows;
                 const view batch = tensor_view(type, {rows, n}), columns = tensor_view(type, {rows, n}, {1, count});
-                const view apart = tensor_view(type, {rows, n}, {1, count + 5}), spread = tensor_view(type, {rows, n}, {3 * length, 3});
+                const view apart = tensor_view(type, {rows, n}, {1, count + 5}),
+                           spread = tensor_view(type, {rows, n}, {3 * length, 3});
                 const view backwards = tensor_view(type, {rows, n}, {-length, 1});
                 for (const smx::isa level : fused_isas()) {
                     smx::set_active_isa(level);
-                    for (const auto& [a, b, c] : {std::array{batch, batch, batch}, {columns, columns, columns}, {apart, columns, apart},
-                                                  {columns, batch, spread}, {backwards, spread, batch}}) {
+                    for (const auto& [a, b, c] : {std::array{batch, batch, batch},
+                                                  {columns, columns, columns},
+                                                  {apart, columns, apart},
+                                                  {columns, batch, spread},
+                                                  {backwards, spread, batch}}) {
                         EXPECT_EQ(bits_of(f, type, a, b, c, 1, y, dy, n % 3), expected)
-                            << name_of(f) << " " << softmax_test::name_of(type) << " n " << n << " " << smx::name_of(level);
+                            << name_of(f) << " " << softmax_test::name_of(type) << " n " << n << " "
+                            << smx::name_of(level);
                     }
                 }
             }
@@ -363,12 +389,17 @@ TEST(Backward, RefusesWithFunctionArgumentAndValues) {
     const smx::tensor_view<const float, 2> a(y.data(), {3, 4}), b(dy.data(), {3, 4}), wrong(dy.data(), {3, 3});
     const smx::tensor_view<float, 2> out(dx.data(), {3, 4}), large(dx.data(), {4, 4});
     const auto expect = [](const std::string& text, const std::vector<std::string>& parts) {
-        for (const std::string& part : parts) EXPECT_NE(text.find(part), std::string::npos) << part << " is missing in: " << text;
+        for (const std::string& part : parts)
+            EXPECT_NE(text.find(part), std::string::npos) << part << " is missing in: " << text;
     };
-    expect(error_of([&] { smx::softmax_backward(a, wrong, out); }), {"softmax_backward", "extent 1 of dy is 3", "y is 4"});
-    expect(error_of([&] { smx::log_softmax_backward(a, b, large); }), {"log_softmax_backward", "extent 0 of dx is 4", "y is 3"});
-    expect(error_of([&] { smx::masked_softmax_backward(a, b, out, {.axis = 2}); }), {"masked_softmax_backward", "options.axis is 2", "y has rank 2"});
-    expect(error_of([&] { smx::masked_log_softmax_backward(a, b, out, {.scale = inf}); }), {"masked_log_softmax_backward", "options.scale is inf"});
+    expect(error_of([&] { smx::softmax_backward(a, wrong, out); }),
+           {"softmax_backward", "extent 1 of dy is 3", "y is 4"});
+    expect(error_of([&] { smx::log_softmax_backward(a, b, large); }),
+           {"log_softmax_backward", "extent 0 of dx is 4", "y is 3"});
+    expect(error_of([&] { smx::masked_softmax_backward(a, b, out, {.axis = 2}); }),
+           {"masked_softmax_backward", "options.axis is 2", "y has rank 2"});
+    expect(error_of([&] { smx::masked_log_softmax_backward(a, b, out, {.scale = inf}); }),
+           {"masked_log_softmax_backward", "options.scale is inf"});
     const smx::tensor_view<float, 2> shifted(dy.data() + 1, {2, 4});
     const smx::tensor_view<const float, 2> a2(y.data(), {2, 4}), b2(dy.data(), {2, 4});
     expect(error_of([&] { smx::softmax_backward(a2, b2, shifted); }), {"softmax_backward", "dx", "overlaps dy"});

@@ -30,7 +30,10 @@ public:
     caller_environment& operator=(const caller_environment&) = delete;
 
 private:
-    struct environment { int rounding = FE_TONEAREST; bool flushes = false; };
+    struct environment {
+        int rounding = FE_TONEAREST;
+        bool flushes = false;
+    };
     static const environment& wanted() {
         static const environment found = [] {
             const char* name = std::getenv("SMX_TEST_ENVIRONMENT");

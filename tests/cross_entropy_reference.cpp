@@ -11,7 +11,8 @@ namespace softmax_test {
 exact_loss::exact_loss(const loss_row& s) {
     const reference row(s.logits, s.scale);
     const std::size_t n = s.logits.size();
-    const long double lse = row.logsumexp(), keep = 1 - static_cast<long double>(s.smoothing), spread = static_cast<long double>(s.smoothing) / static_cast<long double>(n);
+    const long double lse = row.logsumexp(), keep = 1 - static_cast<long double>(s.smoothing),
+                      spread = static_cast<long double>(s.smoothing) / static_cast<long double>(n);
     std::size_t top = 0;
     for (std::size_t i = 0; i < n; ++i)
         if (s.logits[i] * s.scale > s.logits[top] * s.scale) top = i;
@@ -49,7 +50,8 @@ exact_loss::exact_loss(const loss_row& s) {
 }
 
 long double allowed_error(dtype out, dtype compute, double ulps, long double value, long double size) {
-    return size_of(out) == 2 ? 0.52L * ulp(out, value) + ulps * ulp(compute, size) : ulps * ulp(out == dtype::f64 ? compute : out, size);
+    return size_of(out) == 2 ? 0.52L * ulp(out, value) + ulps * ulp(compute, size)
+                             : ulps * ulp(out == dtype::f64 ? compute : out, size);
 }
 
 }  // namespace softmax_test

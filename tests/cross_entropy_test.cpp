@@ -56,10 +56,12 @@ result fused(const numbers& logits, int target, const options& o = {}) {
     without.dlosses = {};
     if (!o.dlosses) {
         smx::cross_entropy_backward(logits, target, 1.0, back, without);
-        for (std::size_t i = 0; i < back.size(); ++i) EXPECT_TRUE(back[i] == gradient[i] || (is_nan(back[i]) && is_nan(gradient[i])));
+        for (std::size_t i = 0; i < back.size(); ++i)
+            EXPECT_TRUE(back[i] == gradient[i] || (is_nan(back[i]) && is_nan(gradient[i])));
     }
     smx::cross_entropy_with_gradient(inout, target, same, o);
-    for (std::size_t i = 0; i < back.size(); ++i) EXPECT_TRUE(inout[i] == gradient[i] || (is_nan(inout[i]) && is_nan(gradient[i])));
+    for (std::size_t i = 0; i < back.size(); ++i)
+        EXPECT_TRUE(inout[i] == gradient[i] || (is_nan(inout[i]) && is_nan(gradient[i])));
     return {loss[0], gradient};
 }
 /// The same with soft targets.
@@ -70,15 +72,17 @@ result fused(const numbers& logits, const numbers& targets, const options& o = {
     smx::cross_entropy(logits, targets, same, o);
     EXPECT_TRUE(loss[0] == same[0] || (is_nan(loss[0]) && is_nan(same[0])));
     smx::cross_entropy_with_gradient(inout, targets, same, o);
-    for (std::size_t i = 0; i < inout.size(); ++i) EXPECT_TRUE(inout[i] == gradient[i] || (is_nan(inout[i]) && is_nan(gradient[i])));
+    for (std::size_t i = 0; i < inout.size(); ++i)
+        EXPECT_TRUE(inout[i] == gradient[i] || (is_nan(inout[i]) && is_nan(gradient[i])));
     return {loss[0], gradient};
 }
 
 /// Two rows of the same values: loss and gradient in any types.
-void check(const loss_row& s, dtype logits_type, dtype soft_type, dtype losses_type, dtype gradient_type, double& worst_loss, double& worst_gradient) {
+void check(const loss_row& s, dtype logits_type, dtype soft_type, dtype losses_type, dtype gradient_type,
+           double& worst_loss, double& worst_gradient) {
     const std::size_t n = s.logits.size();
-    const guarded_memory logits(tensor_view(logits_type, {2, n})), soft(tensor_view(soft_type, {2, n})), losses(tensor_view(losses_type, {2})),
-        gradient(tensor_view(gradient_type, {2, n}));
+    const guarded_memory logits(tensor_view(logits_type, {2, n})), soft(tensor_view(soft_type, {2, n})),
+        losses(tensor_view(losses_type, {2})), gradient(tensor_view(gradient_type, {2, n}));
     numbers twice = s.logits, soft_twice = s.soft;
     twice.insert(twice.end(), s.logits.begin(), s.logits.end());
     soft_twice.insert(soft_twice.end(), s.soft.begin(), s.soft.end());
@@ -91,12 +95,14 @@ void check(const loss_row& s, dtype logits_type, dtype soft_type, dtype losses_t
     {
         const caller_environment environment;
         smx::detail::run_cross_entropy("cross_entropy_with_gradient", array_of(logits.elements()),
-                                       s.soft.empty() ? smx::array_ref(targets) : array_of(soft.elements()), array_of(losses.elements()), o.dlosses,
-                                       "options.dlosses", array_of(gradient.elements()), "dlogits", o);
+                                       s.soft.empty() ? smx::array_ref(targets) : array_of(soft.elements()),
+                                       array_of(losses.elements()), o.dlosses, "options.dlosses",
+                                       array_of(gradient.elements()), "dlogits", o);
     }
     const exact_loss exact(s);
     const numbers loss = load_all(losses.elements()), g = load_all(gradient.elements());
-    const bool wide = logits_type == dtype::f64 || losses_type == dtype::f64 || gradient_type == dtype::f64 || (!s.soft.empty() && soft_type == dtype::f64);
+    const bool wide = logits_type == dtype::f64 || losses_type == dtype::f64 || gradient_type == dtype::f64 ||
+                      (!s.soft.empty() && soft_type == dtype::f64);
     const dtype compute = wide ? dtype::f64 : dtype::f32;
     const auto in_range = [](dtype type, long double x) {
         const long double overflow = std::ldexp(1.0L, format_of(type).max_exponent + 1);
@@ -107,16 +113,21 @@ void check(const loss_row& s, dtype logits_type, dtype soft_type, dtype losses_t
             static_cast<double>(std::abs(in_range(losses_type, loss[r]) - in_range(losses_type, exact.loss)) /
                                 allowed_error(losses_type, compute, 3, exact.loss, exact.loss_size));
         worst_loss = std::max(worst_loss, of_bound);
-        ASSERT_LE(of_bound, 1) << "loss is " << loss[r] << " not " << static_cast<double>(exact.loss) << " n " << n << " scale " << s.scale << " "
-                               << softmax_test::name_of(logits_type) << " to " << softmax_test::name_of(losses_type);
+        ASSERT_LE(of_bound, 1) << "loss is " << loss[r] << " not " << static_cast<double>(exact.loss) << " n " << n
+                               << " scale " << s.scale << " " << softmax_test::name_of(logits_type) << " to "
+                               << softmax_test::name_of(losses_type);
         for (std::size_t i = 0; i < n; ++i) {
-            const double error = static_cast<double>(std::abs(g[r * n + i] - exact.gradient[i]) /
-                                                     allowed_error(gradient_type, compute, 5, exact.gradient[i], exact.gradient_size[i]));
+            const double error = static_cast<double>(
+                std::abs(g[r * n + i] - exact.gradient[i]) /
+                allowed_error(gradient_type, compute, 5, exact.gradient[i], exact.gradient_size[i]));
             // A probability below the smallest normal number may come out as 0.
-            if (std::abs(exact.gradient[i]) < std::ldexp(std::abs(s.scale * s.dloss) + 1, format_of(compute).min_exponent)) continue;
+            if (std::abs(exact.gradient[i]) <
+                std::ldexp(std::abs(s.scale * s.dloss) + 1, format_of(compute).min_exponent))
+                continue;
             worst_gradient = std::max(worst_gradient, error);
-            ASSERT_LE(error, 1) << "gradient " << i << " is " << g[r * n + i] << " not " << static_cast<double>(exact.gradient[i]) << " n " << n
-                                << " target " << s.target << " scale " << s.scale << " " << softmax_test::name_of(logits_type) << " to "
+            ASSERT_LE(error, 1) << "gradient " << i << " is " << g[r * n + i] << " not "
+                                << static_cast<double>(exact.gradient[i]) << " n " << n << " target " << s.target
+                                << " scale " << s.scale << " " << softmax_test::name_of(logits_type) << " to "
                                 << softmax_test::name_of(gradient_type);
         }
     }
@@ -154,7 +165,8 @@ TEST(CrossEntropy, RightToTheDocumentedBoundInEveryMixtureOfTypes) {
                 for (const dtype gradient_type : all_dtypes)
                     for (const std::size_t n : sizes{1, 2, 9, 33, 1000, 5003}) {
                         const bool soft = ++round % 3 == 0;
-                        loss_row s = make_setting(n, family::normal_3, logits_type, base_seed() + round, soft, logits_type);
+                        loss_row s =
+                            make_setting(n, family::normal_3, logits_type, base_seed() + round, soft, logits_type);
                         vary(s, round);
                         // Away from the subnormal numbers of float16.
                         if (gradient_type == dtype::f16) s.dloss *= 1e4;
@@ -172,7 +184,8 @@ TEST(CrossEntropy, RightForEveryFamilyOfRows) {
             for (const std::size_t n : sizes{2, 10, 100, 3000}) {
                 for (std::uint64_t seed = 0; seed < 12; ++seed) {
                     loss_row s = make_setting(n, kind, type, base_seed() + seed, false, type);
-                    if (kind == family::extremes && type == dtype::f64 && seed % 2 == 1) continue;  // sums beyond double
+                    if (kind == family::extremes && type == dtype::f64 && seed % 2 == 1)
+                        continue;  // sums beyond double
                     if (seed % 2 == 1) s.smoothing = 0.25;
                     if (seed % 3 == 0)
                         for (std::size_t i = 0; i < n; ++i)
@@ -194,11 +207,13 @@ TEST(CrossEntropy, ConfidentRowsKeepTheirDigits) {
             s.target = n / 2;
             s.logits[s.target] = lead;
             double worst_loss = 0, worst_gradient = 0;
-            for (const dtype type : {dtype::f32, dtype::f64, dtype::bf16}) check(s, type, type, type, type, worst_loss, worst_gradient);
+            for (const dtype type : {dtype::f32, dtype::f64, dtype::bf16})
+                check(s, type, type, type, type, worst_loss, worst_gradient);
             const result r = fused(s.logits, static_cast<int>(s.target));
             EXPECT_GT(r.loss, 0);
             EXPECT_LT(r.gradient[s.target], 0);
-            EXPECT_NEAR(r.gradient[s.target] / -static_cast<double>(n - 1) / std::exp(-lead), 1, static_cast<double>(n) * std::exp(-lead) + 1e-14);
+            EXPECT_NEAR(r.gradient[s.target] / -static_cast<double>(n - 1) / std::exp(-lead), 1,
+                        static_cast<double>(n) * std::exp(-lead) + 1e-14);
         }
     }
     float loss[1], gradient[2];
@@ -218,8 +233,14 @@ TEST(CrossEntropy, AgreesWithFiniteDifferencesUnderEveryOption) {
         weights.push_back(random.uniform(0.1, 3));
         soft.push_back(random.uniform(0, 0.3));
     }
-    std::vector<options> all{{}, {.scale = 0.6}, {.scale = -2}, {.label_smoothing = 0.3}, {.class_weights = weights}, {.z_loss = 0.2},
-                             {.dlosses = 2.5}, {.label_smoothing = 0.2, .class_weights = weights, .z_loss = 0.1}};
+    std::vector<options> all{{},
+                             {.scale = 0.6},
+                             {.scale = -2},
+                             {.label_smoothing = 0.3},
+                             {.class_weights = weights},
+                             {.z_loss = 0.2},
+                             {.dlosses = 2.5},
+                             {.label_smoothing = 0.2, .class_weights = weights, .z_loss = 0.1}};
     for (std::size_t k = 0; k < all.size(); ++k) {
         for (const bool is_soft : {false, true}) {
             const auto at = [&](const numbers& x) { return is_soft ? fused(x, soft, all[k]) : fused(x, 4, all[k]); };
@@ -234,7 +255,9 @@ TEST(CrossEntropy, AgreesWithFiniteDifferencesUnderEveryOption) {
             if (k != 0) {
                 const result plain = is_soft ? fused(logits, soft) : fused(logits, 4);
                 EXPECT_NE(plain.gradient, here.gradient) << k;  // the option is not ignored
-                if (k != 6) { EXPECT_NE(plain.loss, here.loss) << k; }
+                if (k != 6) {
+                    EXPECT_NE(plain.loss, here.loss) << k;
+                }
             }
         }
     }
@@ -290,7 +313,8 @@ TEST(CrossEntropy, MaskedClasses) {
     expect_row(by_soft.gradient, {0, 0.25, -0.25});
     EXPECT_EQ(fused({-inf, 0, 0}, numbers{0.1, 0.9, 0}).loss, inf);
     const numbers no_weight{0, 1, 1};
-    EXPECT_NEAR(fused({-inf, 0, 0}, 1, {.label_smoothing = 0.3, .class_weights = no_weight}).loss, 0.7 * std::log(2.0) + 0.2 * std::log(2.0), 1e-15);
+    EXPECT_NEAR(fused({-inf, 0, 0}, 1, {.label_smoothing = 0.3, .class_weights = no_weight}).loss,
+                0.7 * std::log(2.0) + 0.2 * std::log(2.0), 1e-15);
     expect_row(fused({inf, 0, 0}, 1, {.scale = -1}).gradient, {0, 0.5, -0.5});  // -inf once it is scaled
     // Far below, but not masked: the loss is finite and the gradient pulls.
     const result far = fused({-5000, 0, 0}, 0);
@@ -328,9 +352,12 @@ TEST(CrossEntropy, NoNanFromLargeNumbers) {
         for (const double z : {0.0, 1e300}) {
             for (const double dloss : {1.0, most, inf, -inf}) {
                 for (const double scale : {1.0, 0.0, 1e300, -1e-300}) {
-                    const result r = fused({most, -most, 0, -inf, 1e300}, 1, {.scale = scale, .label_smoothing = smoothing, .z_loss = z, .dlosses = dloss});
+                    const result r =
+                        fused({most, -most, 0, -inf, 1e300}, 1,
+                              {.scale = scale, .label_smoothing = smoothing, .z_loss = z, .dlosses = dloss});
                     EXPECT_FALSE(is_nan(r.loss));
-                    for (const double g : r.gradient) EXPECT_FALSE(is_nan(g)) << smoothing << " " << z << " " << dloss << " " << scale;
+                    for (const double g : r.gradient)
+                        EXPECT_FALSE(is_nan(g)) << smoothing << " " << z << " " << dloss << " " << scale;
                 }
             }
         }
@@ -383,16 +410,17 @@ struct bits {
 };
 
 /// A batch with the classes along `axis` of any layout.
-bits bits_of(view logits_layout, view gradient_layout, std::size_t rows, std::ptrdiff_t axis, const numbers& logits, const std::vector<int>& targets,
-             const std::vector<double>& dlosses, const options& given, bool in_place) {
+bits bits_of(view logits_layout, view gradient_layout, std::size_t rows, std::ptrdiff_t axis, const numbers& logits,
+             const std::vector<int>& targets, const std::vector<double>& dlosses, const options& given, bool in_place) {
     const guarded_memory from(logits_layout, 1), to(gradient_layout), losses(tensor_view(dtype::f32, {rows}));
     store_all(from.elements(), logits);
     options o = given;
     o.axis = axis;
     o.dlosses = dlosses;
     const view& out = in_place ? from.elements() : to.elements();
-    smx::detail::run_cross_entropy("cross_entropy_with_gradient", array_of(from.elements()), targets, array_of(losses.elements()), o.dlosses,
-                                   "options.dlosses", array_of(out), "dlogits", o);
+    smx::detail::run_cross_entropy("cross_entropy_with_gradient", array_of(from.elements()), targets,
+                                   array_of(losses.elements()), o.dlosses, "options.dlosses", array_of(out), "dlogits",
+                                   o);
     EXPECT_EQ(from.damage() + to.damage() + losses.damage(), "");
     return {load_all_bits(losses.elements()), load_all_bits(out)};
 }
@@ -402,7 +430,8 @@ TEST(CrossEntropy, SameBitsOnEveryPathAxisStrideBatchAndInstructionSet) {
     for (const dtype type : all_dtypes) {
         for (const std::size_t n : sizes{1, 5, 16, 63, 1000, 9001}) {
             const std::vector<float> weights(n, 1.5f);
-            for (const options& o : {options{.scale = 0.7}, options{.label_smoothing = 0.1, .class_weights = weights, .z_loss = 0.01}}) {
+            for (const options& o :
+                 {options{.scale = 0.7}, options{.label_smoothing = 0.1, .class_weights = weights, .z_loss = 0.01}}) {
                 numbers logits, dlosses;
                 std::vector<int> targets;
                 bits expected;
@@ -412,16 +441,19 @@ TEST(CrossEntropy, SameBitsOnEveryPathAxisStrideBatchAndInstructionSet) {
                     logits.insert(logits.end(), row.begin(), row.end());
                     targets.push_back(r == 3 ? -100 : static_cast<int>((7 * r + 2) % n));
                     dlosses.push_back(1.0 + static_cast<double>(r));
-                    const bits one = bits_of(tensor_view(type, {1, n}), tensor_view(type, {1, n}), 1, 1, row, {targets.back()}, {dlosses.back()}, o, false);
+                    const bits one = bits_of(tensor_view(type, {1, n}), tensor_view(type, {1, n}), 1, 1, row,
+                                             {targets.back()}, {dlosses.back()}, o, false);
                     expected.losses.push_back(one.losses[0]);
                     expected.gradient.insert(expected.gradient.end(), one.gradient.begin(), one.gradient.end());
                 }
                 const std::ptrdiff_t length = static_cast<std::ptrdiff_t>(n), count = rows;
                 const view batch = tensor_view(type, {rows, n}), columns = tensor_view(type, {rows, n}, {1, count}),
-                           spread = tensor_view(type, {rows, n}, {3 * length, 3}), back = tensor_view(type, {rows, n}, {length, -1});
+                           spread = tensor_view(type, {rows, n}, {3 * length, 3}),
+                           back = tensor_view(type, {rows, n}, {length, -1});
                 for (const smx::isa level : fused_isas()) {
                     smx::set_active_isa(level);
-                    const auto what = std::string(smx::name_of(level)) + " " + softmax_test::name_of(type) + " n " + std::to_string(n);
+                    const auto what = std::string(smx::name_of(level)) + " " + softmax_test::name_of(type) + " n " +
+                                      std::to_string(n);
                     EXPECT_EQ(bits_of(batch, batch, rows, -1, logits, targets, dlosses, o, false), expected) << what;
                     EXPECT_EQ(bits_of(batch, batch, rows, -1, logits, targets, dlosses, o, true), expected) << what;
                     EXPECT_EQ(bits_of(columns, batch, rows, 1, logits, targets, dlosses, o, false), expected) << what;
@@ -453,7 +485,8 @@ TEST(CrossEntropy, ClassesAlongTheMiddleAxis) {
         for (std::size_t b = 0; b < m; ++b) {
             numbers row(k), of_row(k);
             for (std::size_t c = 0; c < k; ++c) row[c] = x(a, c, b), of_row[c] = g(a, c, b);
-            const result r = fused(row, static_cast<int>(targets[a * m + b]), {.ignore_index = -7, .dlosses = dlosses[a * m + b]});
+            const result r =
+                fused(row, static_cast<int>(targets[a * m + b]), {.ignore_index = -7, .dlosses = dlosses[a * m + b]});
             EXPECT_EQ(r.loss, l(a, b));
             EXPECT_EQ(r.gradient, of_row);
         }
@@ -504,7 +537,8 @@ TEST(CrossEntropy, SumsAndMeansAreThoseOfTheRows) {
     const std::vector<float> weights{0.5f, 2, 0.25f, 3, 1};
     const double of_weights = 0.5 + 1 + 0.25 + 0.25;
     using smx::loss_reduction;
-    for (const options& o : {options{}, options{.class_weights = weights}, options{.label_smoothing = 0.2, .class_weights = weights, .z_loss = 0.01}}) {
+    for (const options& o : {options{}, options{.class_weights = weights},
+                             options{.label_smoothing = 0.2, .class_weights = weights, .z_loss = 0.01}}) {
         const auto check = [&](const auto& t, double divisor) {
             const batch_result each = of_batch(logits, rows, t, o);
             double sum = 0;
@@ -515,27 +549,32 @@ TEST(CrossEntropy, SumsAndMeansAreThoseOfTheRows) {
                 const double d = mean ? divisor : 1;
                 const batch_result one = of_batch(logits, rows, t, reduced);
                 EXPECT_NEAR(one.losses[0] / (sum / d), 1, 1e-15);
-                for (std::size_t i = 0; i < one.gradient.size(); ++i) EXPECT_NEAR(one.gradient[i], each.gradient[i] / d, 1e-15) << i;
+                for (std::size_t i = 0; i < one.gradient.size(); ++i)
+                    EXPECT_NEAR(one.gradient[i], each.gradient[i] / d, 1e-15) << i;
                 reduced.dlosses = 8.0;
                 const batch_result arrived = of_batch(logits, rows, t, reduced);
                 EXPECT_EQ(arrived.losses, one.losses);
-                for (std::size_t i = 0; i < one.gradient.size(); ++i) EXPECT_EQ(arrived.gradient[i], 8 * one.gradient[i]) << i;
+                for (std::size_t i = 0; i < one.gradient.size(); ++i)
+                    EXPECT_EQ(arrived.gradient[i], 8 * one.gradient[i]) << i;
             }
         };
         check(targets, o.class_weights ? of_weights : 4);
         check(soft, rows);
     }
     // Nothing to take a mean of.
-    const batch_result ignored = of_batch(logits, rows, std::vector<int>(rows, -100), {.reduction = loss_reduction::mean});
+    const batch_result ignored =
+        of_batch(logits, rows, std::vector<int>(rows, -100), {.reduction = loss_reduction::mean});
     EXPECT_EQ(ignored.losses[0], 0);
     EXPECT_EQ(ignored.gradient, numbers(rows * n, 0.0));
     const numbers no_weight(n, 0.0);
-    EXPECT_EQ(of_batch(logits, rows, targets, {.class_weights = no_weight, .reduction = loss_reduction::mean}).gradient, numbers(rows * n, 0.0));
+    EXPECT_EQ(of_batch(logits, rows, targets, {.class_weights = no_weight, .reduction = loss_reduction::mean}).gradient,
+              numbers(rows * n, 0.0));
     EXPECT_EQ(of_batch({}, 0, std::vector<int>{}, {.reduction = loss_reduction::mean}).losses[0], 0);
     EXPECT_EQ(of_batch({}, 0, std::vector<int>{}, {.reduction = loss_reduction::sum}).losses[0], 0);
     const numbers with_nan{nan, 1, 1, 1};
     double loss[1] = {0};
-    smx::cross_entropy(smx::tensor_view<const double, 2>(with_nan.data(), {2, 2}), std::vector<int>{0, 0}, loss, {.reduction = loss_reduction::sum});
+    smx::cross_entropy(smx::tensor_view<const double, 2>(with_nan.data(), {2, 2}), std::vector<int>{0, 0}, loss,
+                       {.reduction = loss_reduction::sum});
     EXPECT_TRUE(is_nan(loss[0]));
     EXPECT_EQ(of_batch({-inf, 1, 1, 1}, 2, std::vector<int>{0, 0}, {.reduction = loss_reduction::mean}).losses[0], inf);
 }
@@ -575,13 +614,17 @@ TEST(CrossEntropy, RefusesWithFunctionArgumentAndValues) {
     const std::vector<int> targets{0, 3, 1}, wrong{0, 1, 4}, two{0, 1};
     const smx::tensor_view<float, 2> x(logits.data(), {3, 4}), g(gradient.data(), {3, 4});
     const auto expect = [](const std::string& text, const std::vector<std::string>& parts) {
-        for (const std::string& part : parts) EXPECT_NE(text.find(part), std::string::npos) << part << " is missing in: " << text;
+        for (const std::string& part : parts)
+            EXPECT_NE(text.find(part), std::string::npos) << part << " is missing in: " << text;
     };
-    const auto both = [&](const auto& t, const options& o) { return error_of([&] { smx::cross_entropy_with_gradient(x, t, losses, g, o); }); };
+    const auto both = [&](const auto& t, const options& o) {
+        return error_of([&] { smx::cross_entropy_with_gradient(x, t, losses, g, o); });
+    };
     expect(both(wrong, {}), {"cross_entropy_with_gradient", "targets", "4 in row 2", "4 classes"});
     expect(both(std::vector<int>{0, -1, 1}, {}), {"targets", "-1 in row 1", "4 classes"});
     expect(both(std::vector<std::uint64_t>{~std::uint64_t(0), 1, 1}, {}), {"18446744073709551615 in row 0"});
-    expect(error_of([&] { smx::cross_entropy(x, two, losses); }), {"smx::cross_entropy: extent 0 of targets is 2", "3 is needed"});
+    expect(error_of([&] { smx::cross_entropy(x, two, losses); }),
+           {"smx::cross_entropy: extent 0 of targets is 2", "3 is needed"});
     expect(both(5, {}), {"targets has rank 0", "logits has 2"});
     expect(both(targets, {.label_smoothing = 1.5}), {"options.label_smoothing is 1.5", "0 to 1"});
     expect(both(targets, {.label_smoothing = nan}), {"options.label_smoothing is nan"});
@@ -594,18 +637,24 @@ TEST(CrossEntropy, RefusesWithFunctionArgumentAndValues) {
     const std::vector<double> bad_double{1, 1, 1, -inf};
     expect(both(targets, {.class_weights = bad}), {"options.class_weights", "not finite"});
     expect(both(targets, {.class_weights = bad_double}), {"options.class_weights", "not finite"});
-    expect(both(targets, {.class_weights = smx::strided_span<const float>(bad.data() + 3, 4, -1)}), {"options.class_weights", "not finite"});
+    expect(both(targets, {.class_weights = smx::strided_span<const float>(bad.data() + 3, 4, -1)}),
+           {"options.class_weights", "not finite"});
     expect(both(targets, {.dlosses = weights}), {"options.dlosses", "is 4", "is 3"});
     expect(both(targets, {.dlosses = two}), {"options.dlosses must have floating elements"});
     std::vector<float> short_losses(2, 42.0f);
     expect(error_of([&] { smx::cross_entropy(x, targets, short_losses); }), {"extent 0 of losses is 2", "3 is needed"});
-    expect(error_of([&] { smx::cross_entropy_backward(x, targets, 1.0, g, {.dlosses = 1.0}); }), {"cross_entropy_backward", "options.dlosses"});
+    expect(error_of([&] { smx::cross_entropy_backward(x, targets, 1.0, g, {.dlosses = 1.0}); }),
+           {"cross_entropy_backward", "options.dlosses"});
     const smx::tensor_view<float, 2> shifted(logits.data() + 1, {2, 4}), first(logits.data(), {2, 4});
-    expect(error_of([&] { smx::cross_entropy_backward(first, two, 1.0, shifted); }), {"cross_entropy_backward", "dlogits", "overlaps logits"});
+    expect(error_of([&] { smx::cross_entropy_backward(first, two, 1.0, shifted); }),
+           {"cross_entropy_backward", "dlogits", "overlaps logits"});
     expect(both(targets, {.reduction = smx::loss_reduction::mean}), {"extent 0 of losses is 3", "1 is needed"});
     const std::vector<float> per_row(3, 1.0f);
     std::vector<float> one_loss(1, 42.0f);
-    expect(error_of([&] { smx::cross_entropy_with_gradient(x, targets, one_loss, g, {.dlosses = per_row, .reduction = smx::loss_reduction::sum}); }),
+    expect(error_of([&] {
+               smx::cross_entropy_with_gradient(x, targets, one_loss, g,
+                                                {.dlosses = per_row, .reduction = smx::loss_reduction::sum});
+           }),
            {"extent 0 of options.dlosses is 3", "1 is needed"});
     EXPECT_EQ(one_loss[0], 42.0f);
     const smx::strided_span<float> within(gradient.data(), 3, 1);

@@ -30,8 +30,14 @@ struct with_isa {
         const caller_environment environment;
         subject_dispatch.returned_logsumexp(in, result, options);
     }
-    static constexpr subject value = {smx::name_of(Level), Level != smx::isa::sse2 && (Level != smx::isa::scalar || SMX_FUSED),
-                                      0, every_pair, out_of_place, in_place, returned_logsumexp, nullptr};
+    static constexpr subject value = {smx::name_of(Level),
+                                      Level != smx::isa::sse2 && (Level != smx::isa::scalar || SMX_FUSED),
+                                      0,
+                                      every_pair,
+                                      out_of_place,
+                                      in_place,
+                                      returned_logsumexp,
+                                      nullptr};
 };
 
 template <smx::isa... Levels>

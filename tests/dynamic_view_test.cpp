@@ -21,7 +21,8 @@ namespace {
 
 using smx::element_format;
 
-constexpr element_format formats[] = {element_format::binary16, element_format::bfloat16, element_format::binary32, element_format::binary64};
+constexpr element_format formats[] = {element_format::binary16, element_format::bfloat16, element_format::binary32,
+                                      element_format::binary64};
 
 std::size_t size_of(element_format f) { return smx::vocabulary::size_of_format(f); }
 
@@ -75,13 +76,16 @@ TEST(DynamicView, HasTheBitsOfStaticViewsForEveryPairOfTypes) {
         const std::vector<std::byte> from = logits(in, count);
         for (const element_format out : formats) {
             for (std::ptrdiff_t axis = -3; axis < 3; ++axis) {
-                std::vector<std::byte> expected(count * size_of(out)), actual(expected), threads(expected), log_expected(expected), log_actual(expected);
+                std::vector<std::byte> expected(count * size_of(out)), actual(expected), threads(expected),
+                    log_expected(expected), log_actual(expected);
                 const smx::softmax_options options{.axis = axis, .scale = 0.75};
                 with_type(in, [&]<class In>(In) {
                     with_type(out, [&]<class Out>(Out) {
                         const smx::tensor_view<const In, 3> x(reinterpret_cast<const In*>(from.data()), extents);
-                        smx::safe_softmax(x, smx::tensor_view<Out, 3>(reinterpret_cast<Out*>(expected.data()), extents), options);
-                        smx::log_softmax(x, smx::tensor_view<Out, 3>(reinterpret_cast<Out*>(log_expected.data()), extents), options);
+                        smx::safe_softmax(x, smx::tensor_view<Out, 3>(reinterpret_cast<Out*>(expected.data()), extents),
+                                          options);
+                        smx::log_softmax(
+                            x, smx::tensor_view<Out, 3>(reinterpret_cast<Out*>(log_expected.data()), extents), options);
                     });
                 });
                 const smx::const_dynamic_view x(from.data(), in, extents);
@@ -100,10 +104,12 @@ TEST(DynamicView, MixesWithStaticViewsAndWorksInPlace) {
     std::vector<float> in = {1, 2, 3, 4, 5, 6}, expected(6), out(6);
     smx::safe_softmax(smx::tensor_view(in.data(), {2, 3}), smx::tensor_view(expected.data(), {2, 3}));
     const std::size_t extents[] = {2, 3};
-    smx::safe_softmax(smx::const_dynamic_view(in.data(), element_format::binary32, extents), smx::tensor_view(out.data(), {2, 3}));
+    smx::safe_softmax(smx::const_dynamic_view(in.data(), element_format::binary32, extents),
+                      smx::tensor_view(out.data(), {2, 3}));
     EXPECT_EQ(out, expected);
     out.assign(6, 0);
-    smx::safe_softmax(smx::tensor_view(in.data(), {2, 3}), smx::dynamic_view(out.data(), element_format::binary32, extents));
+    smx::safe_softmax(smx::tensor_view(in.data(), {2, 3}),
+                      smx::dynamic_view(out.data(), element_format::binary32, extents));
     EXPECT_EQ(out, expected);
     smx::safe_softmax(smx::dynamic_view(in.data(), element_format::binary32, extents));
     EXPECT_EQ(in, expected);
@@ -149,7 +155,8 @@ TEST(DynamicView, PutsManyAxesTogether) {
     const std::size_t count = std::accumulate(extents.begin(), extents.end(), std::size_t(1), std::multiplies<>());
     std::vector<float> in(count), expected(count), out(count);
     for (std::size_t i = 0; i < count; ++i) in[i] = static_cast<float>(i * 37 % 101) / 8;
-    smx::safe_softmax(smx::tensor_view(in.data(), {24, 7, 24}), smx::tensor_view(expected.data(), {24, 7, 24}), {.axis = 1});
+    smx::safe_softmax(smx::tensor_view(in.data(), {24, 7, 24}), smx::tensor_view(expected.data(), {24, 7, 24}),
+                      {.axis = 1});
     smx::safe_softmax(smx::const_dynamic_view(in.data(), element_format::binary32, extents),
                       smx::dynamic_view(out.data(), element_format::binary32, extents), {.axis = 6});
     EXPECT_EQ(out, expected);
@@ -163,9 +170,11 @@ TEST(DynamicView, PutsManyAxesTogether) {
     out.assign(count, 7);
     EXPECT_EQ(error_of([&] {
                   smx::safe_softmax(smx::const_dynamic_view(in.data(), element_format::binary32, extents),
-                                    smx::dynamic_view(out.data(), element_format::binary32, extents, strides), {.axis = 6});
+                                    smx::dynamic_view(out.data(), element_format::binary32, extents, strides),
+                                    {.axis = 6});
               }),
-              "smx::safe_softmax: in has rank 12, and 9 axes remain where those that continue each other in memory, in and out, are one: 8 is the most");
+              "smx::safe_softmax: in has rank 12, and 9 axes remain where those that continue each other in memory, in "
+              "and out, are one: 8 is the most");
     EXPECT_EQ(out, std::vector<float>(count, 7));
 }
 
@@ -188,22 +197,29 @@ TEST(DynamicView, ErrorsNameTheArgument) {
     const auto call = [&](const smx::dynamic_view& y, const smx::softmax_options& options = {}) {
         return error_of([&] { smx::safe_softmax(x, y, options); });
     };
-    EXPECT_EQ(call(smx::dynamic_view(out.data(), element_format::binary32, turned)), "smx::safe_softmax: extent 0 of out is 3, but that of in is 2");
-    EXPECT_EQ(call(smx::dynamic_view(out.data(), element_format::binary32, one)), "smx::safe_softmax: out has rank 1, but in has 2");
+    EXPECT_EQ(call(smx::dynamic_view(out.data(), element_format::binary32, turned)),
+              "smx::safe_softmax: extent 0 of out is 3, but that of in is 2");
+    EXPECT_EQ(call(smx::dynamic_view(out.data(), element_format::binary32, one)),
+              "smx::safe_softmax: out has rank 1, but in has 2");
     EXPECT_EQ(call(smx::dynamic_view(out.data(), element_format::binary32, two), {.axis = 2}),
               "smx::safe_softmax: options.axis is 2, but in has rank 2: -2 to 1 are allowed");
-    EXPECT_EQ(call(smx::dynamic_view(out.data(), element_format::binary32, two, repeated)),
-              "smx::safe_softmax: out has stride 0 in axis 0, which has 2 elements: they would all be written to one place");
+    EXPECT_EQ(
+        call(smx::dynamic_view(out.data(), element_format::binary32, two, repeated)),
+        "smx::safe_softmax: out has stride 0 in axis 0, which has 2 elements: they would all be written to one place");
     EXPECT_EQ(error_of([&] { smx::logsumexp(x, smx::dynamic_view(out.data(), element_format::binary32, two)); }),
               "smx::logsumexp: extent 1 of out is 3, but 1 is needed for that of in, 3");
-    EXPECT_EQ(error_of([&] { smx::logsumexp(x, smx::dynamic_view(out.data(), element_format::binary32, std::span<const std::size_t>())); }),
+    EXPECT_EQ(error_of([&] {
+                  smx::logsumexp(
+                      x, smx::dynamic_view(out.data(), element_format::binary32, std::span<const std::size_t>()));
+              }),
               "smx::logsumexp: out has rank 0, but in has 2: it must be the same, or one less");
     EXPECT_EQ(error_of([&] { smx::dynamic_view(out.data(), element_format::none, two); }),
               "smx::dynamic_view: format is element_format::none: elements need a format");
     EXPECT_EQ(error_of([&] { smx::dynamic_view(out.data(), element_format::binary32, two, too_few); }),
               "smx::dynamic_view: strides has 1 axes, but extents has 2");
-    EXPECT_EQ(error_of([&] { smx::dynamic_view(out.data(), element_format::binary32, std::vector<std::size_t>(65, 1)); }),
-              "smx::dynamic_view: extents has 65 axes, but 64 is the most");
+    EXPECT_EQ(
+        error_of([&] { smx::dynamic_view(out.data(), element_format::binary32, std::vector<std::size_t>(65, 1)); }),
+        "smx::dynamic_view: extents has 65 axes, but 64 is the most");
     EXPECT_EQ(out, std::vector<float>(6, 7));
 }
 

@@ -34,7 +34,10 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
 
 template <class T>
-constexpr dtype type_of = std::is_same_v<T, float> ? dtype::f32 : std::is_same_v<T, double> ? dtype::f64 : std::is_same_v<T, smx::float16> ? dtype::f16 : dtype::bf16;
+constexpr dtype type_of = std::is_same_v<T, float>          ? dtype::f32
+                          : std::is_same_v<T, double>       ? dtype::f64
+                          : std::is_same_v<T, smx::float16> ? dtype::f16
+                                                            : dtype::bf16;
 
 template <class T>
 std::vector<T> elements(std::span<const double> values) {
@@ -56,7 +59,8 @@ void expect_error(const Call& call, const std::vector<std::string>& parts) {
     } catch (const std::invalid_argument& error) {
         text = error.what();
     }
-    for (const std::string& part : parts) EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is missing in: " << text;
+    for (const std::string& part : parts)
+        EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is missing in: " << text;
 }
 
 template <class T>
@@ -90,7 +94,8 @@ TYPED_TEST(Family, LogaddexpIsWithinItsBound) {
     double worst = 0;
     std::vector<T> a, b;
     for (int i = 0; i < 20000; ++i) {
-        const double spread = std::exp(random.uniform(-20, i % 3 == 0 ? 9 : 3)), at = i % 2 == 0 ? 0 : random.uniform(-1000, 1000);
+        const double spread = std::exp(random.uniform(-20, i % 3 == 0 ? 9 : 3)),
+                     at = i % 2 == 0 ? 0 : random.uniform(-1000, 1000);
         a.push_back(T(at + spread * random.normal()));
         b.push_back(T(at + spread * random.normal()));
     }
@@ -124,21 +129,25 @@ TYPED_TEST(Family, LogaddexpOfSpecialValuesIsThatOfNumPy) {
     EXPECT_EQ(f(infinity, 3), infinity);
     EXPECT_EQ(f(-infinity, infinity), infinity);
     EXPECT_EQ(f(infinity, infinity), infinity);
-    for (const double x : {0.0, infinity, -infinity, nan_value}) EXPECT_TRUE(is_nan(f(x, nan_value)) && is_nan(f(nan_value, x)));
+    for (const double x : {0.0, infinity, -infinity, nan_value})
+        EXPECT_TRUE(is_nan(f(x, nan_value)) && is_nan(f(nan_value, x)));
 }
 
 TEST(Logaddexp, TakesViews) {
     const std::vector<float> a{1, 2, 3, 4, 5, 6}, row{0, 10, -10};
     std::vector<double> out(6);
-    smx::logaddexp(smx::tensor_view<const float, 2>(a.data(), {2, 3}), row, smx::tensor_view<double, 2>(out.data(), {2, 3}));
-    for (std::size_t i = 0; i < 6; ++i) EXPECT_NEAR(out[i], std::log(std::exp(double(a[i])) + std::exp(double(row[i % 3]))), 1e-14);
+    smx::logaddexp(smx::tensor_view<const float, 2>(a.data(), {2, 3}), row,
+                   smx::tensor_view<double, 2>(out.data(), {2, 3}));
+    for (std::size_t i = 0; i < 6; ++i)
+        EXPECT_NEAR(out[i], std::log(std::exp(double(a[i])) + std::exp(double(row[i % 3]))), 1e-14);
     std::vector<float> x = a, y = a;
     smx::logaddexp(x, smx::strided_span<const float>(a.data() + 5, 6, -1), x);
     smx::logaddexp(smx::strided_span<const float>(a.data() + 5, 6, -1), y, y);
     EXPECT_EQ(x, y);
     expect_error([&] { smx::logaddexp(a, row, x); }, {"logaddexp", "other", "3", "6"});
     expect_error([&] { smx::logaddexp(a, a, std::span(x).first(5)); }, {"logaddexp", "out", "5", "6"});
-    expect_error([&] { smx::logaddexp(std::span(x).first(3), row, std::span(x).subspan(1, 3)); }, {"logaddexp", "overlaps"});
+    expect_error([&] { smx::logaddexp(std::span(x).first(3), row, std::span(x).subspan(1, 3)); },
+                 {"logaddexp", "overlaps"});
     EXPECT_EQ(x, y);
 }
 
@@ -148,14 +157,18 @@ TYPED_TEST(Family, WeightedLogsumexpIsWithinItsBound) {
     using T = TypeParam;
     generator random(base_seed() + 42);
     double worst = 0;
-    for (const family kind : {family::normal_1, family::normal_10, family::plus_200, family::minus_1e3, family::ties, family::peaked, family::wide}) {
+    for (const family kind : {family::normal_1, family::normal_10, family::plus_200, family::minus_1e3, family::ties,
+                              family::peaked, family::wide}) {
         for (const double scale : {1.0, -0.3}) {
             for (const std::size_t n : {1u, 2u, 30u, 500u}) {
                 const std::vector<T> logits = elements<T>(make_row(kind, type_of<T>, n, random.bits()));
                 std::vector<double> weights(n);
-                for (double& w : weights) w = random.below(7) == 0 ? 0 : std::exp(2 * random.normal()) * (random.below(4) == 0 ? -1 : 1);
+                for (double& w : weights)
+                    w = random.below(7) == 0 ? 0 : std::exp(2 * random.normal()) * (random.below(4) == 0 ? -1 : 1);
                 long double max = -infinity, sum = 0, size = 0;
-                const auto z = [&](std::size_t i) { return static_cast<long double>(double(logits[i])) * static_cast<long double>(scale); };
+                const auto z = [&](std::size_t i) {
+                    return static_cast<long double>(double(logits[i])) * static_cast<long double>(scale);
+                };
                 for (std::size_t i = 0; i < n; ++i)
                     if (weights[i] != 0) max = std::max(max, z(i));
                 // The logarithm in extended range: relative to the maximum, and what is exactly 1 left out.
@@ -166,7 +179,8 @@ TYPED_TEST(Family, WeightedLogsumexpIsWithinItsBound) {
                     size += std::abs(weights[i]) * std::exp(z(i) - max);
                 }
                 sum = ones + rest;
-                const smx::signed_logarithm<T> actual = smx::weighted_logsumexp(logits, {.scale = scale, .weights = weights});
+                const smx::signed_logarithm<T> actual =
+                    smx::weighted_logsumexp(logits, {.scale = scale, .weights = weights});
                 if (std::isinf(max)) {
                     EXPECT_EQ(double(actual.log), -infinity);
                     EXPECT_EQ(double(actual.sign), 0);
@@ -175,7 +189,8 @@ TYPED_TEST(Family, WeightedLogsumexpIsWithinItsBound) {
                 ASSERT_EQ(double(actual.sign), sum < 0 ? -1 : 1);
                 if (size > 16 * std::abs(sum)) continue;
                 const long double log = std::log(std::abs(sum)), exact = max + log;
-                const double error = error_in_ulp(type_of<T>, double(actual.log), exact, std::max({std::abs(max), std::abs(log), std::abs(exact)}));
+                const double error = error_in_ulp(type_of<T>, double(actual.log), exact,
+                                                  std::max({std::abs(max), std::abs(log), std::abs(exact)}));
                 worst = std::max(worst, error);
             }
         }
@@ -198,7 +213,8 @@ TEST(WeightedLogsumexp, CancellationCostsNoMoreThanItMust) {
     EXPECT_EQ(zero.sign, 0);
     // Right near 0, as logsumexp: log(1 + 1e-20).
     EXPECT_NEAR(smx::weighted_logsumexp(std::vector<double>{0, std::log(1e-20)}, {}).log / 1e-20, 1, 1e-13);
-    EXPECT_NEAR(smx::weighted_logsumexp(std::vector<double>{0, std::log(1e-20)}, {.weights = weights}).log / -1e-20, 1, 1e-13);
+    EXPECT_NEAR(smx::weighted_logsumexp(std::vector<double>{0, std::log(1e-20)}, {.weights = weights}).log / -1e-20, 1,
+                1e-13);
 }
 
 TEST(WeightedLogsumexp, NoWeightIsTooLargeOrTooSmall) {
@@ -207,7 +223,8 @@ TEST(WeightedLogsumexp, NoWeightIsTooLargeOrTooSmall) {
         EXPECT_EQ(r.sign, 1);
         return r.log;
     };
-    EXPECT_NEAR(log_of({-1400, 0}, {1e300, 1e-300}), std::log(2e-300 * 1) + std::log((1 + std::exp(-1400 + 600 * std::log(10.0))) / 2), 1e-12);
+    EXPECT_NEAR(log_of({-1400, 0}, {1e300, 1e-300}),
+                std::log(2e-300 * 1) + std::log((1 + std::exp(-1400 + 600 * std::log(10.0))) / 2), 1e-12);
     EXPECT_NEAR(log_of({2000, 0}, {0x1p-1074, 1e308}), 2000 - 1074 * std::log(2.0), 1e-12);
     EXPECT_NEAR(log_of({1e300, -1e300}, {2, 1e308}), 1e300, 1e285);
     EXPECT_NEAR(log_of({4, 4}, {1e308, 1e308}), 4 + std::log(2.0) + 308 * std::log(10.0), 1e-12);
@@ -215,7 +232,8 @@ TEST(WeightedLogsumexp, NoWeightIsTooLargeOrTooSmall) {
 }
 
 TEST(WeightedLogsumexp, SpecialRows) {
-    const auto expect = [](std::vector<double> a, std::vector<double> b, double log, double sign, smx::special_values special = smx::special_values::safe) {
+    const auto expect = [](std::vector<double> a, std::vector<double> b, double log, double sign,
+                           smx::special_values special = smx::special_values::safe) {
         const auto r = smx::weighted_logsumexp(a, {.special = special, .weights = b});
         EXPECT_TRUE(same_number(r.log, log)) << r.log << " is not " << log;
         EXPECT_TRUE(same_number(r.sign, sign)) << r.sign << " is not " << sign;
@@ -242,21 +260,31 @@ TEST(WeightedLogsumexp, BroadcastsAlongAnyAxis) {
     std::vector<float> sign(2);
     smx::weighted_logsumexp(smx::tensor_view<const float, 2>(a.data(), {2, 3}), rows, sign, {.weights = b});
     for (std::size_t r = 0; r < 2; ++r) {
-        const double sum = std::exp(double(a[3 * r])) - 2 * std::exp(double(a[3 * r + 1])) + 0.5 * std::exp(double(a[3 * r + 2]));
+        const double sum =
+            std::exp(double(a[3 * r])) - 2 * std::exp(double(a[3 * r + 1])) + 0.5 * std::exp(double(a[3 * r + 2]));
         EXPECT_NEAR(rows[r], std::log(std::abs(sum)), 1e-14 * 10);
         EXPECT_EQ(sign[r], sum < 0 ? -1 : 1);
     }
     smx::weighted_logsumexp(smx::tensor_view<const float, 2>(a.data(), {2, 3}), columns, {.axis = 0, .weights = b});
-    for (std::size_t c = 0; c < 3; ++c) EXPECT_NEAR(columns[c], std::log(std::abs(double(b[c])) * (std::exp(double(a[c])) + std::exp(double(a[c + 3])))), 1e-13);
-    EXPECT_NEAR(smx::weighted_logsumexp(std::vector<float>{1, 2}, {.weights = -3.0}).log, std::log(3 * (std::exp(1.0) + std::exp(2.0))), 1e-6);
+    for (std::size_t c = 0; c < 3; ++c)
+        EXPECT_NEAR(columns[c],
+                    std::log(std::abs(double(b[c])) * (std::exp(double(a[c])) + std::exp(double(a[c + 3])))), 1e-13);
+    EXPECT_NEAR(smx::weighted_logsumexp(std::vector<float>{1, 2}, {.weights = -3.0}).log,
+                std::log(3 * (std::exp(1.0) + std::exp(2.0))), 1e-6);
 
     std::vector<double> untouched(4, 42);
     const smx::tensor_view<const float, 2> in(a.data(), {2, 3});
     const std::vector<int> integers(3);
-    expect_error([&] { smx::weighted_logsumexp(in, untouched, {.weights = b}); }, {"weighted_logsumexp", "out", "4", "2"});
-    expect_error([&] { smx::weighted_logsumexp(in, std::span(untouched).first(2), std::span(untouched).subspan(1, 2), {.weights = b}); },
-                 {"weighted_logsumexp", "sign", "out", "overlaps"});
-    expect_error([&] { smx::weighted_logsumexp(in, std::span(untouched).first(2), {.weights = sign}); }, {"weighted_logsumexp", "options.weights", "2", "3"});
+    expect_error([&] { smx::weighted_logsumexp(in, untouched, {.weights = b}); },
+                 {"weighted_logsumexp", "out", "4", "2"});
+    expect_error(
+        [&] {
+            smx::weighted_logsumexp(in, std::span(untouched).first(2), std::span(untouched).subspan(1, 2),
+                                    {.weights = b});
+        },
+        {"weighted_logsumexp", "sign", "out", "overlaps"});
+    expect_error([&] { smx::weighted_logsumexp(in, std::span(untouched).first(2), {.weights = sign}); },
+                 {"weighted_logsumexp", "options.weights", "2", "3"});
     expect_error([&] { smx::weighted_logsumexp(in, std::span(untouched).first(2), {.weights = integers}); },
                  {"weighted_logsumexp", "options.weights", "floating"});
     EXPECT_EQ(untouched, std::vector<double>(4, 42));
@@ -281,20 +309,22 @@ TEST(GumbelSoftmax, IsWhatItsDocumentationSays) {
     for (double& x : logits) x = random.normal();
     std::mt19937 engine(99), same(99), after(99);
     std::vector<double> out(logits.size());
-    smx::gumbel_softmax(smx::tensor_view<const double, 3>(logits.data(), {3, 350, 2}), smx::tensor_view<double, 3>(out.data(), {3, 350, 2}), engine,
-                        {.axis = 1, .temperature = 0.5});
+    smx::gumbel_softmax(smx::tensor_view<const double, 3>(logits.data(), {3, 350, 2}),
+                        smx::tensor_view<double, 3>(out.data(), {3, 350, 2}), engine, {.axis = 1, .temperature = 0.5});
     after.discard(2);
     EXPECT_TRUE(engine == after);
     const std::uint64_t high = same(), seed = high << 32 | same();
     for (std::size_t a = 0; a < 3; ++a) {
         for (std::size_t c = 0; c < 2; ++c) {
             std::vector<double> z(350);
-            for (std::size_t b = 0; b < 350; ++b) z[b] = logits[(a * 350 + b) * 2 + c] + gumbel(seed, (a * 2 + c) * 350 + b);
+            for (std::size_t b = 0; b < 350; ++b)
+                z[b] = logits[(a * 350 + b) * 2 + c] + gumbel(seed, (a * 2 + c) * 350 + b);
             const reference exact(z, 2);
             double reach = 0;
             for (const double x : z) reach = std::max(reach, std::abs(2 * x));
             for (std::size_t b = 0; b < 350; ++b)
-                EXPECT_NEAR(out[(a * 350 + b) * 2 + c] / static_cast<double>(exact.softmax(z[b])), 1, (2 * reach + 8) * 0x1p-52);
+                EXPECT_NEAR(out[(a * 350 + b) * 2 + c] / static_cast<double>(exact.softmax(z[b])), 1,
+                            (2 * reach + 8) * 0x1p-52);
         }
     }
 }
@@ -308,7 +338,8 @@ TEST(GumbelSoftmax, TypesTemperatureAndHardnessMatter) {
         smx::gumbel_softmax(logits, out, engine, options);
         return out;
     };
-    const std::vector<float> soft = run(0.0f, {}), cold = run(0.0f, {.temperature = 0.1}), hard = run(0.0f, {.hard = true});
+    const std::vector<float> soft = run(0.0f, {}), cold = run(0.0f, {.temperature = 0.1}),
+                             hard = run(0.0f, {.hard = true});
     const std::size_t top = static_cast<std::size_t>(std::max_element(soft.begin(), soft.end()) - soft.begin());
     EXPECT_GT(cold[top], soft[top]);
     for (std::size_t i = 0; i < 5000; ++i) EXPECT_EQ(hard[i], i == top ? 1 : 0);
@@ -364,8 +395,10 @@ TEST(GumbelSoftmax, SpecialRowsAndErrors) {
     std::mt19937_64 engine(1);
     const std::vector<float> in(4);
     std::vector<float> out(4, 42), shorter(3, 42);
-    expect_error([&] { smx::gumbel_softmax(in, out, engine, {.temperature = 0}); }, {"gumbel_softmax", "options.temperature", "0"});
-    expect_error([&] { smx::gumbel_softmax(in, out, engine, {.temperature = -2}); }, {"gumbel_softmax", "options.temperature", "-2"});
+    expect_error([&] { smx::gumbel_softmax(in, out, engine, {.temperature = 0}); },
+                 {"gumbel_softmax", "options.temperature", "0"});
+    expect_error([&] { smx::gumbel_softmax(in, out, engine, {.temperature = -2}); },
+                 {"gumbel_softmax", "options.temperature", "-2"});
     expect_error([&] { smx::gumbel_softmax(in, out, engine, {.axis = 1}); }, {"gumbel_softmax", "options.axis", "1"});
     expect_error([&] { smx::gumbel_softmax(in, shorter, engine); }, {"gumbel_softmax", "out", "3", "4"});
     EXPECT_EQ(out, std::vector<float>(4, 42));
@@ -374,7 +407,8 @@ TEST(GumbelSoftmax, SpecialRowsAndErrors) {
 TEST(FamilyLevels, GiveTheSameBits) {
     const smx::isa before = smx::active_isa();
     generator random(base_seed() + 45);
-    const std::vector<double> a = make_row(family::normal_10, dtype::f64, 1000, random.bits()), b = make_row(family::normal_1, dtype::f64, 1000, random.bits());
+    const std::vector<double> a = make_row(family::normal_10, dtype::f64, 1000, random.bits()),
+                              b = make_row(family::normal_1, dtype::f64, 1000, random.bits());
     std::vector<std::vector<double>> results;
     for (const smx::isa level : {smx::isa::avx2, smx::isa::avx512, smx::isa::avx512bf16, smx::isa::neon64}) {
         if (!smx::set_active_isa(level)) continue;

@@ -22,7 +22,8 @@ class sparse_memory {
 public:
     /// Ready: all pages can be read at once, instead of one by one when they are met, for which virtual machines take long.
     explicit sparse_memory(std::size_t bytes, bool ready = false) : bytes_(bytes) {
-        void* p = mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (ready ? MAP_POPULATE : 0), -1, 0);
+        void* p = mmap(nullptr, bytes, PROT_READ,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (ready ? MAP_POPULATE : 0), -1, 0);
         data_ = p == MAP_FAILED || mprotect(p, bytes, PROT_READ | PROT_WRITE) != 0 ? nullptr : p;
         // Huge pages would be filled with zeros one by one.
         if (data_ != nullptr) madvise(data_, bytes, MADV_NOHUGEPAGE);
@@ -33,7 +34,9 @@ public:
     sparse_memory(const sparse_memory&) = delete;
     sparse_memory& operator=(const sparse_memory&) = delete;
     template <class T>
-    T* as() const { return static_cast<T*>(data_); }
+    T* as() const {
+        return static_cast<T*>(data_);
+    }
 
 private:
     std::size_t bytes_;

@@ -220,20 +220,14 @@ TEST(Interface, Bfloat16OfTheCompilerIsRegistered) { expect_like_own_type<__bf16
 
 // What is refused at compile time.
 template <class... A>
-concept safe_softmax_takes = requires(A&&... a) {
-    smx::safe_softmax(std::forward<A>(a)...);
-};
+concept safe_softmax_takes = requires(A&&... a) { smx::safe_softmax(std::forward<A>(a)...); };
 template <class... A>
-concept log_softmax_takes = requires(A&&... a) {
-    smx::log_softmax(std::forward<A>(a)...);
-};
+concept log_softmax_takes = requires(A&&... a) { smx::log_softmax(std::forward<A>(a)...); };
 template <class... A>
-concept logsumexp_takes = requires(A&&... a) {
-    smx::logsumexp(std::forward<A>(a)...);
-};
+concept logsumexp_takes = requires(A&&... a) { smx::logsumexp(std::forward<A>(a)...); };
 
 template <class... A>
-constexpr bool elementwise_take = safe_softmax_takes<A...>&& log_softmax_takes<A...>;
+constexpr bool elementwise_take = safe_softmax_takes<A...> && log_softmax_takes<A...>;
 template <class... A>
 constexpr bool elementwise_refuse = !safe_softmax_takes<A...> && !log_softmax_takes<A...>;
 
@@ -267,7 +261,8 @@ static_assert(!logsumexp_takes<const std::vector<int>&>, "elements that are no l
 
 template <class A>
 concept array_ref_takes = requires(A&& a) { smx::array_ref(std::forward<A>(a)); };
-static_assert(array_ref_takes<const floats&> && array_ref_takes<std::span<float>> && array_ref_takes<int (&)[3]> && array_ref_takes<double>);
+static_assert(array_ref_takes<const floats&> && array_ref_takes<std::span<float>> && array_ref_takes<int (&)[3]> &&
+              array_ref_takes<double>);
 static_assert(!array_ref_takes<floats> && !array_ref_takes<const floats>, "elements that die at once");
 
 }  // namespace

@@ -14,7 +14,8 @@ std::vector<smx::isa> all_isas() {
 
 std::vector<smx::isa> fused_isas() {
     std::vector<smx::isa> found = all_isas();
-    std::erase_if(found, [](smx::isa level) { return level == smx::isa::sse2 || (level == smx::isa::scalar && !SMX_FUSED); });
+    std::erase_if(found,
+                  [](smx::isa level) { return level == smx::isa::sse2 || (level == smx::isa::scalar && !SMX_FUSED); });
     return found;
 }
 

@@ -28,7 +28,9 @@ void check(std::size_t length, double scale) {
     smx::logsumexp(in, sums, {.scale = scale});
     for (std::size_t r = 0; r < rows; r += r < 20 || r + 20 > rows ? 1 : 37) {
         const std::span<const In> row(x.data() + r * length, length);
-        const auto same = [&](const std::vector<Out>& all) { return std::memcmp(one.data(), all.data() + r * length, length * sizeof(Out)) == 0; };
+        const auto same = [&](const std::vector<Out>& all) {
+            return std::memcmp(one.data(), all.data() + r * length, length * sizeof(Out)) == 0;
+        };
         smx::safe_softmax(row, one, {.scale = scale});
         ASSERT_TRUE(same(y)) << "safe_softmax, row " << r << " of " << length;
         smx::log_softmax(row, one, {.scale = scale});

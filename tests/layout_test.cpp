@@ -76,8 +76,8 @@ std::vector<double> logits_of(const view& in, rows kind) {
     return x;
 }
 
-void check(const subject& s, function f, const view& in, const view& out_layout, std::ptrdiff_t axis,
-           double scale = 1, rows kind = rows::plain) {
+void check(const subject& s, function f, const view& in, const view& out_layout, std::ptrdiff_t axis, double scale = 1,
+           rows kind = rows::plain) {
     if (!s.takes(in.type, out_layout.type)) return;  // another build does
     const guarded_memory from(in, 3), to(out_layout, 1);
     store_all(from.elements(), logits_of(in, kind));
@@ -165,7 +165,8 @@ TEST(Layout, BlocksOfFewNeighbouringRows) {
     for (const subject* s : runnable_subjects()) {
         for (const std::size_t neighbours : {2u, 3u, 5u, 8u, 9u}) {
             for (const std::size_t n : {2u, 7u, 31u, 64u, 200u}) {
-                const std::ptrdiff_t c = static_cast<std::ptrdiff_t>(neighbours), block = c * static_cast<std::ptrdiff_t>(n);
+                const std::ptrdiff_t c = static_cast<std::ptrdiff_t>(neighbours),
+                                     block = c * static_cast<std::ptrdiff_t>(n);
                 const extents e = {n < 64 ? 37u : 18u, n, neighbours};
                 for (const dtype type : all_dtypes) {
                     const dtype other = type == dtype::f16 ? dtype::f32 : dtype::f16;
@@ -185,8 +186,9 @@ TEST(Layout, BlocksOfFewNeighbouringRows) {
 TEST(Layout, SeveralRowsOfLongerLengths) {
     std::size_t turn = 0;
     for (const subject* s : runnable_subjects()) {
-        for (const std::size_t n : {16u,  17u,  31u,  33u,  48u,  63u,   64u,   65u,   100u,  127u,  128u,  129u,  255u, 256u,
-                                    257u, 511u, 512u, 513u, 1000u, 1024u, 1025u, 2047u, 2049u, 4096u, 4097u, 5000u}) {
+        for (const std::size_t n :
+             {16u,  17u,  31u,  33u,  48u,  63u,   64u,   65u,   100u,  127u,  128u,  129u,  255u,
+              256u, 257u, 511u, 512u, 513u, 1000u, 1024u, 1025u, 2047u, 2049u, 4096u, 4097u, 5000u}) {
             const std::size_t many = n < 64 ? 27 : n < 256 ? 19 : n < 1100 ? 9 : 4;
             for (const dtype type : all_dtypes) {
                 const dtype other = type == dtype::bf16 ? dtype::f32 : type == dtype::f32 ? dtype::f16 : dtype::f32;

@@ -52,7 +52,8 @@ numbers backward(bool log, const numbers& x, const numbers& y, const numbers& dy
 }
 
 TEST(MaskedBackward, AgreesWithFiniteDifferencesUnderEveryOption) {
-    const numbers x = make_row(family::normal_1, dtype::f64, rows * n, base_seed()), bias = make_row(family::normal_1, dtype::f64, rows * n, 3);
+    const numbers x = make_row(family::normal_1, dtype::f64, rows * n, base_seed()),
+                  bias = make_row(family::normal_1, dtype::f64, rows * n, 3);
     const numbers dy = make_row(family::normal_1, dtype::f64, rows * n, 4);
     bool keep_memory[rows * n];
     for (std::size_t i = 0; i < rows * n; ++i) keep_memory[i] = i % 3 != 1;
@@ -65,16 +66,17 @@ TEST(MaskedBackward, AgreesWithFiniteDifferencesUnderEveryOption) {
         masked_options options;
         bool differs;  // from the gradient that knows of no option, but of y
     };
-    const setting all[] = {{"none", {}, {}, false},
-                           {"scale", {}, {.scale = -1.5}, true},
-                           {"temperature", {}, {.scale = 1.5, .temperature = temperatures}, true},
-                           {"softcap", {}, {.scale = 2, .softcap = 1.5}, true},
-                           {"softcap and temperature", keep, {.softcap = 0.75, .temperature = temperatures}, true},
-                           {"causal", {}, {.causal = true, .causal_offset = 2}, false},
-                           {"lengths", {}, {.lengths = lengths}, false},
-                           {"truth values", keep, {}, false},
-                           {"added", in_rows(bias), {}, false},
-                           {"bias, slope, sink", keep, {.bias = in_rows(bias), .alibi_slope = slopes, .sink = sinks}, false}};
+    const setting all[] = {
+        {"none", {}, {}, false},
+        {"scale", {}, {.scale = -1.5}, true},
+        {"temperature", {}, {.scale = 1.5, .temperature = temperatures}, true},
+        {"softcap", {}, {.scale = 2, .softcap = 1.5}, true},
+        {"softcap and temperature", keep, {.softcap = 0.75, .temperature = temperatures}, true},
+        {"causal", {}, {.causal = true, .causal_offset = 2}, false},
+        {"lengths", {}, {.lengths = lengths}, false},
+        {"truth values", keep, {}, false},
+        {"added", in_rows(bias), {}, false},
+        {"bias, slope, sink", keep, {.bias = in_rows(bias), .alibi_slope = slopes, .sink = sinks}, false}};
     for (const setting& s : all) {
         for (const bool log : {false, true}) {
             const numbers y = forward(log, x, s.mask, s.options), dx = backward(log, x, y, dy, s.options);
@@ -82,7 +84,8 @@ TEST(MaskedBackward, AgreesWithFiniteDifferencesUnderEveryOption) {
                 numbers up = x, down = x;
                 up[i] += 1e-6;
                 down[i] -= 1e-6;
-                const numbers above = forward(log, up, s.mask, s.options), below = forward(log, down, s.mask, s.options);
+                const numbers above = forward(log, up, s.mask, s.options),
+                              below = forward(log, down, s.mask, s.options);
                 double expected = 0;
                 for (std::size_t j = 0; j < dx.size(); ++j)
                     if (std::isfinite(above[j])) expected += dy[j] * (above[j] - below[j]) / (up[i] - down[i]);
@@ -97,7 +100,8 @@ TEST(MaskedBackward, NothingBeyondLengthAndDiagonalMatters) {
     const numbers x = make_row(family::normal_1, dtype::f64, rows * n, base_seed());
     numbers dy = make_row(family::normal_1, dtype::f64, rows * n, 4);
     const std::size_t lengths[] = {6, 0, 1};
-    for (const masked_options& o : {masked_options{.lengths = lengths}, masked_options{.causal = true, .causal_offset = -1}}) {
+    for (const masked_options& o :
+         {masked_options{.lengths = lengths}, masked_options{.causal = true, .causal_offset = -1}}) {
         for (const bool log : {false, true}) {
             numbers y = forward(log, x, {}, o);
             const numbers dx = backward(log, x, y, dy, o);
@@ -114,14 +118,17 @@ TEST(MaskedBackward, NothingBeyondLengthAndDiagonalMatters) {
 }
 
 TEST(MaskedBackward, TakesTheAxisItIsGiven) {
-    const numbers x = make_row(family::normal_1, dtype::f64, rows * n, base_seed()), dy = make_row(family::normal_1, dtype::f64, rows * n, 4);
+    const numbers x = make_row(family::normal_1, dtype::f64, rows * n, base_seed()),
+                  dy = make_row(family::normal_1, dtype::f64, rows * n, 4);
     const auto turned = [](const numbers& v) {
         numbers t(v.size());
         for (std::size_t r = 0; r < rows; ++r)
             for (std::size_t i = 0; i < n; ++i) t[i * rows + r] = v[r * n + i];
         return t;
     };
-    const auto columns = [](auto& v) { return smx::tensor_view<std::remove_reference_t<decltype(v[0])>, 2>(v.data(), {n, rows}); };
+    const auto columns = [](auto& v) {
+        return smx::tensor_view<std::remove_reference_t<decltype(v[0])>, 2>(v.data(), {n, rows});
+    };
     const std::size_t lengths[] = {7, 4, 0};
     const masked_options o{.axis = 0, .lengths = lengths, .softcap = 2}, along_rows{.lengths = lengths, .softcap = 2};
     for (const bool log : {false, true}) {
@@ -142,7 +149,8 @@ TEST(MaskedBackward, FactorsAreRightInEveryType) {
                 double worst = 0;
                 for (const std::size_t length : {1u, 5u, 16u, 33u, 1000u, 9001u}) {
                     // Away from subnormal numbers: the gradients of probabilities are scaled up.
-                    const double softcap = 3, scale = type == dtype::f16 ? 2 : 1, t = 0.8, size = type == dtype::f16 && !log ? 1e3 : 1;
+                    const double softcap = 3, scale = type == dtype::f16 ? 2 : 1, t = 0.8,
+                                 size = type == dtype::f16 && !log ? 1e3 : 1;
                     const view layout = tensor_view(type, {length});
                     const guarded_memory x(layout), y(layout), dy(layout), dx(layout);
                     store_all(x.elements(), make_row(family::normal_3, type, length, base_seed() + length));
@@ -155,34 +163,48 @@ TEST(MaskedBackward, FactorsAreRightInEveryType) {
                     store_all(y.elements(), exact_y);
                     store_all(dy.elements(), arriving);
                     smx::detail::run_masked_backward(
-                        "masked_softmax_backward", log ? smx::detail::job_function::masked_log_softmax_backward : smx::detail::job_function::softmax_backward,
-                        array_of(x.elements()), array_of(y.elements()), array_of(dy.elements()), array_of(dx.elements()), "dx",
+                        "masked_softmax_backward",
+                        log ? smx::detail::job_function::masked_log_softmax_backward
+                            : smx::detail::job_function::softmax_backward,
+                        array_of(x.elements()), array_of(y.elements()), array_of(dy.elements()),
+                        array_of(dx.elements()), "dx",
                         masked_options{.scale = scale, .softcap = softcap, .temperature = t});
                     EXPECT_EQ(dx.damage(), "");
-                    const numbers ys = load_all(y.elements()), ds = load_all(dy.elements()), result = load_all(dx.elements());
+                    const numbers ys = load_all(y.elements()), ds = load_all(dy.elements()),
+                                  result = load_all(dx.elements());
                     long double sum = 0, magnitude = 0;
                     for (std::size_t i = 0; i < length; ++i) {
-                        const long double part = log ? static_cast<long double>(ds[i]) : static_cast<long double>(ys[i]) * ds[i];
+                        const long double part =
+                            log ? static_cast<long double>(ds[i]) : static_cast<long double>(ys[i]) * ds[i];
                         sum += part;
                         magnitude += std::abs(part);
                     }
                     for (std::size_t i = 0; i < length; ++i) {
-                        const long double a = logits[i] * static_cast<long double>(scale / t) / softcap, c = std::cosh(a);
+                        const long double a = logits[i] * static_cast<long double>(scale / t) / softcap,
+                                          c = std::cosh(a);
                         const long double by = static_cast<long double>(scale / t) / (c * c);
-                        const long double p = log ? std::exp(static_cast<long double>(ys[i])) : static_cast<long double>(ys[i]);
+                        const long double p =
+                            log ? std::exp(static_cast<long double>(ys[i])) : static_cast<long double>(ys[i]);
                         const long double exact = log ? by * (ds[i] - p * sum) : by * p * (ds[i] - sum);
                         const bool wide = type == dtype::f64;
-                        const long double larger = log ? by * std::max(std::abs(static_cast<long double>(ds[i])), p * std::abs(sum)) : std::abs(exact);
-                        long double allowed = by * p * magnitude * (wide ? static_cast<long double>(length) * 0x1p-64L : (static_cast<long double>(length) / 32 + 6) * 0x1p-53L);
+                        const long double larger =
+                            log ? by * std::max(std::abs(static_cast<long double>(ds[i])), p * std::abs(sum))
+                                : std::abs(exact);
+                        long double allowed = by * p * magnitude *
+                                              (wide ? static_cast<long double>(length) * 0x1p-64L
+                                                    : (static_cast<long double>(length) / 32 + 6) * 0x1p-53L);
                         allowed += wide ? 4 * ulp(type, larger) + (2 * std::abs(a) + 8) * 0x1p-53L * std::abs(exact)
-                                        : 0.51L * ulp(type, exact) + 0x1p-35L * std::abs(exact) + (log ? 0x1p-36L * by * p * std::abs(sum) : 0);
+                                        : 0.51L * ulp(type, exact) + 0x1p-35L * std::abs(exact) +
+                                              (log ? 0x1p-36L * by * p * std::abs(sum) : 0);
                         const double of_bound = static_cast<double>(std::abs(result[i] - exact) / allowed);
                         worst = std::max(worst, of_bound);
-                        ASSERT_LE(of_bound, 1) << softmax_test::name_of(type) << " log " << log << " n " << length << " element " << i << " is " << result[i]
-                                               << " not " << static_cast<double>(exact);
+                        ASSERT_LE(of_bound, 1)
+                            << softmax_test::name_of(type) << " log " << log << " n " << length << " element " << i
+                            << " is " << result[i] << " not " << static_cast<double>(exact);
                     }
                 }
-                std::printf("%s %s%s: %.3f of the bound\n", smx::name_of(level), softmax_test::name_of(type), log ? " log" : "", worst);
+                std::printf("%s %s%s: %.3f of the bound\n", smx::name_of(level), softmax_test::name_of(type),
+                            log ? " log" : "", worst);
             }
         }
     }
@@ -213,17 +235,24 @@ std::string error_of(const std::function<void()>& f) {
 TEST(MaskedBackward, RefusesWithFunctionArgumentAndValues) {
     const numbers y(6, 0.25), dy(6, 1.0), x(6, 1.0);
     numbers dx(6, 42.0);
-    const auto text = [&](const masked_options& o) { return error_of([&] { smx::masked_softmax_backward(y, dy, dx, o); }); };
+    const auto text = [&](const masked_options& o) {
+        return error_of([&] { smx::masked_softmax_backward(y, dy, dx, o); });
+    };
     const std::string f = "smx::masked_softmax_backward: ";
     EXPECT_EQ(text({.softcap = 2}), f + "options.softcap is 2, which takes the logits, too: before y");
     EXPECT_EQ(text({.softcap = -2}), f + "options.softcap is -2, but it must be 0 or a positive number");
     EXPECT_EQ(text({.lengths = 7}), f + "options.lengths has 7 at place 0, but 0 to 6 is allowed");
-    EXPECT_EQ(text({.temperature = 0.0}), f + "options.temperature has 0 at place 0, but it must be positive and finite");
+    EXPECT_EQ(text({.temperature = 0.0}),
+              f + "options.temperature has 0 at place 0, but it must be positive and finite");
     const numbers few(5, 1.0);
-    EXPECT_EQ(error_of([&] { smx::masked_softmax_backward(few, y, dy, dx, {.softcap = 2}); }), f + "extent 0 of in is 5, but that of y is 6");
+    EXPECT_EQ(error_of([&] { smx::masked_softmax_backward(few, y, dy, dx, {.softcap = 2}); }),
+              f + "extent 0 of in is 5, but that of y is 6");
     numbers shared(12, 0.25);
     const std::span<double> all(shared);
-    EXPECT_NE(error_of([&] { smx::masked_softmax_backward(all.subspan(1, 6), y, dy, all.subspan(0, 6), {.softcap = 2}); }).find(") overlaps in ("), std::string::npos);
+    EXPECT_NE(error_of([&] {
+                  smx::masked_softmax_backward(all.subspan(1, 6), y, dy, all.subspan(0, 6), {.softcap = 2});
+              }).find(") overlaps in ("),
+              std::string::npos);
     EXPECT_EQ(dx, numbers(6, 42.0));
 }
 

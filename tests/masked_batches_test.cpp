@@ -43,7 +43,8 @@ void check_batch(bool log, bool in_place, std::size_t axis, std::size_t keys) {
     const smx::tensor_view<const bool, 5> mask(reinterpret_cast<const bool*>(keep.data()), extents, strides);
     std::array<std::size_t, 3> bias_extents{heads, 1, keys};
     if (axis == 3) std::swap(bias_extents[1], bias_extents[2]);
-    smx::masked_options o{.axis = static_cast<std::ptrdiff_t>(axis), .scale = 0.5, .causal = true, .causal_offset = length - 3};
+    smx::masked_options o{
+        .axis = static_cast<std::ptrdiff_t>(axis), .scale = 0.5, .causal = true, .causal_offset = length - 3};
     o.bias = smx::tensor_view<const T, 3>(bias.data(), bias_extents);
     o.lengths = smx::tensor_view<const std::uint16_t, 4>(lengths.data(), {batches, 1, 1, 1});
     o.sink = smx::tensor_view<const double, 2>(sinks.data(), {heads, 1});
@@ -60,7 +61,8 @@ void check_batch(bool log, bool in_place, std::size_t axis, std::size_t keys) {
                         return plane + (axis == 4 ? q * keys + k : k * queries + q);
                     };
                     for (std::size_t k = 0; k < keys; ++k) row[k] = logits[at(k)];
-                    smx::masked_options one{.scale = 0.5, .causal = true, .causal_offset = length - 3 + static_cast<std::ptrdiff_t>(q)};
+                    smx::masked_options one{
+                        .scale = 0.5, .causal = true, .causal_offset = length - 3 + static_cast<std::ptrdiff_t>(q)};
                     one.bias = std::span<const T>(bias.data() + h * keys, keys);
                     one.lengths = static_cast<int>(lengths[b]);
                     one.sink = sinks[h];
@@ -68,7 +70,8 @@ void check_batch(bool log, bool in_place, std::size_t axis, std::size_t keys) {
                     if (log) smx::masked_log_softmax(row, kept, expected, one);
                     else smx::masked_softmax(row, kept, expected, one);
                     for (std::size_t k = 0; k < keys; ++k)
-                        ASSERT_EQ(std::memcmp(y.data() + at(k), &expected[k], sizeof(T)), 0) << b << g << h << q << " key " << k << " axis " << axis << " log " << log;
+                        ASSERT_EQ(std::memcmp(y.data() + at(k), &expected[k], sizeof(T)), 0)
+                            << b << g << h << q << " key " << k << " axis " << axis << " log " << log;
                 }
 }
 
@@ -89,11 +92,14 @@ TEST(MaskedBatches, RanksUpToEight) {
     std::vector<float> in(96), out(96), plain(96);
     generator random(8);
     for (float& x : in) x = static_cast<float>(random.normal());
-    smx::masked_softmax(smx::tensor_view<const float, 8>(in.data(), extents), smx::tensor_view<float, 8>(out.data(), extents), {.lengths = 4});
-    smx::safe_softmax(smx::tensor_view<const float, 8>(in.data(), extents), smx::tensor_view<float, 8>(plain.data(), extents));
+    smx::masked_softmax(smx::tensor_view<const float, 8>(in.data(), extents),
+                        smx::tensor_view<float, 8>(out.data(), extents), {.lengths = 4});
+    smx::safe_softmax(smx::tensor_view<const float, 8>(in.data(), extents),
+                      smx::tensor_view<float, 8>(plain.data(), extents));
     EXPECT_EQ(out, plain);
     const bool keep[] = {true, false, true, true};
-    smx::masked_softmax(smx::tensor_view<const float, 8>(in.data(), extents), keep, smx::tensor_view<float, 8>(out.data(), extents));
+    smx::masked_softmax(smx::tensor_view<const float, 8>(in.data(), extents), keep,
+                        smx::tensor_view<float, 8>(out.data(), extents));
     for (std::size_t i = 0; i < 96; ++i) EXPECT_EQ(out[i] == 0, i % 4 == 1);
 }
 

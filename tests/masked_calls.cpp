@@ -46,7 +46,8 @@ void call(bool log, const view& in, const smx::array_ref& mask, const view& out,
 
 }  // namespace
 
-void masked_call(bool log, const view& in, const smx::array_ref& mask, const view& out, const smx::masked_options& options) {
+void masked_call(bool log, const view& in, const smx::array_ref& mask, const view& out,
+                 const smx::masked_options& options) {
     const caller_environment environment;
     if (in.rank == 1) call<1>(log, in, mask, out, options);
     else if (in.rank == 2) call<2>(log, in, mask, out, options);

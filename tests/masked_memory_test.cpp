@@ -26,8 +26,9 @@ template <class T>
 class rows_before_a_wall {
 public:
     rows_before_a_wall(std::size_t rows, std::size_t first, std::size_t growth)
-        : rows_(rows), page_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))), pitch_(pages * page_), first_(first), growth_(growth),
-          memory_(static_cast<std::byte*>(mmap(nullptr, rows * pitch_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
+        : rows_(rows), page_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))), pitch_(pages * page_), first_(first),
+          growth_(growth), memory_(static_cast<std::byte*>(mmap(nullptr, rows * pitch_, PROT_READ | PROT_WRITE,
+                                                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
         for (std::size_t r = 0; r < rows; ++r) protected_ = mprotect(wall(r), page_, PROT_NONE) == 0 && protected_;
     }
     rows_before_a_wall(const rows_before_a_wall&) = delete;
@@ -51,9 +52,13 @@ private:
 };
 
 template <class T>
-T number(double x) { return T(static_cast<float>(x)); }
+T number(double x) {
+    return T(static_cast<float>(x));
+}
 template <>
-bool number<bool>(double x) { return x > -1; }
+bool number<bool>(double x) {
+    return x > -1;
+}
 
 template <class T>
 void check_walls(std::size_t first, std::size_t growth) {
@@ -98,9 +103,11 @@ void check_walls(std::size_t first, std::size_t growth) {
                         else if (mask) m = std::span<const T>(numbers.row(r), n);
                         if (log) smx::masked_log_softmax(from, m, expected, one);
                         else smx::masked_softmax(from, m, expected, one);
-                        EXPECT_EQ(std::memcmp(out.data() + r * length, alone.data(), n * sizeof(T)), 0) << n << " of " << length << " log " << log;
+                        EXPECT_EQ(std::memcmp(out.data() + r * length, alone.data(), n * sizeof(T)), 0)
+                            << n << " of " << length << " log " << log;
                         for (std::size_t i = n; i < length; ++i)
-                            EXPECT_EQ(static_cast<double>(static_cast<float>(out[r * length + i])), log ? -std::numeric_limits<double>::infinity() : 0.0);
+                            EXPECT_EQ(static_cast<double>(static_cast<float>(out[r * length + i])),
+                                      log ? -std::numeric_limits<double>::infinity() : 0.0);
                     }
                 }
             }
@@ -109,7 +116,9 @@ void check_walls(std::size_t first, std::size_t growth) {
 }
 
 class Walls : public testing::TestWithParam<std::size_t> {};
-INSTANTIATE_TEST_SUITE_P(Kept, Walls, testing::Values(0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 47, 63, 64, 65, 127, 200, 256, 257, 1000));
+INSTANTIATE_TEST_SUITE_P(Kept, Walls,
+                         testing::Values(0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 47, 63, 64, 65, 127, 200, 256, 257,
+                                         1000));
 
 TEST_P(Walls, NothingBehindThemIsRead) {
     for (const std::size_t growth : {std::size_t(0), std::size_t(1), std::size_t(3)}) {

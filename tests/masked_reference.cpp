@@ -25,7 +25,11 @@ pair sum(pair a, pair b) {
 pair product(double a, double b) {
     // Halves of 26 bits: every partial product is exact in a long double of 64 bits.
     const double scale = 0x1p27 + 1;
-    const auto half = [&](double x) { return std::abs(x) < 0x1p990 ? x * scale - (x * scale - x) : std::ldexp(std::ldexp(x, -60) * scale - (std::ldexp(x, -60) * scale - std::ldexp(x, -60)), 60); };
+    const auto half = [&](double x) {
+        return std::abs(x) < 0x1p990
+                   ? x * scale - (x * scale - x)
+                   : std::ldexp(std::ldexp(x, -60) * scale - (std::ldexp(x, -60) * scale - std::ldexp(x, -60)), 60);
+    };
     const double ah = half(a), bh = half(b);
     const long double al = static_cast<long double>(a) - ah, bl = static_cast<long double>(b) - bh;
     const pair outer = sum(static_cast<long double>(ah) * bh, al * bl);

@@ -30,7 +30,8 @@ namespace {
 constexpr double inf = std::numeric_limits<double>::infinity();
 const double nan_value = std::numeric_limits<double>::quiet_NaN();
 
-constexpr smx::isa levels[] = {smx::isa::scalar, smx::isa::sse2, smx::isa::avx2, smx::isa::avx512, smx::isa::avx512bf16, smx::isa::neon64};
+constexpr smx::isa levels[] = {smx::isa::scalar, smx::isa::sse2,       smx::isa::avx2,
+                               smx::isa::avx512, smx::isa::avx512bf16, smx::isa::neon64};
 constexpr bool fused(smx::isa level) { return level != smx::isa::sse2 && level != smx::isa::scalar; }
 
 /// f(level) with each instruction set as the active one.
@@ -49,14 +50,18 @@ constexpr mask_kind all_masks[] = {mask_kind::none, mask_kind::boolean, mask_kin
                                    mask_kind::f64,  mask_kind::f16,     mask_kind::bf16};
 constexpr bool is_added(mask_kind k) { return k >= mask_kind::f32; }
 constexpr dtype type_of(mask_kind k) {
-    return k == mask_kind::f64 ? dtype::f64 : k == mask_kind::f16 ? dtype::f16 : k == mask_kind::bf16 ? dtype::bf16 : dtype::f32;
+    return k == mask_kind::f64    ? dtype::f64
+           : k == mask_kind::f16  ? dtype::f16
+           : k == mask_kind::bf16 ? dtype::bf16
+                                  : dtype::f32;
 }
 
 /// An array of numbers in memory of its own, broadcast to a shape.
 class array {
 public:
     array() = default;
-    array(mask_kind kind, std::vector<std::size_t> extents, const std::function<double()>& value) : kind_(kind), extents_(std::move(extents)) {
+    array(mask_kind kind, std::vector<std::size_t> extents, const std::function<double()>& value)
+        : kind_(kind), extents_(std::move(extents)) {
         const std::size_t n = std::accumulate(extents_.begin(), extents_.end(), std::size_t(1), std::multiplies<>());
         bytes_.resize(std::max<std::size_t>(n, 1) * 8);
         for (std::size_t i = 0; i < n; ++i) {
@@ -118,7 +123,8 @@ struct random_call {
         log = chance(2);
         in_place = in_type == out_type && chance(3);
         const std::size_t rank = 1 + g.below(3);
-        constexpr std::size_t lengths_to_try[] = {1, 2, 3, 5, 8, 15, 16, 17, 31, 40, 64, 65, 130, 197, 1000, 1024, 1025, 2100, 4200};
+        constexpr std::size_t lengths_to_try[] = {1,  2,  3,   5,   8,    15,   16,   17,   31,  40,
+                                                  64, 65, 130, 197, 1000, 1024, 1025, 2100, 4200};
         const std::size_t length = lengths_to_try[g.below(chance(4) ? std::size(lengths_to_try) : 14)];
         axis = g.below(rank);
         std::vector<std::size_t> extents(rank);
@@ -151,9 +157,15 @@ struct random_call {
                 return chance(3) ? -1e4 : chance(2) ? -largest_finite(type_of(kind)) : -inf;
             });
         }
-        if (chance(4)) bias = array(chance(4) ? mask_kind::f64 : mask_kind::f32, shape(false), [&] { return chance(9) ? -inf : 5 * g.normal(); });
-        if (chance(4)) slope = array(mask_kind::f32, shape(true), [&] { return std::ldexp(1.0, -static_cast<int>(g.below(9))) * (chance(3) ? 0.7 : 1); });
-        if (chance(4)) sink = array(mask_kind::f32, shape(true), [&] { return chance(5) ? g.uniform(-500, 500) : centre * options.scale + g.normal() * 10; });
+        if (chance(4))
+            bias = array(chance(4) ? mask_kind::f64 : mask_kind::f32, shape(false),
+                         [&] { return chance(9) ? -inf : 5 * g.normal(); });
+        if (chance(4))
+            slope = array(mask_kind::f32, shape(true),
+                          [&] { return std::ldexp(1.0, -static_cast<int>(g.below(9))) * (chance(3) ? 0.7 : 1); });
+        if (chance(4))
+            sink = array(mask_kind::f32, shape(true),
+                         [&] { return chance(5) ? g.uniform(-500, 500) : centre * options.scale + g.normal() * 10; });
         if (chance(6)) temperature = array(mask_kind::f64, shape(true), [&] { return g.uniform(0.2, 3); });
         if (chance(6)) options.softcap = std::vector{50.0, 30.0, 0.5, 7.3}[g.below(4)];
         options.bias = bias.ref();
@@ -171,8 +183,10 @@ struct random_call {
             std::vector<std::size_t> s(extents);
             s[axis] = 1;
             if (rank == 1) options.lengths = smx::tensor_view<const std::int32_t, 1>(lengths.data(), std::array{s[0]});
-            else if (rank == 2) options.lengths = smx::tensor_view<const std::int32_t, 2>(lengths.data(), std::array{s[0], s[1]});
-            else options.lengths = smx::tensor_view<const std::int32_t, 3>(lengths.data(), std::array{s[0], s[1], s[2]});
+            else if (rank == 2)
+                options.lengths = smx::tensor_view<const std::int32_t, 2>(lengths.data(), std::array{s[0], s[1]});
+            else
+                options.lengths = smx::tensor_view<const std::int32_t, 3>(lengths.data(), std::array{s[0], s[1], s[2]});
         }
     }
 
@@ -260,7 +274,9 @@ void measure(const random_call& c, std::uint64_t seed, worst_error& worst) {
         for (std::size_t i = 0; i < offsets.size(); ++i) {
             const double y = actual[offsets[i]];
             if (std::isinf(exact[i]) || exact[i] == 0) {
-                if (exact[i] == 0 && !c.log && row.logits[i].kept && !std::isinf(row.logits[i].added) && !std::isinf(row.logits[i].bias)) continue;  // vanishes
+                if (exact[i] == 0 && !c.log && row.logits[i].kept && !std::isinf(row.logits[i].added) &&
+                    !std::isinf(row.logits[i].bias))
+                    continue;  // vanishes
                 ASSERT_EQ(y, static_cast<double>(exact[i])) << "seed " << seed << " element " << i;
                 ASSERT_FALSE(!c.log && std::signbit(y)) << "seed " << seed;
                 continue;
@@ -268,8 +284,8 @@ void measure(const random_call& c, std::uint64_t seed, worst_error& worst) {
             const double error = error_in_ulp(f, c.arithmetic(), c.out.type, y, exact[i]);
             if (!(error <= worst.error)) {
                 worst.error = error;
-                worst.where = "seed " + std::to_string(seed) + " element " + std::to_string(i) + ": " + std::to_string(y) + " instead of " +
-                              std::to_string(static_cast<double>(exact[i]));
+                worst.where = "seed " + std::to_string(seed) + " element " + std::to_string(i) + ": " +
+                              std::to_string(y) + " instead of " + std::to_string(static_cast<double>(exact[i]));
             }
         }
     });
@@ -277,13 +293,15 @@ void measure(const random_call& c, std::uint64_t seed, worst_error& worst) {
 
 class Masked : public testing::TestWithParam<mask_kind> {};
 INSTANTIATE_TEST_SUITE_P(Mask, Masked, testing::ValuesIn(all_masks), [](const auto& kind) {
-    return std::string(std::vector{"none", "bool", "byte", "f32", "f64", "f16", "bf16"}[static_cast<std::size_t>(kind.param)]);
+    return std::string(
+        std::vector{"none", "bool", "byte", "f32", "f64", "f16", "bf16"}[static_cast<std::size_t>(kind.param)]);
 });
 
 TEST_P(Masked, RandomCallsAgreeWithTheReference) {
     on_every_isa([&](smx::isa level) {
-        constexpr std::pair<dtype, dtype> types[] = {{dtype::f32, dtype::f32},  {dtype::f64, dtype::f64}, {dtype::f16, dtype::f16}, {dtype::bf16, dtype::bf16},
-                                                     {dtype::f16, dtype::f32}, {dtype::f32, dtype::bf16}, {dtype::f64, dtype::f32}};
+        constexpr std::pair<dtype, dtype> types[] = {
+            {dtype::f32, dtype::f32}, {dtype::f64, dtype::f64},  {dtype::f16, dtype::f16}, {dtype::bf16, dtype::bf16},
+            {dtype::f16, dtype::f32}, {dtype::f32, dtype::bf16}, {dtype::f64, dtype::f32}};
         for (const auto& [in, out] : types) {
             worst_error worst[2];
             for (std::uint64_t i = 0; i < 120; ++i) {
@@ -295,7 +313,8 @@ TEST_P(Masked, RandomCallsAgreeWithTheReference) {
             for (const bool log : {false, true}) {
                 EXPECT_LE(worst[log].error, documented_bound(log ? function::log_softmax : function::softmax, out))
                     << name_of(in) << " to " << name_of(out) << (log ? " log " : " ") << worst[log].where;
-                std::printf("%s %s to %s%s: %.3f ulp\n", smx::name_of(level), name_of(in), name_of(out), log ? " log" : "", worst[log].error);
+                std::printf("%s %s to %s%s: %.3f ulp\n", smx::name_of(level), name_of(in), name_of(out),
+                            log ? " log" : "", worst[log].error);
             }
         }
     });
@@ -322,8 +341,9 @@ TEST_P(Masked, EveryFusedInstructionSetGivesTheSameBits) {
 
 // ---- rows by hand
 
-std::vector<double> apply(bool log, dtype type, const std::vector<double>& logits, const smx::array_ref& mask, const smx::masked_options& options,
-                          std::vector<std::size_t> extents = {}, bool in_place = false) {
+std::vector<double> apply(bool log, dtype type, const std::vector<double>& logits, const smx::array_ref& mask,
+                          const smx::masked_options& options, std::vector<std::size_t> extents = {},
+                          bool in_place = false) {
     if (extents.empty()) extents = {logits.size()};
     const guarded_memory from(tensor_view(type, extents)), to(tensor_view(type, extents));
     store_all(from.elements(), logits);
@@ -345,8 +365,10 @@ TEST(MaskedSpecial, ScaleOfZeroKeepsInfinities) {
         for (const double scale : {0.0, -0.0, 1e-60, -1e-60}) {
             for (const dtype type : {dtype::f32, dtype::f64, dtype::bf16}) {
                 if (type == dtype::f64 && scale != 0) continue;  // only to float it is 0
-                const std::vector<double> y = apply(false, type, {1, inf, -inf, 2, 1e30}, {}, {.scale = scale, .bias = zeros});
-                EXPECT_EQ(y, (scale < 0 ? std::vector<double>{0, 0, 1, 0, 0} : std::vector<double>{0, 1, 0, 0, 0})) << scale;
+                const std::vector<double> y =
+                    apply(false, type, {1, inf, -inf, 2, 1e30}, {}, {.scale = scale, .bias = zeros});
+                EXPECT_EQ(y, (scale < 0 ? std::vector<double>{0, 0, 1, 0, 0} : std::vector<double>{0, 1, 0, 0, 0}))
+                    << scale;
                 EXPECT_EQ(apply(false, type, {1, -inf, 2, -3, 1e30}, {}, {.scale = std::abs(scale), .bias = zeros}),
                           (std::vector<double>{0.25, 0, 0.25, 0.25, 0.25}))
                     << scale;
@@ -363,13 +385,15 @@ TEST(MaskedRows, SpecialValues) {
     on_every_isa([&](smx::isa) {
         for (const dtype type : all_dtypes) {
             for (const bool in_place : {false, true}) {
-                const auto check = [&](std::vector<double> logits, std::vector<double> safe, std::vector<double> log, std::vector<double> ieee,
-                                       smx::masked_options options = {}) {
+                const auto check = [&](std::vector<double> logits, std::vector<double> safe, std::vector<double> log,
+                                       std::vector<double> ieee, smx::masked_options options = {}) {
                     // The same mask to add, and as a bias.
                     for (const int form : {0, 1, 2}) {
                         options.bias = form == 2 ? smx::array_ref(added) : smx::array_ref();
                         options.special = smx::special_values::safe;
-                        const smx::array_ref mask = form == 0 ? smx::array_ref(keep) : form == 1 ? smx::array_ref(added) : smx::array_ref(all);
+                        const smx::array_ref mask = form == 0   ? smx::array_ref(keep)
+                                                    : form == 1 ? smx::array_ref(added)
+                                                                : smx::array_ref(all);
                         SCOPED_TRACE(form);
                         expect_same(apply(false, type, logits, mask, options, {}, in_place), safe, "safe");
                         expect_same(apply(true, type, logits, mask, options, {}, in_place), log, "log");
@@ -377,8 +401,10 @@ TEST(MaskedRows, SpecialValues) {
                         expect_same(apply(false, type, logits, mask, options, {}, in_place), ieee, "ieee");
                     }
                 };
-                check({5, 5, n, -inf}, {0.5, 0.5, 0, 0}, apply(true, type, {5, 5, 0, -inf}, keep, {}), {0.5, 0.5, 0, 0});
-                check({5, 5, inf, -inf}, {0.5, 0.5, 0, 0}, apply(true, type, {5, 5, 0, -inf}, keep, {}), {0.5, 0.5, 0, 0});
+                check({5, 5, n, -inf}, {0.5, 0.5, 0, 0}, apply(true, type, {5, 5, 0, -inf}, keep, {}),
+                      {0.5, 0.5, 0, 0});
+                check({5, 5, inf, -inf}, {0.5, 0.5, 0, 0}, apply(true, type, {5, 5, 0, -inf}, keep, {}),
+                      {0.5, 0.5, 0, 0});
                 check({-inf, -inf, 3, -inf}, zeros, minus, nans);
                 check({1, n, 3, 4}, {n, n, 0, n}, {n, n, -inf, n}, {n, n, 0, n});
                 check({n, 2, 3, n}, {n, n, 0, n}, {n, n, -inf, n}, {n, n, 0, n});
@@ -386,9 +412,12 @@ TEST(MaskedRows, SpecialValues) {
                 check({inf, 1, n, -inf}, {1, 0, 0, 0}, {0, -inf, -inf, -inf}, nans);
                 check({inf, 1, 7, inf}, {0.5, 0, 0, 0.5}, apply(true, type, {inf, 1, 7, inf}, keep, {}), nans);
                 // The sink.
-                check({0, 0, n, -inf}, {0.25, 0.25, 0, 0}, apply(true, type, {0, 0, 0, -inf}, keep, {.sink = std::log(2.0)}), {0.25, 0.25, 0, 0}, {.sink = std::log(2.0)});
+                check({0, 0, n, -inf}, {0.25, 0.25, 0, 0},
+                      apply(true, type, {0, 0, 0, -inf}, keep, {.sink = std::log(2.0)}), {0.25, 0.25, 0, 0},
+                      {.sink = std::log(2.0)});
                 check({1, 2, 3, 4}, zeros, minus, zeros, {.sink = inf});
-                check({inf, 2, 3, 4}, {0.5, 0, 0, 0}, apply(true, type, {inf, 2, 3, 4}, keep, {.sink = inf}), nans, {.sink = inf});
+                check({inf, 2, 3, 4}, {0.5, 0, 0, 0}, apply(true, type, {inf, 2, 3, 4}, keep, {.sink = inf}), nans,
+                      {.sink = inf});
                 check({1, 2, 3, 4}, {n, n, 0, n}, {n, n, -inf, n}, {n, n, 0, n}, {.sink = nan_value});
                 check({-inf, -inf, n, -inf}, zeros, minus, zeros, {.sink = 1.0});
                 // A negative scale turns infinities round, and what is masked out stays that.
@@ -415,13 +444,17 @@ TEST(MaskedRows, AddedMasksOfMinusInfinityHideEverything) {
 // Whose products with the scale, or whose sums, are beyond the arithmetic's range, all of them to the negative side.
 TEST(MaskedRows, LargeNegativeLogitsAreNoMaskedOnes) {
     const float hidden = -std::numeric_limits<float>::infinity();
-    const float added[] = {0, 0, hidden}, large[] = {-2e38f, -3e38f, hidden}, one[] = {0, hidden, hidden}, none[] = {hidden, hidden, hidden};
+    const float added[] = {0, 0, hidden}, large[] = {-2e38f, -3e38f, hidden}, one[] = {0, hidden, hidden},
+                none[] = {hidden, hidden, hidden};
     on_every_isa([&](smx::isa) {
         for (const dtype type : {dtype::f32, dtype::bf16, dtype::f64}) {
-            expect_same(apply(false, type, {-0x1p126, -0x1p127, 1}, smx::array_ref(added), {.scale = 12}), {1, 0, 0}, "scale");
+            expect_same(apply(false, type, {-0x1p126, -0x1p127, 1}, smx::array_ref(added), {.scale = 12}), {1, 0, 0},
+                        "scale");
             expect_same(apply(false, type, {-0x1.8p127, -0x1.8p127, 1}, smx::array_ref(large), {}), {1, 0, 0}, "sum");
-            expect_same(apply(true, type, {-0x1p126, 1, 1}, smx::array_ref(one), {.scale = 12}), {0, -inf, -inf}, "log");
-            expect_same(apply(false, type, {-0x1p126, -0x1p127, 1}, smx::array_ref(none), {.scale = 12}), {0, 0, 0}, "nothing");
+            expect_same(apply(true, type, {-0x1p126, 1, 1}, smx::array_ref(one), {.scale = 12}), {0, -inf, -inf},
+                        "log");
+            expect_same(apply(false, type, {-0x1p126, -0x1p127, 1}, smx::array_ref(none), {.scale = 12}), {0, 0, 0},
+                        "nothing");
         }
     });
 }
@@ -444,7 +477,8 @@ TEST(MaskedRows, NothingBeyondLengthAndDiagonalMatters) {
 TEST(MaskedOptions, Each) {
     on_every_isa([](smx::isa) {
         const std::vector<double> flat(6, 0.0);
-        const auto at = [&](const smx::masked_options& o, const std::vector<double>& logits = std::vector<double>(6, 0.0)) {
+        const auto at = [&](const smx::masked_options& o,
+                            const std::vector<double>& logits = std::vector<double>(6, 0.0)) {
             return apply(false, dtype::f64, logits, {}, o, {2, 3});
         };
         const double third = at({})[0];
@@ -454,8 +488,10 @@ TEST(MaskedOptions, Each) {
         expect_same(at({.causal = true}), {1, 0, 0, 0.5, 0.5, 0}, "causal");
         expect_same(at({.causal = true, .causal_offset = 1}), {0.5, 0.5, 0, third, third, third}, "offset");
         expect_same(at({.causal = true, .causal_offset = -1}), {0, 0, 0, 1, 0, 0}, "negative offset");
-        expect_same(at({.causal = true, .causal_offset = std::numeric_limits<std::ptrdiff_t>::max()}), std::vector<double>(6, third), "huge offset");
-        expect_same(at({.causal = true, .causal_offset = std::numeric_limits<std::ptrdiff_t>::min()}), flat, "least offset");
+        expect_same(at({.causal = true, .causal_offset = std::numeric_limits<std::ptrdiff_t>::max()}),
+                    std::vector<double>(6, third), "huge offset");
+        expect_same(at({.causal = true, .causal_offset = std::numeric_limits<std::ptrdiff_t>::min()}), flat,
+                    "least offset");
         expect_same(at({.axis = 0, .causal = true}), {1, 0.5, 0.5, 0, 0.5, 0.5}, "queries are the other axis");
         const std::int64_t lengths[] = {2, 1};
         expect_same(at({.lengths = lengths}), {0.5, 0.5, 0, 1, 0, 0}, "lengths");
@@ -482,14 +518,21 @@ TEST(MaskedOptions, Each) {
         near(at({.bias = bias}), {2, 1, 0, 2, 1, 0});
         near(at({.scale = 0.5}, logits), weights([](double x, std::size_t, double) { return x / 2; }));
         near(at({.softcap = 2}, logits), weights([](double x, std::size_t, double) { return 2 * std::tanh(x / 2); }));
-        near(at({.scale = 3, .softcap = 2}, logits), weights([](double x, std::size_t, double) { return 2 * std::tanh(3 * x / 2); }));
-        near(at({.alibi_slope = 0.25}, logits), weights([](double x, std::size_t q, double k) { return x + 0.25 * (k - static_cast<double>(q)); }));
+        near(at({.scale = 3, .softcap = 2}, logits),
+             weights([](double x, std::size_t, double) { return 2 * std::tanh(3 * x / 2); }));
+        near(at({.alibi_slope = 0.25}, logits),
+             weights([](double x, std::size_t q, double k) { return x + 0.25 * (k - static_cast<double>(q)); }));
         const double slopes[] = {0.5, 2};
-        near(at({.alibi_slope = slopes}, logits), weights([&](double x, std::size_t q, double k) { return x + slopes[q] * (k - static_cast<double>(q)); }));
+        near(at({.alibi_slope = slopes}, logits),
+             weights([&](double x, std::size_t q, double k) { return x + slopes[q] * (k - static_cast<double>(q)); }));
         const double temperatures[] = {2, 0.5};
-        near(at({.temperature = temperatures}, logits), weights([&](double x, std::size_t q, double) { return x / temperatures[q]; }));
-        near(at({.scale = 3, .bias = bias}, logits), weights([&](double x, std::size_t, double k) { return 3 * x + bias[static_cast<std::size_t>(k)]; }));
-        near(at({.scale = 3, .softcap = 2, .bias = bias}, logits), weights([&](double x, std::size_t, double k) { return 2 * std::tanh(3 * x / 2) + bias[static_cast<std::size_t>(k)]; }));
+        near(at({.temperature = temperatures}, logits),
+             weights([&](double x, std::size_t q, double) { return x / temperatures[q]; }));
+        near(at({.scale = 3, .bias = bias}, logits),
+             weights([&](double x, std::size_t, double k) { return 3 * x + bias[static_cast<std::size_t>(k)]; }));
+        near(at({.scale = 3, .softcap = 2, .bias = bias}, logits), weights([&](double x, std::size_t, double k) {
+                 return 2 * std::tanh(3 * x / 2) + bias[static_cast<std::size_t>(k)];
+             }));
     });
 }
 
@@ -502,7 +545,8 @@ TEST(MaskedSameness, AMaskThatHidesNothingChangesNoBit) {
                 const std::vector<double> logits = make_row(family::normal_10, type, n, n);
                 const auto keep = std::make_unique<bool[]>(n);
                 std::fill_n(keep.get(), n, true);
-                const guarded_memory from(span_view(type, n)), plain(span_view(type, n)), masked(span_view(type, n)), causal(tensor_view(type, {1, n}));
+                const guarded_memory from(span_view(type, n)), plain(span_view(type, n)), masked(span_view(type, n)),
+                    causal(tensor_view(type, {1, n}));
                 store_all(from.elements(), logits);
                 const auto same = [&](auto t, bool log) {
                     using T = decltype(t);
@@ -517,9 +561,12 @@ TEST(MaskedSameness, AMaskThatHidesNothingChangesNoBit) {
                     else if (type == dtype::f16) same(smx::float16{}, log);
                     else same(smx::bfloat16{}, log);
                     masked_call(log, from.elements(), std::span<const bool>(keep.get(), n), masked.elements(), {});
-                    EXPECT_EQ(load_all_bits(masked.elements()), load_all_bits(plain.elements())) << name_of(type) << " " << n;
-                    masked_call(log, from.elements(), {}, masked.elements(), {.causal = true, .causal_offset = static_cast<std::ptrdiff_t>(n) - 1});
-                    EXPECT_EQ(load_all_bits(masked.elements()), load_all_bits(plain.elements())) << name_of(type) << " " << n;
+                    EXPECT_EQ(load_all_bits(masked.elements()), load_all_bits(plain.elements()))
+                        << name_of(type) << " " << n;
+                    masked_call(log, from.elements(), {}, masked.elements(),
+                                {.causal = true, .causal_offset = static_cast<std::ptrdiff_t>(n) - 1});
+                    EXPECT_EQ(load_all_bits(masked.elements()), load_all_bits(plain.elements()))
+                        << name_of(type) << " " << n;
                 }
             }
         }
@@ -533,7 +580,8 @@ TEST(MaskedSameness, StridesAxesAndBroadcastingChangeNoBit) {
                 generator g(5);
                 const std::size_t n = 70;
                 const std::vector<double> logits = make_row(family::normal_3, type, 2 * n, 3);
-                const array mask(kind, {n}, [&] { return is_added(kind) ? g.normal() : static_cast<double>(g.below(2)); });
+                const array mask(kind, {n},
+                                 [&] { return is_added(kind) ? g.normal() : static_cast<double>(g.below(2)); });
                 const std::vector<double> rows = apply(false, type, logits, mask.ref(), {}, {2, n});
                 std::vector<double> turned(2 * n);
                 for (std::size_t i = 0; i < n; ++i)
@@ -542,14 +590,17 @@ TEST(MaskedSameness, StridesAxesAndBroadcastingChangeNoBit) {
                 const smx::array_ref m = mask.ref();
                 const auto column = [&](auto t) -> smx::array_ref {
                     using T = decltype(t);
-                    return smx::tensor_view<const T, 2>(static_cast<const T*>(m.data()), std::array{n, std::size_t(2)}, std::array{std::ptrdiff_t(1), std::ptrdiff_t(0)});
+                    return smx::tensor_view<const T, 2>(static_cast<const T*>(m.data()), std::array{n, std::size_t(2)},
+                                                        std::array{std::ptrdiff_t(1), std::ptrdiff_t(0)});
                 };
                 const std::vector<double> columns =
-                    apply(false, type, turned, kind == mask_kind::boolean ? column(bool{}) : column(float{}), {.axis = 0}, {n, 2});
+                    apply(false, type, turned, kind == mask_kind::boolean ? column(bool{}) : column(float{}),
+                          {.axis = 0}, {n, 2});
                 for (std::size_t i = 0; i < n; ++i)
                     for (std::size_t r = 0; r < 2; ++r) EXPECT_EQ(columns[2 * i + r], rows[r * n + i]) << i;
                 // Backwards in memory, every third element.
-                const guarded_memory from(tensor_view(type, {2, n}, {400, -3})), to(tensor_view(type, {2, n}, {-500, 2}));
+                const guarded_memory from(tensor_view(type, {2, n}, {400, -3})),
+                    to(tensor_view(type, {2, n}, {-500, 2}));
                 store_all(from.elements(), logits);
                 masked_call(false, from.elements(), mask.ref(), to.elements(), {});
                 EXPECT_EQ(load_all(to.elements()), rows);
@@ -572,7 +623,8 @@ std::string error_of(const std::function<void()>& call) {
 
 TEST(MaskedErrors, NameFunctionArgumentAndValue) {
     std::vector<double> values(6, 1.0);
-    const guarded_memory from(tensor_view(dtype::f32, {2, 3})), to(tensor_view(dtype::f32, {2, 3})), small(tensor_view(dtype::f32, {2, 2}));
+    const guarded_memory from(tensor_view(dtype::f32, {2, 3})), to(tensor_view(dtype::f32, {2, 3})),
+        small(tensor_view(dtype::f32, {2, 2}));
     store_all(from.elements(), values);
     const std::vector<std::uint64_t> before = load_all_bits(to.elements());
     const auto text = [&](const smx::array_ref& mask, const smx::masked_options& o) {
@@ -587,15 +639,22 @@ TEST(MaskedErrors, NameFunctionArgumentAndValue) {
     EXPECT_EQ(text({}, {.lengths = -1}), f + "options.lengths has -1 at place 0, but 0 to 3 is allowed");
     EXPECT_EQ(text({}, {.lengths = 2.0}), f + "options.lengths must have integer elements");
     EXPECT_EQ(text({}, {.alibi_slope = inf}), f + "options.alibi_slope has inf at place 0, but it must be finite");
-    EXPECT_EQ(text({}, {.temperature = 0.0}), f + "options.temperature has 0 at place 0, but it must be positive and finite");
+    EXPECT_EQ(text({}, {.temperature = 0.0}),
+              f + "options.temperature has 0 at place 0, but it must be positive and finite");
     const double temperatures[] = {1, -2};
-    EXPECT_EQ(text({}, {.temperature = temperatures}), f + "options.temperature has -2 at place 1, but it must be positive and finite");
-    EXPECT_EQ(text(smx::tensor_view(mask, {2, 2}), {}), f + "extent 1 of mask is 2, but that of in is 3 there (1 is allowed, too)");
+    EXPECT_EQ(text({}, {.temperature = temperatures}),
+              f + "options.temperature has -2 at place 1, but it must be positive and finite");
+    EXPECT_EQ(text(smx::tensor_view(mask, {2, 2}), {}),
+              f + "extent 1 of mask is 2, but that of in is 3 there (1 is allowed, too)");
     EXPECT_EQ(text(smx::tensor_view(mask, {1, 2, 3}), {}), f + "mask has rank 3, but in only 2");
     const int wrong[6] = {};
-    EXPECT_EQ(text(smx::tensor_view(wrong, {2, 3}), {}), f + "mask must have elements of bool, of an unsigned byte or of a floating type (it has integers of 4 bytes)");
-    EXPECT_EQ(text({}, {.bias = smx::tensor_view(wrong, {2, 3})}), f + "options.bias must have floating elements, but they are integers");
-    EXPECT_EQ(error_of([&] { masked_call(true, from.elements(), {}, small.elements(), {}); }), "smx::masked_log_softmax: extent 1 of out is 2, but that of in is 3");
+    EXPECT_EQ(
+        text(smx::tensor_view(wrong, {2, 3}), {}),
+        f + "mask must have elements of bool, of an unsigned byte or of a floating type (it has integers of 4 bytes)");
+    EXPECT_EQ(text({}, {.bias = smx::tensor_view(wrong, {2, 3})}),
+              f + "options.bias must have floating elements, but they are integers");
+    EXPECT_EQ(error_of([&] { masked_call(true, from.elements(), {}, small.elements(), {}); }),
+              "smx::masked_log_softmax: extent 1 of out is 2, but that of in is 3");
     // The output over the mask.
     const float* p = static_cast<const float*>(to.elements().data);
     EXPECT_NE(text(smx::tensor_view(p, {2, 3}), {}).find("overlaps mask"), std::string::npos);

@@ -32,7 +32,10 @@ static_assert(std::is_trivially_copyable_v<smx::online_state> && std::is_standar
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
 template <class T>
-constexpr dtype type_of = std::is_same_v<T, float> ? dtype::f32 : std::is_same_v<T, double> ? dtype::f64 : std::is_same_v<T, smx::float16> ? dtype::f16 : dtype::bf16;
+constexpr dtype type_of = std::is_same_v<T, float>          ? dtype::f32
+                          : std::is_same_v<T, double>       ? dtype::f64
+                          : std::is_same_v<T, smx::float16> ? dtype::f16
+                                                            : dtype::bf16;
 
 template <class T>
 std::vector<T> elements(std::span<const double> values) {
@@ -42,17 +45,22 @@ std::vector<T> elements(std::span<const double> values) {
 }
 
 template <class T>
-bool same_bits(const T& a, const T& b) { return std::memcmp(&a, &b, sizeof(T)) == 0; }
+bool same_bits(const T& a, const T& b) {
+    return std::memcmp(&a, &b, sizeof(T)) == 0;
+}
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 template <class T>
-bool same_state(const smx::online_softmax<T>& a, const smx::online_softmax<T>& b) { return same_bits(a.state(), b.state()); }
+bool same_state(const smx::online_softmax<T>& a, const smx::online_softmax<T>& b) {
+    return same_bits(a.state(), b.state());
+}
 
 /// The row in chunks of up to `longest`, each a state of its own; some are empty.
 template <class T>
-std::vector<smx::online_softmax<T>> chunks_of(std::span<const T> row, std::size_t longest, const smx::online_options& options, generator& random) {
+std::vector<smx::online_softmax<T>> chunks_of(std::span<const T> row, std::size_t longest,
+                                              const smx::online_options& options, generator& random) {
     std::vector<smx::online_softmax<T>> chunks{smx::online_softmax<T>(options)};
     for (std::size_t i = 0; i < row.size();) {
         const std::size_t n = std::min(random.below(longest + 1), row.size() - i);
@@ -84,7 +92,8 @@ struct worst_error {
     void take(double e, family kind, std::size_t n, double scale, std::size_t i) {
         if (!(e > error)) return;
         error = e;
-        row = std::string(name_of(kind)) + ", n = " + std::to_string(n) + ", scale = " + std::to_string(scale) + ", element " + std::to_string(i);
+        row = std::string(name_of(kind)) + ", n = " + std::to_string(n) + ", scale = " + std::to_string(scale) +
+              ", element " + std::to_string(i);
     }
 };
 
@@ -110,16 +119,24 @@ TYPED_TEST(OnlineSoftmax, RandomTreesOfMergesStayWithinTheBounds) {
                 const smx::online_softmax<T> whole = merged_at_random(chunks, random);
                 ASSERT_TRUE(same_state(whole, merged_at_random(chunks, random)));
 
-                worst[0].take(error_in_ulp(type, double(whole.logsumexp()), exact.logsumexp(), exact.logsumexp_magnitude()), kind, n, scale, 0);
+                worst[0].take(
+                    error_in_ulp(type, double(whole.logsumexp()), exact.logsumexp(), exact.logsumexp_magnitude()), kind,
+                    n, scale, 0);
                 std::vector<T> p(n), log_p(n), w(n);
                 whole.probabilities(logits, p);
                 whole.log_probabilities(logits, log_p);
                 whole.weights(logits, w);
-                const long double top = exact.softmax(scale < 0 ? *std::min_element(row.begin(), row.end()) : *std::max_element(row.begin(), row.end()));
+                const long double top = exact.softmax(scale < 0 ? *std::min_element(row.begin(), row.end())
+                                                                : *std::max_element(row.begin(), row.end()));
                 for (std::size_t i = 0; i < n; ++i) {
-                    worst[1].take(error_in_ulp(function::softmax, type, type, double(p[i]), exact.softmax(row[i])), kind, n, scale, i);
-                    worst[2].take(error_in_ulp(function::log_softmax, type, type, double(log_p[i]), exact.log_softmax(row[i])), kind, n, scale, i);
-                    worst[3].take(error_in_ulp(function::softmax, type, type, double(w[i]), exact.softmax(row[i]) / top), kind, n, scale, i);
+                    worst[1].take(error_in_ulp(function::softmax, type, type, double(p[i]), exact.softmax(row[i])),
+                                  kind, n, scale, i);
+                    worst[2].take(
+                        error_in_ulp(function::log_softmax, type, type, double(log_p[i]), exact.log_softmax(row[i])),
+                        kind, n, scale, i);
+                    worst[3].take(
+                        error_in_ulp(function::softmax, type, type, double(w[i]), exact.softmax(row[i]) / top), kind, n,
+                        scale, i);
                 }
             }
         }
@@ -135,7 +152,8 @@ TYPED_TEST(OnlineSoftmax, CutsAtBlocksGiveTheSameBits) {
     using T = TypeParam;
     constexpr std::size_t block = smx::online_softmax<T>::block;
     generator random(base_seed() + 18);
-    for (const family kind : {family::normal_10, family::plus_1e3, family::ties, family::ascending, family::wide, family::extremes}) {
+    for (const family kind :
+         {family::normal_10, family::plus_1e3, family::ties, family::ascending, family::wide, family::extremes}) {
         for (const double scale : {1.0, -0.37}) {
             const std::size_t n = 9 * block + 77;
             const std::vector<T> logits = elements<T>(make_row(kind, type_of<T>, n, random.bits()));
@@ -147,7 +165,8 @@ TYPED_TEST(OnlineSoftmax, CutsAtBlocksGiveTheSameBits) {
             for (std::size_t ranks = 1; ranks <= 10; ++ranks) {
                 std::vector<smx::online_softmax<T>> states;
                 for (std::size_t r = 0; r < ranks; ++r) {
-                    const std::size_t first = 10 * r / ranks * block, last = r + 1 == ranks ? n : 10 * (r + 1) / ranks * block;
+                    const std::size_t first = 10 * r / ranks * block,
+                                      last = r + 1 == ranks ? n : 10 * (r + 1) / ranks * block;
                     states.emplace_back(smx::online_options{.scale = scale}).push(row.subspan(first, last - first));
                 }
                 const smx::online_softmax<T> whole = merged_at_random(states, random);
@@ -195,8 +214,20 @@ TYPED_TEST(OnlineSoftmax, SpecialRows) {
         {{1, nan, infinity}, 1, nan, nan, {nan, nan, nan}, {nan, nan, nan}, {nan, nan, nan}},
         {{-infinity, -infinity}, 1, -infinity, 0, {0, 0}, {-infinity, -infinity}, {0, 0}},
         {{infinity, infinity}, -1, -infinity, 0, {0, 0}, {-infinity, -infinity}, {0, 0}},
-        {{infinity, 2, infinity, -infinity}, 1, infinity, 2, {.5, 0, .5, 0}, {-log_2, -infinity, -log_2, -infinity}, {1, 0, 1, 0}},
-        {{-infinity, 2, 1e3, infinity}, -2, infinity, 1, {1, 0, 0, 0}, {0, -infinity, -infinity, -infinity}, {1, 0, 0, 0}},
+        {{infinity, 2, infinity, -infinity},
+         1,
+         infinity,
+         2,
+         {.5, 0, .5, 0},
+         {-log_2, -infinity, -log_2, -infinity},
+         {1, 0, 1, 0}},
+        {{-infinity, 2, 1e3, infinity},
+         -2,
+         infinity,
+         1,
+         {1, 0, 0, 0},
+         {0, -infinity, -infinity, -infinity},
+         {1, 0, 0, 0}},
         {{-infinity, 2}, 1, 2, 1, {0, 1}, {-infinity, 0}, {0, 1}},
         {{5}, 1, 5, 1, {1}, {0}, {1}},
     };
@@ -246,7 +277,8 @@ TYPED_TEST(OnlineSoftmax, EveryLevelGivesTheSameBits) {
         for (const smx::isa level : {smx::isa::avx2, smx::isa::avx512, smx::isa::avx512bf16, smx::isa::neon64}) {
             if (!smx::set_active_isa(level)) continue;
             smx::online_softmax<T> s({.scale = 1.3});
-            for (std::size_t i = 0; i < logits.size(); i += 100) s.push(std::span(logits).subspan(i, std::min<std::size_t>(100, logits.size() - i)));
+            for (std::size_t i = 0; i < logits.size(); i += 100)
+                s.push(std::span(logits).subspan(i, std::min<std::size_t>(100, logits.size() - i)));
             std::vector<T> r(3 * logits.size());
             s.probabilities(logits, std::span(r).first(3001));
             s.log_probabilities(logits, std::span(r).subspan(3001, 3001));
@@ -270,12 +302,15 @@ TEST(OnlineState, IsWhatItsDocumentationSays) {
         smx::online_softmax<double> s({.scale = scale});
         for (std::size_t i = 0; i < row.size(); i += 50) s.push(std::span(row).subspan(i, 50));
         const smx::online_state& state = s.state();
-        long double sum = static_cast<long double>(state.count) * std::exp(static_cast<long double>(std::abs(scale) * state.max));
-        for (int i = 0; i < 5; ++i) sum += std::ldexp(static_cast<long double>(state.rest[i]), static_cast<int>(24 * (state.rest_top - i)));
+        long double sum =
+            static_cast<long double>(state.count) * std::exp(static_cast<long double>(std::abs(scale) * state.max));
+        for (int i = 0; i < 5; ++i)
+            sum += std::ldexp(static_cast<long double>(state.rest[i]), static_cast<int>(24 * (state.rest_top - i)));
         long double expected = 0;
         for (const double x : row) expected += std::exp(static_cast<long double>(scale) * x);
         EXPECT_NEAR(static_cast<double>(sum / expected), 1.0, 1e-14);
-        const double top = scale < 0 ? -*std::min_element(row.begin(), row.end()) : *std::max_element(row.begin(), row.end());
+        const double top =
+            scale < 0 ? -*std::min_element(row.begin(), row.end()) : *std::max_element(row.begin(), row.end());
         EXPECT_EQ(state.max, top);
         EXPECT_EQ(s.max(), top * std::abs(scale));
         const smx::online_softmax<double> again(state, s.options());
@@ -371,7 +406,8 @@ std::string error_of(const Call& call) {
     return "(nothing was thrown)";
 }
 void expect_mentions(const std::string& text, const std::vector<std::string>& parts) {
-    for (const std::string& part : parts) EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is missing in: " << text;
+    for (const std::string& part : parts)
+        EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is missing in: " << text;
 }
 
 TEST(OnlineErrors, NameFunctionArgumentAndValues) {
@@ -385,14 +421,17 @@ TEST(OnlineErrors, NameFunctionArgumentAndValues) {
 
     std::vector<float> memory(10, 42);
     const std::vector<float> in{1, 2};
-    expect_mentions(error_of([&] { s.probabilities(in, std::span(memory).first(3)); }), {"online_softmax::probabilities", "out", "3", "2"});
-    expect_mentions(error_of([&] { s.weights(std::span<const float>(memory).first(3), std::span(memory).subspan(1, 3)); }),
-                    {"online_softmax::weights", "overlaps"});
+    expect_mentions(error_of([&] { s.probabilities(in, std::span(memory).first(3)); }),
+                    {"online_softmax::probabilities", "out", "3", "2"});
+    expect_mentions(
+        error_of([&] { s.weights(std::span<const float>(memory).first(3), std::span(memory).subspan(1, 3)); }),
+        {"online_softmax::weights", "overlaps"});
     expect_mentions(error_of([&] { s.log_probabilities(in, smx::strided_span<float>(memory.data(), 2, 0)); }),
                     {"online_softmax::log_probabilities", "out", "stride 0"});
     for (const float bad : {3.0f, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
         const std::vector<float> never_pushed{1, bad};
-        expect_mentions(error_of([&] { s.probabilities(never_pushed, std::span(memory).first(2)); }), {"online_softmax::probabilities", "in", "2"});
+        expect_mentions(error_of([&] { s.probabilities(never_pushed, std::span(memory).first(2)); }),
+                        {"online_softmax::probabilities", "in", "2"});
     }
     EXPECT_EQ(memory, std::vector<float>(10, 42));
 }
@@ -402,7 +441,8 @@ TEST(OnlineErrors, NameFunctionArgumentAndValues) {
 struct attention {
     std::size_t keys, dim;
     std::vector<float> query, k, v;
-    attention(std::size_t n, std::size_t d, std::uint64_t seed, double spread) : keys(n), dim(d), query(d), k(n * d), v(n * d) {
+    attention(std::size_t n, std::size_t d, std::uint64_t seed, double spread)
+        : keys(n), dim(d), query(d), k(n * d), v(n * d) {
         generator random(seed);
         for (float& x : query) x = static_cast<float>(spread * random.normal());
         for (float& x : k) x = static_cast<float>(spread * random.normal());
@@ -420,10 +460,12 @@ struct attention {
         for (std::size_t j = 0; j < keys; ++j) scores[j] = dot(query, key(j));
         const reference exact(scores, 1 / std::sqrt(double(dim)));
         for (std::size_t j = 0; j < keys; ++j)
-            for (std::size_t d = 0; d < dim; ++d) sum[d] += static_cast<double>(exact.softmax(scores[j])) * double(value(j)[d]);
+            for (std::size_t d = 0; d < dim; ++d)
+                sum[d] += static_cast<double>(exact.softmax(scores[j])) * double(value(j)[d]);
         return sum;
     }
-    smx::online_softmax<float> blockwise(std::size_t first, std::size_t last, std::size_t block, std::vector<float>& sum) const {
+    smx::online_softmax<float> blockwise(std::size_t first, std::size_t last, std::size_t block,
+                                         std::vector<float>& sum) const {
         smx::online_softmax<float> row({.scale = 1 / std::sqrt(double(dim))});
         std::vector<float> scores(block);
         sum.assign(dim, 0.0f);
@@ -451,7 +493,8 @@ TEST(OnlineAttention, IsThatOfTheWholeRow) {
             for (std::size_t d = 0; d < a.dim; ++d) EXPECT_NEAR(sum[d] * row.inverse_sum(), expected[d], 5e-5) << block;
 
             std::vector<float> sum_a, sum_b;
-            const smx::online_softmax<float> x = a.blockwise(0, 300, block, sum_a), y = a.blockwise(300, 700, block, sum_b);
+            const smx::online_softmax<float> x = a.blockwise(0, 300, block, sum_a),
+                                             y = a.blockwise(300, 700, block, sum_b);
             const smx::online_softmax<float> both = merged(x, y);
             for (std::size_t d = 0; d < a.dim; ++d) {
                 const float together = sum_a[d] * x.rescale_to(both) + sum_b[d] * y.rescale_to(both);

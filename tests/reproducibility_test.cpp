@@ -192,7 +192,8 @@ TEST_P(Reproducibility, LongRowsHaveTheSameBitsHoweverTheyLie) {
                 const guarded_memory to(softmax_test::tensor_view(out(), {results, columns}));
                 store_all(from.elements(), transposed);
                 s->out_of_place(f, from.elements(), to.elements(), {.axis = 0});
-                ASSERT_TRUE(load_all_bits(row_of(to.elements(), 0, {0, 2})) == expected) << at(*s, f, n) << " as a column";
+                ASSERT_TRUE(load_all_bits(row_of(to.elements(), 0, {0, 2})) == expected)
+                    << at(*s, f, n) << " as a column";
                 if (f == function::logsumexp) continue;
                 const guarded_memory stepped(strided_view(in(), n, -2)), stepped_out(strided_view(out(), n, 3));
                 store_all(stepped.elements(), row);

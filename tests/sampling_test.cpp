@@ -32,7 +32,10 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
 
 template <class T>
-constexpr dtype type_of = std::is_same_v<T, float> ? dtype::f32 : std::is_same_v<T, double> ? dtype::f64 : std::is_same_v<T, smx::float16> ? dtype::f16 : dtype::bf16;
+constexpr dtype type_of = std::is_same_v<T, float>          ? dtype::f32
+                          : std::is_same_v<T, double>       ? dtype::f64
+                          : std::is_same_v<T, smx::float16> ? dtype::f16
+                                                            : dtype::bf16;
 
 template <class T>
 std::vector<T> elements(std::span<const double> values) {
@@ -49,13 +52,15 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 std::vector<std::size_t> by_rank(const std::vector<double>& row, double scale) {
     std::vector<std::size_t> order(row.size());
     std::iota(order.begin(), order.end(), std::size_t(0));
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scale < 0 ? row[a] < row[b] : row[a] > row[b]; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return scale < 0 ? row[a] < row[b] : row[a] > row[b]; });
     return order;
 }
 
 /// safe_softmax of the first `count` in rank, the others masked out.
 template <class T>
-std::vector<T> softmax_of_first(const std::vector<double>& row, const std::vector<std::size_t>& order, std::size_t count, double scale) {
+std::vector<T> softmax_of_first(const std::vector<double>& row, const std::vector<std::size_t>& order,
+                                std::size_t count, double scale) {
     std::vector<double> masked(row.size(), scale < 0 ? infinity : -infinity);
     for (std::size_t i = 0; i < count; ++i) masked[order[i]] = row[order[i]];
     std::vector<T> result = elements<T>(masked);
@@ -68,7 +73,8 @@ class Sampling : public testing::Test {};
 using types = testing::Types<float, double, smx::float16, smx::bfloat16>;
 TYPED_TEST_SUITE(Sampling, types);
 
-constexpr family some_families[] = {family::normal_3, family::ties, family::plus_1e3, family::extremes, family::subnormal, family::equal};
+constexpr family some_families[] = {family::normal_3, family::ties,      family::plus_1e3,
+                                    family::extremes, family::subnormal, family::equal};
 
 TYPED_TEST(Sampling, TopKIsTheSoftmaxOfTheKLargest) {
     using T = TypeParam;
@@ -79,11 +85,13 @@ TYPED_TEST(Sampling, TopKIsTheSoftmaxOfTheKLargest) {
                 const std::vector<double> row = make_row(kind, type_of<T>, n, random.bits());
                 const std::vector<T> logits = elements<T>(row);
                 const std::vector<std::size_t> order = by_rank(row, scale);
-                for (const std::size_t k : {std::size_t(1), std::size_t(2), std::size_t(17), n / 2, n - 1, n, n + 5, std::size_t(0)}) {
+                for (const std::size_t k :
+                     {std::size_t(1), std::size_t(2), std::size_t(17), n / 2, n - 1, n, n + 5, std::size_t(0)}) {
                     std::vector<T> out(n), in_place = logits;
                     smx::top_k_softmax(logits, out, k, {.scale = scale});
                     const std::vector<T> expected = softmax_of_first<T>(row, order, k == 0 ? n : std::min(k, n), scale);
-                    ASSERT_TRUE(same_bits(out, expected)) << name_of(kind) << " n = " << n << " k = " << k << " scale = " << scale;
+                    ASSERT_TRUE(same_bits(out, expected))
+                        << name_of(kind) << " n = " << n << " k = " << k << " scale = " << scale;
                     smx::filtered_softmax(in_place, in_place, {.scale = scale, .top_k = k});
                     ASSERT_TRUE(same_bits(in_place, expected));
                 }
@@ -122,7 +130,8 @@ TYPED_TEST(Sampling, TopPIsTheSmallestSetThatReachesP) {
                         if (without_last < p - slack && !found && c < count) break;
                     }
                     if (p == 1) found = same_bits(out, softmax_of_first<T>(row, order, n, scale));
-                    ASSERT_TRUE(found) << name_of(kind) << " n = " << n << " p = " << p << " scale = " << scale << " about " << count;
+                    ASSERT_TRUE(found) << name_of(kind) << " n = " << n << " p = " << p << " scale = " << scale
+                                       << " about " << count;
                 }
             }
         }
@@ -135,14 +144,15 @@ TEST(Filters, ApplyInOrder) {
     std::vector<double> out(row.size());
     const auto count_of = [&](const smx::sampling_options& options) {
         smx::filtered_softmax(row, out, options);
-        const std::size_t n = static_cast<std::size_t>(std::count_if(out.begin(), out.end(), [](double p) { return p > 0; }));
+        const std::size_t n =
+            static_cast<std::size_t>(std::count_if(out.begin(), out.end(), [](double p) { return p > 0; }));
         EXPECT_TRUE(same_bits(out, softmax_of_first<double>(row, order, n, options.scale)));
         return n;
     };
-    EXPECT_EQ(count_of({.top_p = 0.75}), 3u);               // 0.40 + 0.24 + 0.15 = 0.79
-    EXPECT_EQ(count_of({.top_k = 3, .top_p = 0.75}), 2u);   // of the three, two have 0.81
-    EXPECT_EQ(count_of({.min_p = 0.3}), 4u);                // exp(-1) is 0.37
-    EXPECT_EQ(count_of({.top_k = 3, .min_p = 0.3}), 3u);    // the tie's first
+    EXPECT_EQ(count_of({.top_p = 0.75}), 3u);              // 0.40 + 0.24 + 0.15 = 0.79
+    EXPECT_EQ(count_of({.top_k = 3, .top_p = 0.75}), 2u);  // of the three, two have 0.81
+    EXPECT_EQ(count_of({.min_p = 0.3}), 4u);               // exp(-1) is 0.37
+    EXPECT_EQ(count_of({.top_k = 3, .min_p = 0.3}), 3u);   // the tie's first
     EXPECT_EQ(out[2] > 0 && out[6] == 0, true);
     EXPECT_EQ(count_of({.top_p = 0.3, .min_p = 0.3}), 1u);
     EXPECT_EQ(count_of({.scale = 10, .min_p = 0.3}), 1u);
@@ -154,7 +164,8 @@ TEST(Filters, TakeAnyAxisTypeAndStride) {
     std::vector<float> x(6 * 50);
     for (float& v : x) v = static_cast<float>(3 * random.normal());
     std::vector<smx::bfloat16> out(x.size());
-    smx::top_k_softmax(smx::tensor_view<const float, 2>(x.data(), {50, 6}), smx::tensor_view<smx::bfloat16, 2>(out.data(), {50, 6}), 7, {.axis = 0});
+    smx::top_k_softmax(smx::tensor_view<const float, 2>(x.data(), {50, 6}),
+                       smx::tensor_view<smx::bfloat16, 2>(out.data(), {50, 6}), 7, {.axis = 0});
     for (std::size_t c = 0; c < 6; ++c) {
         std::vector<smx::bfloat16> column(50);
         smx::top_k_softmax(smx::strided_span<const float>(x.data() + c, 50, 6), column, 7);
@@ -173,7 +184,8 @@ TEST(Filters, SpecialRows) {
         return row;
     };
     const smx::special_values ieee = smx::special_values::ieee;
-    for (const smx::sampling_options& o : {smx::sampling_options{.top_k = 2}, smx::sampling_options{.top_p = 0.5}, smx::sampling_options{.min_p = 0.5}}) {
+    for (const smx::sampling_options& o : {smx::sampling_options{.top_k = 2}, smx::sampling_options{.top_p = 0.5},
+                                           smx::sampling_options{.min_p = 0.5}}) {
         for (const double p : run({9, 1, nan_value, 2, infinity}, o)) EXPECT_TRUE(is_nan(p));
         for (const double p : run({9, 1, nan_value, 2}, o)) EXPECT_TRUE(is_nan(p));
         for (const double p : run({9, nan_value}, o)) EXPECT_TRUE(is_nan(p));
@@ -184,7 +196,8 @@ TEST(Filters, SpecialRows) {
         for (const double p : run({1, infinity, -infinity}, strict)) EXPECT_TRUE(is_nan(p));
     }
     EXPECT_EQ(run({1, infinity, infinity, -infinity, infinity}, {.top_k = 2}), (std::vector<double>{0, .5, .5, 0, 0}));
-    EXPECT_EQ(run({1, infinity, infinity, -infinity, infinity}, {.top_p = 0.5}), (std::vector<double>{0, .5, .5, 0, 0}));
+    EXPECT_EQ(run({1, infinity, infinity, -infinity, infinity}, {.top_p = 0.5}),
+              (std::vector<double>{0, .5, .5, 0, 0}));
     EXPECT_EQ(run({1, -infinity, infinity, 3}, {.scale = -2, .top_k = 3}), (std::vector<double>{0, 1, 0, 0}));
     EXPECT_EQ(run({-infinity, 5, -infinity}, {.top_k = 2}), (std::vector<double>{0, 1, 0}));
 }
@@ -241,7 +254,8 @@ TEST(Sample, FiltersDecideWhatCanBeDrawn) {
         drawn[1][smx::sample(row, u, {.top_p = 0.5})] = true;
         drawn[2][smx::sample(row, u, {.min_p = 0.3})] = true;
     }
-    const bool expected[3][7] = {{false, true, true, false, true, false, false}, {false, true, false, false, true, false, false},
+    const bool expected[3][7] = {{false, true, true, false, true, false, false},
+                                 {false, true, false, false, true, false, false},
                                  {false, true, true, false, true, false, true}};
     for (int f = 0; f < 3; ++f)
         for (int i = 0; i < 7; ++i) EXPECT_EQ(drawn[f][i], expected[f][i]) << f << " " << i;
@@ -254,14 +268,17 @@ TEST(Sample, OfBatchesIsThatOfRows) {
     std::vector<double> us(12);
     for (double& u : us) u = random.uniform(0, 1);
     std::vector<std::int16_t> indices(12);
-    smx::sample(smx::tensor_view<const float, 3>(x.data(), {3, 4, 50}), smx::tensor_view<const double, 2>(us.data(), {3, 4}),
+    smx::sample(smx::tensor_view<const float, 3>(x.data(), {3, 4, 50}),
+                smx::tensor_view<const double, 2>(us.data(), {3, 4}),
                 smx::tensor_view<std::int16_t, 2>(indices.data(), {3, 4}), {.scale = 0.5, .top_k = 9});
     for (std::size_t r = 0; r < 12; ++r)
-        EXPECT_EQ(static_cast<std::size_t>(indices[r]), smx::sample(std::span(x).subspan(r * 50, 50), us[r], {.scale = 0.5, .top_k = 9}));
+        EXPECT_EQ(static_cast<std::size_t>(indices[r]),
+                  smx::sample(std::span(x).subspan(r * 50, 50), us[r], {.scale = 0.5, .top_k = 9}));
     std::vector<std::uint32_t> of_columns(4 * 50);
     smx::sample(smx::tensor_view<const float, 3>(x.data(), {3, 4, 50}), std::vector<double>{0.75},
                 smx::tensor_view<std::uint32_t, 2>(of_columns.data(), {4, 50}), {.axis = 0});
-    for (std::size_t c = 0; c < 200; ++c) EXPECT_EQ(of_columns[c], smx::sample(smx::strided_span<const float>(x.data() + c, 3, 200), 0.75));
+    for (std::size_t c = 0; c < 200; ++c)
+        EXPECT_EQ(of_columns[c], smx::sample(smx::strided_span<const float>(x.data() + c, 3, 200), 0.75));
     x[17] = float(nan_value);
     smx::sample(smx::tensor_view<const float, 2>(x.data(), {12, 50}), us, indices);
     EXPECT_EQ(indices[0], -1);
@@ -279,7 +296,8 @@ double chi_square(const std::vector<std::size_t>& counts, const std::vector<doub
 }
 
 TEST(Sample, HasTheProbabilitiesOfTheSoftmax) {
-    const std::vector<double> logits{0, 1, 2, -1, 0.5, 1.5, 2.5, 0, -0.5, 1};  // 9 degrees of freedom: 27.9 in one of 1000
+    const std::vector<double> logits{0,   1,   2, -1,   0.5,
+                                     1.5, 2.5, 0, -0.5, 1};  // 9 degrees of freedom: 27.9 in one of 1000
     std::mt19937 engine(12345);
     std::vector<std::size_t> counts(10);
     for (int i = 0; i < 20000; ++i) ++counts[smx::sample(logits, engine, {.scale = 0.8})];
@@ -350,7 +368,8 @@ void expect_error(const Call& call, const std::vector<std::string>& parts) {
     } catch (const std::invalid_argument& error) {
         text = error.what();
     }
-    for (const std::string& part : parts) EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is missing in: " << text;
+    for (const std::string& part : parts)
+        EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is missing in: " << text;
 }
 
 TEST(SamplingErrors, NameFunctionArgumentAndValues) {
@@ -359,14 +378,23 @@ TEST(SamplingErrors, NameFunctionArgumentAndValues) {
     std::vector<std::uint8_t> index{42};
     expect_error([&] { smx::top_k_softmax(in, shorter, 3); }, {"top_k_softmax", "out", "299", "300"});
     expect_error([&] { smx::top_p_softmax(in, out, 1.5); }, {"top_p_softmax", "options.top_p", "1.5"});
-    expect_error([&] { smx::filtered_softmax(in, out, {.min_p = -0.5}); }, {"filtered_softmax", "options.min_p", "-0.5"});
-    expect_error([&] { smx::filtered_softmax(in, out, {.top_p = nan_value}); }, {"filtered_softmax", "options.top_p", "nan"});
-    expect_error([&] { smx::filtered_softmax(in, out, {.axis = 1, .top_k = 1}); }, {"filtered_softmax", "options.axis", "1"});
-    expect_error([&] { smx::filtered_softmax(in, out, {.scale = infinity}); }, {"filtered_softmax", "options.scale", "inf"});
+    expect_error([&] { smx::filtered_softmax(in, out, {.min_p = -0.5}); },
+                 {"filtered_softmax", "options.min_p", "-0.5"});
+    expect_error([&] { smx::filtered_softmax(in, out, {.top_p = nan_value}); },
+                 {"filtered_softmax", "options.top_p", "nan"});
+    expect_error([&] { smx::filtered_softmax(in, out, {.axis = 1, .top_k = 1}); },
+                 {"filtered_softmax", "options.axis", "1"});
+    expect_error([&] { smx::filtered_softmax(in, out, {.scale = infinity}); },
+                 {"filtered_softmax", "options.scale", "inf"});
     expect_error([&] { smx::sample(in, 1.0); }, {"sample", "u", "1", "less than 1"});
     expect_error([&] { smx::sample(in, -0.25); }, {"sample", "u", "-0.25"});
     expect_error([&] { smx::sample(in, std::vector<double>{0.5}, index); }, {"sample", "indices", "8", "300"});
-    expect_error([&] { smx::sample(smx::tensor_view<const float, 2>(in.data(), {3, 100}), std::vector<float>{0.5f, 0.5f, 2.0f}, index); }, {"sample", "indices", "1", "3"});
+    expect_error(
+        [&] {
+            smx::sample(smx::tensor_view<const float, 2>(in.data(), {3, 100}), std::vector<float>{0.5f, 0.5f, 2.0f},
+                        index);
+        },
+        {"sample", "indices", "1", "3"});
     EXPECT_EQ(out, std::vector<float>(300, 42));
     EXPECT_EQ(index[0], 42);
 }

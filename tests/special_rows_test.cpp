@@ -213,8 +213,8 @@ TEST_P(SpecialRows, AMaskedElementIsExactlyZeroAndTheOthersADistribution) {
 }
 
 TEST_P(SpecialRows, OneFiniteElementIsCertain) {
-    for (const double x :
-         {0.0, -0.0, 1.0, 1.5, 0.3125, -7.25, 20.0, -87.0, -300.0, largest_finite(in()), -largest_finite(in()), smallest_subnormal(in())}) {
+    for (const double x : {0.0, -0.0, 1.0, 1.5, 0.3125, -7.25, 20.0, -87.0, -300.0, largest_finite(in()),
+                           -largest_finite(in()), smallest_subnormal(in())}) {
         for (const auto mode : both_modes) {
             double rounded = 0;
             store(out(), &rounded, 0, x);

@@ -91,7 +91,8 @@ void check(const std::string& where) {
     painted_stack stack;
     ASSERT_TRUE(stack.works());
     constexpr std::size_t rows = 9, functions = 80, others = 100;  // KiB
-    for (const std::size_t length : {std::size_t(8), std::size_t(40), std::size_t(300), std::size_t(5000), std::size_t(20000), std::size_t(70000)}) {
+    for (const std::size_t length : {std::size_t(8), std::size_t(40), std::size_t(300), std::size_t(5000),
+                                     std::size_t(20000), std::size_t(70000)}) {
         const std::vector<In> x = logits<In>(rows, length), dy = logits<In>(rows, length);
         std::vector<Out> y(rows * length);
         std::vector<float> losses(rows), uniform(rows, 0.5f), bias(rows * length, 0.5f);
@@ -104,7 +105,8 @@ void check(const std::string& where) {
         const auto steps = static_cast<std::ptrdiff_t>(length);
         const smx::tensor_view<const In, 2> in(x.data(), {rows, length}), d(dy.data(), {rows, length});
         const smx::tensor_view<const In, 2> gaps(x.data(), {rows, length / 2}, {steps, 2});
-        const smx::tensor_view<Out, 2> out(y.data(), {rows, length}), out_gaps(y.data(), {rows, length / 2}, {steps, 2});
+        const smx::tensor_view<Out, 2> out(y.data(), {rows, length}),
+            out_gaps(y.data(), {rows, length / 2}, {steps, 2});
         const smx::tensor_view<const float, 2> added(bias.data(), {rows, length});
         const smx::tensor_view<const unsigned char, 2> kept(mask.data(), {rows, length});
         const auto takes = [&](const char* what, std::size_t kib, const std::function<void()>& f) {
@@ -112,16 +114,21 @@ void check(const std::string& where) {
         };
         takes("safe_softmax", functions, [&] { smx::safe_softmax(in, out); });
         takes("log_softmax", functions, [&] { smx::log_softmax(in, out, {.scale = 0.3}); });
-        takes("safe_softmax along the first axis", functions, [&] { smx::safe_softmax(in, out, {.axis = 0, .scale = 0.3}); });
+        takes("safe_softmax along the first axis", functions,
+              [&] { smx::safe_softmax(in, out, {.axis = 0, .scale = 0.3}); });
         takes("log_softmax along the first axis", functions, [&] { smx::log_softmax(in, out, {.axis = 0}); });
         takes("safe_softmax of elements apart", functions, [&] { smx::safe_softmax(gaps, out_gaps); });
         takes("log_softmax of elements apart", functions, [&] { smx::log_softmax(gaps, out_gaps); });
-        takes("safe_softmax of a row", functions, [&] { smx::safe_softmax(std::span(x.data(), length), std::span(y.data(), length)); });
+        takes("safe_softmax of a row", functions,
+              [&] { smx::safe_softmax(std::span(x.data(), length), std::span(y.data(), length)); });
         takes("logsumexp", functions, [&] { smx::logsumexp(in, losses); });
-        takes("causal", functions, [&] { smx::masked_softmax(in, out, {.causal = true, .causal_offset = steps - std::ptrdiff_t(rows)}); });
+        takes("causal", functions,
+              [&] { smx::masked_softmax(in, out, {.causal = true, .causal_offset = steps - std::ptrdiff_t(rows)}); });
         takes("causal, another scale", functions, [&] { smx::masked_softmax(in, out, {.scale = -1, .causal = true}); });
         takes("lengths", functions, [&] { smx::masked_softmax(in, out, {.scale = -1, .lengths = kept_of_rows}); });
-        takes("causal logarithms", functions, [&] { smx::masked_log_softmax(in, out, {.causal = true, .causal_offset = steps - std::ptrdiff_t(rows)}); });
+        takes("causal logarithms", functions, [&] {
+            smx::masked_log_softmax(in, out, {.causal = true, .causal_offset = steps - std::ptrdiff_t(rows)});
+        });
         takes("a mask", functions, [&] { smx::masked_softmax(in, kept, out); });
         takes("a mask, logarithms", functions, [&] { smx::masked_log_softmax(in, kept, out); });
         takes("an added mask", functions, [&] { smx::masked_softmax(in, added, out); });
@@ -129,7 +136,8 @@ void check(const std::string& where) {
         takes("softcap", functions, [&] { smx::masked_softmax(in, out, {.softcap = 30}); });
         takes("softmax_backward", functions, [&] { smx::softmax_backward(in, d, out); });
         takes("log_softmax_backward", functions, [&] { smx::log_softmax_backward(in, d, out); });
-        takes("masked_softmax_backward", functions, [&] { smx::masked_softmax_backward(in, in, d, out, {.softcap = 30}); });
+        takes("masked_softmax_backward", functions,
+              [&] { smx::masked_softmax_backward(in, in, d, out, {.softcap = 30}); });
         takes("cross_entropy", others, [&] { smx::cross_entropy(in, targets, losses); });
         takes("cross_entropy with all options", others, [&] {
             smx::cross_entropy(in, targets, losses, {.label_smoothing = 0.1, .class_weights = weights, .z_loss = 1e-3});

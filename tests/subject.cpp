@@ -132,7 +132,8 @@ void exp_terms(const float* x, float* terms, std::size_t n) {
     using P = pack_t<default_backend, float>;
     const row_constants<float> row = constants_of_row(0.0f, no_scaling<float>);  // of a row whose largest logit is 0
     const row_terms<P, false> term(no_scaling<float>, P::broadcast(row.magic), P::broadcast(row.offset));
-    for (std::size_t i = 0; i < n; i += P::lanes) store(terms + i, term.template operator()<precision::full>(P::load(x + i)));
+    for (std::size_t i = 0; i < n; i += P::lanes)
+        store(terms + i, term.template operator()<precision::full>(P::load(x + i)));
 }
 #endif
 

@@ -31,7 +31,9 @@ constexpr const table* compiled[] = {
 };
 constexpr std::size_t count = sizeof compiled / sizeof compiled[0];
 
-struct all_tables { table t[count]; };
+struct all_tables {
+    table t[count];
+};
 
 /// With what a table leaves out, since the one before it serves as well.
 all_tables complete() noexcept {

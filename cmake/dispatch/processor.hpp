@@ -22,7 +22,9 @@ namespace dispatch {
 #if defined(SMX_X86)
 
 /// Registers that CPUID answers with; zeros for a leaf it does not know.
-struct cpuid_answer { unsigned eax, ebx, ecx, edx; };
+struct cpuid_answer {
+    unsigned eax, ebx, ecx, edx;
+};
 inline cpuid_answer cpuid(unsigned leaf, unsigned subleaf) noexcept {
     cpuid_answer a{0, 0, 0, 0};
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -30,7 +32,8 @@ inline cpuid_answer cpuid(unsigned leaf, unsigned subleaf) noexcept {
     __cpuid(r, 0);
     if (static_cast<unsigned>(r[0]) < leaf) return a;
     __cpuidex(r, static_cast<int>(leaf), static_cast<int>(subleaf));
-    a = {static_cast<unsigned>(r[0]), static_cast<unsigned>(r[1]), static_cast<unsigned>(r[2]), static_cast<unsigned>(r[3])};
+    a = {static_cast<unsigned>(r[0]), static_cast<unsigned>(r[1]), static_cast<unsigned>(r[2]),
+         static_cast<unsigned>(r[3])};
 #else
     __get_cpuid_count(leaf, subleaf, &a.eax, &a.ebx, &a.ecx, &a.edx);
 #endif
@@ -63,7 +66,8 @@ inline isa best_of_processor() noexcept {
 }
 
 inline bool processor_has(isa level) noexcept {
-    static_assert(isa::scalar < isa::sse2 && isa::sse2 < isa::avx2 && isa::avx2 < isa::avx512 && isa::avx512 < isa::avx512bf16);
+    static_assert(isa::scalar < isa::sse2 && isa::sse2 < isa::avx2 && isa::avx2 < isa::avx512 &&
+                  isa::avx512 < isa::avx512bf16);
     // Asked once: in a virtual machine a CPUID takes tens of microseconds.
     static constinit std::atomic<isa> best = isa::scalar;
     isa found = best.load(std::memory_order_relaxed);

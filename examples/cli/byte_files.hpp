@@ -20,7 +20,8 @@
 
 struct file_error : std::runtime_error {
     using std::runtime_error::runtime_error;
-    file_error(const std::string& name, const char* what, int error) : std::runtime_error(name + ": cannot " + what + ": " + std::strerror(error)) {}
+    file_error(const std::string& name, const char* what, int error)
+        : std::runtime_error(name + ": cannot " + what + ": " + std::strerror(error)) {}
 };
 
 /// Reads a file, or standard input for "-".
@@ -57,7 +58,8 @@ public:
     std::size_t read(void* to, std::size_t count) {
         std::size_t done = 0;
         while (done < count) {
-            const ssize_t n = ::read(fd_, static_cast<char*>(to) + done, count - done < largest_call ? count - done : largest_call);
+            const ssize_t n =
+                ::read(fd_, static_cast<char*>(to) + done, count - done < largest_call ? count - done : largest_call);
             if (n < 0 && errno == EINTR) continue;
             if (n < 0) throw file_error(name_, "read", errno);
             if (n == 0) break;
@@ -71,8 +73,9 @@ public:
     std::size_t read_at(void* to, std::size_t count, std::uint64_t place) const {
         std::size_t done = 0;
         while (done < count) {
-            const ssize_t n = ::pread(fd_, static_cast<char*>(to) + done, count - done < largest_call ? count - done : largest_call,
-                                      static_cast<off_t>(begin_ + place + done));
+            const ssize_t n =
+                ::pread(fd_, static_cast<char*>(to) + done, count - done < largest_call ? count - done : largest_call,
+                        static_cast<off_t>(begin_ + place + done));
             if (n < 0 && errno == EINTR) continue;
             if (n < 0) throw file_error(name_, "read", errno);
             if (n == 0) break;
@@ -125,7 +128,8 @@ private:
 /// can do that, so that even a kill leaves nothing behind; elsewhere as .name.XXXXXX beside it, which signals that can be caught remove.
 class byte_sink {
 public:
-    explicit byte_sink(const std::string& path, bool may_be_unnamed = true) : name_(path == "-" ? "standard output" : path) {
+    explicit byte_sink(const std::string& path, bool may_be_unnamed = true)
+        : name_(path == "-" ? "standard output" : path) {
         struct stat s;
         if (path == "-") {
             fd_ = STDOUT_FILENO;
@@ -141,14 +145,16 @@ public:
             return;
         }
         target_ = path;
-        if (char resolved[PATH_MAX]; exists && ::realpath(path.c_str(), resolved) != nullptr) target_ = resolved;  // through links
+        if (char resolved[PATH_MAX]; exists && ::realpath(path.c_str(), resolved) != nullptr)
+            target_ = resolved;  // through links
         if (exists && ::access(target_.c_str(), W_OK) != 0) throw file_error(name_, "write", errno);
         const std::size_t slash = target_.rfind('/');
         folder_ = slash == std::string::npos ? "." : slash == 0 ? "/" : target_.substr(0, slash);
         file_ = slash == std::string::npos ? target_ : target_.substr(slash + 1);
         random_ = true;
 #if defined(O_TMPFILE)
-        if (may_be_unnamed && ::access("/proc/self/fd", X_OK) == 0) fd_ = ::open(folder_.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+        if (may_be_unnamed && ::access("/proc/self/fd", X_OK) == 0)
+            fd_ = ::open(folder_.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
 #endif
         if (fd_ < 0) open_named();
         if (exists) (void)!::fchmod(fd_, s.st_mode & 07777);
@@ -178,7 +184,8 @@ public:
     /// At a place counted from the first byte of write(), which goes on after the last one it wrote itself.
     void write_at(const void* from, std::size_t count, std::uint64_t place) {
         for (std::size_t done = 0; done < count;) {
-            const ssize_t n = ::pwrite(fd_, static_cast<const char*>(from) + done, count - done, static_cast<off_t>(begin_ + place + done));
+            const ssize_t n = ::pwrite(fd_, static_cast<const char*>(from) + done, count - done,
+                                       static_cast<off_t>(begin_ + place + done));
             if (n < 0 && errno == EINTR) continue;
             if (n < 0) throw file_error(name_, "write", errno);
             done += static_cast<std::size_t>(n);
@@ -235,7 +242,8 @@ private:
         if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, target_.c_str(), AT_SYMLINK_FOLLOW) == 0) return;
         if (errno != EEXIST) throw file_error(name_, "make", errno);
         std::string beside = folder_ + "/." + file_ + "." + std::to_string(::getpid());
-        if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, beside.c_str(), AT_SYMLINK_FOLLOW) != 0) throw file_error(name_, "make", errno);
+        if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, beside.c_str(), AT_SYMLINK_FOLLOW) != 0)
+            throw file_error(name_, "make", errno);
         named_ = beside;
     }
 

@@ -25,7 +25,8 @@ public:
     void run() {
         progress_.of(in_.size());
         if (request_.options.axis < -2 || request_.options.axis > 1)
-            throw file_error(in_.name() + ": has rows and columns, but --axis is " + std::to_string(request_.options.axis));
+            throw file_error(in_.name() + ": has rows and columns, but --axis is " +
+                             std::to_string(request_.options.axis));
         const bool by_line = request_.options.axis == -1 || request_.options.axis == 1;
         std::string_view line;
         std::vector<double> table;
@@ -46,8 +47,8 @@ public:
             } else {
                 parse(line, table);
                 if (table.size() * 2 * sizeof(double) > request_.memory)
-                    throw file_error(in_.name() + ": along columns the whole table is needed, and at line " + std::to_string(number_) +
-                                     " it is larger than --memory allows");
+                    throw file_error(in_.name() + ": along columns the whole table is needed, and at line " +
+                                     std::to_string(number_) + " it is larger than --memory allows");
             }
             progress_.at(in_.consumed());
         }
@@ -90,8 +91,8 @@ private:
     [[noreturn]] void wrong(std::size_t field, std::string_view text, const std::string& what) const {
         std::string shown(text.substr(0, 24));
         std::replace_if(shown.begin(), shown.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-        throw file_error(in_.name() + ": line " + std::to_string(number_) + ", field " + std::to_string(field) + ": \"" + shown +
-                         (text.size() > 24 ? "...\" " : "\" ") + what);
+        throw file_error(in_.name() + ": line " + std::to_string(number_) + ", field " + std::to_string(field) +
+                         ": \"" + shown + (text.size() > 24 ? "...\" " : "\" ") + what);
     }
 
     void parse(std::string_view line, std::vector<double>& into) {
@@ -111,12 +112,14 @@ private:
             const auto [rest, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
             if (error == std::errc::result_out_of_range) wrong(field, text, "is a number that no double can hold");
             if (error != std::errc{} || rest != digits.data() + digits.size())
-                wrong(field, text, number_ == 1 && columns_ == 0 ? "is no number; --header passes a first line of names through" : "is no number");
+                wrong(field, text,
+                      number_ == 1 && columns_ == 0 ? "is no number; --header passes a first line of names through"
+                                                    : "is no number");
             into.push_back(value);
         }
         if (columns_ != 0 && field != columns_)
-            throw file_error(in_.name() + ": line " + std::to_string(number_) + " has " + std::to_string(field) + " fields, but those before have " +
-                             std::to_string(columns_));
+            throw file_error(in_.name() + ": line " + std::to_string(number_) + " has " + std::to_string(field) +
+                             " fields, but those before have " + std::to_string(columns_));
         columns_ = field;
     }
 

@@ -55,11 +55,13 @@ private:
         const std::string& name = in_.name();
         const std::size_t size = header_.item_size, rank = std::max<std::size_t>(header_.shape.size(), 1);
         if (header_.kind != 'f' || (size != 2 && size != 4 && size != 8))
-            throw file_error(name + ": has elements of type '" + header_.descr() + "', but only f2, f4 and f8 can be read");
+            throw file_error(name + ": has elements of type '" + header_.descr() +
+                             "', but only f2, f4 and f8 can be read");
         const std::ptrdiff_t signed_rank = static_cast<std::ptrdiff_t>(rank);
         std::ptrdiff_t axis = request_.options.axis;
         if (axis < -signed_rank || axis >= signed_rank)
-            throw file_error(name + ": has shape " + npy::to_string(header_.shape) + ", but --axis is " + std::to_string(axis));
+            throw file_error(name + ": has shape " + npy::to_string(header_.shape) + ", but --axis is " +
+                             std::to_string(axis));
         if (axis < 0) axis += signed_rank;
 
         result_ = header_;
@@ -88,7 +90,9 @@ private:
     std::size_t count() const { return outer_ * length_ * inner_; }
     bool reduces() const { return request_.function == wanted::logsumexp; }
     std::size_t results_of_row() const { return reduces() ? 1 : length_; }
-    std::size_t slab_bytes() const { return inner_ * (length_ * header_.item_size + results_of_row() * result_.item_size); }
+    std::size_t slab_bytes() const {
+        return inner_ * (length_ * header_.item_size + results_of_row() * result_.item_size);
+    }
 
     /// Before anything is written, where the size can be known.
     void check_size() {
@@ -99,8 +103,9 @@ private:
         if (present != needed) wrong_size(present);
     }
     [[noreturn]] void wrong_size(std::uint64_t present, const char* more = "") const {
-        throw file_error(in_.name() + ": has " + std::to_string(present) + more + " bytes of data, but shape " + npy::to_string(header_.shape) + " of '" +
-                         header_.descr() + "' needs " + std::to_string(count() * header_.item_size));
+        throw file_error(in_.name() + ": has " + std::to_string(present) + more + " bytes of data, but shape " +
+                         npy::to_string(header_.shape) + " of '" + header_.descr() + "' needs " +
+                         std::to_string(count() * header_.item_size));
     }
     void check_end() {
         char more;
@@ -115,8 +120,10 @@ private:
 
     void by_slabs(std::size_t slab) {
         constexpr std::size_t enough = 16u << 20;  // so that there is progress
-        const std::size_t at_a_time = std::clamp<std::size_t>(std::min(request_.memory, enough) / std::max<std::size_t>(slab, 1), 1, outer_);
-        const std::size_t in_bytes = length_ * inner_ * header_.item_size, out_bytes = results_of_row() * inner_ * result_.item_size;
+        const std::size_t at_a_time =
+            std::clamp<std::size_t>(std::min(request_.memory, enough) / std::max<std::size_t>(slab, 1), 1, outer_);
+        const std::size_t in_bytes = length_ * inner_ * header_.item_size,
+                          out_bytes = results_of_row() * inner_ * result_.item_size;
         std::vector<std::byte> from(at_a_time * in_bytes), to(at_a_time * out_bytes);
         request r = request_;
         r.options.axis = 1;
@@ -141,10 +148,12 @@ private:
     void by_tiles() {
         if (!in_.regular()) in_.spool();
         const std::uint64_t begin = in_.consumed();
-        if (in_.size() - begin != static_cast<std::uint64_t>(count()) * header_.item_size) wrong_size(in_.size() - begin);
+        if (in_.size() - begin != static_cast<std::uint64_t>(count()) * header_.item_size)
+            wrong_size(in_.size() - begin);
         begin_ = begin;
         if (!reduces()) progress_.of(begin + 2 * static_cast<std::uint64_t>(count()) * header_.item_size);
-        with_type(header_.item_size, [&]<class In>(In) { with_type(result_.item_size, [&]<class Out>(Out) { tiles<In, Out>(); }); });
+        with_type(header_.item_size,
+                  [&]<class In>(In) { with_type(result_.item_size, [&]<class Out>(Out) { tiles<In, Out>(); }); });
     }
 
     template <class F>
@@ -186,10 +195,14 @@ private:
         using T = std::conditional_t<sizeof(In) == 8 || sizeof(Out) == 8, double, Out>;
         using state = smx::online_softmax<T>;
         constexpr std::size_t element = sizeof(In) + sizeof(Out);
-        const std::size_t columns = std::clamp<std::size_t>(request_.memory / (state::block * element + sizeof(state)), 1, inner_);
-        const std::size_t rows = std::max<std::size_t>(request_.memory / (columns * element) / state::block, 1) * state::block;
+        const std::size_t columns =
+            std::clamp<std::size_t>(request_.memory / (state::block * element + sizeof(state)), 1, inner_);
+        const std::size_t rows =
+            std::max<std::size_t>(request_.memory / (columns * element) / state::block, 1) * state::block;
         if (!reduces() && columns != inner_ && !out_.random_access())
-            throw file_error(out_.name() + ": is no file that can be written at any place, as this array needs: name a file, or allow more --memory");
+            throw file_error(out_.name() +
+                             ": is no file that can be written at any place, as this array needs: name a file, or "
+                             "allow more --memory");
         std::vector<In> from(std::min(rows, length_) * columns);
         std::vector<Out> to(reduces() ? columns : from.size());
         const smx::online_options options{.scale = request_.options.scale, .special = request_.options.special};
@@ -217,7 +230,8 @@ private:
                     out_.write(to.data(), t.columns * sizeof(Out));
                 } else {
                     for_rows([&](std::size_t c) {
-                        if (request_.function == wanted::softmax) of_row[c].probabilities(column_of(from, c), column_of(to, c));
+                        if (request_.function == wanted::softmax)
+                            of_row[c].probabilities(column_of(from, c), column_of(to, c));
                         else of_row[c].log_probabilities(column_of(from, c), column_of(to, c));
                     });
                 }

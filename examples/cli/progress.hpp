@@ -37,7 +37,8 @@ public:
         std::fprintf(stderr, "%s%s: ", terminal_ ? "\r" : "", name_.c_str());
         if (total_ != 0) {
             const double share = done / static_cast<double>(total_);
-            std::fprintf(stderr, "%.0f %%, %.1f of %.1f MiB", 100 * share, done / mebi, static_cast<double>(total_) / mebi);
+            std::fprintf(stderr, "%.0f %%, %.1f of %.1f MiB", 100 * share, done / mebi,
+                         static_cast<double>(total_) / mebi);
             if (share > 0 && seconds > 0) std::fprintf(stderr, ", %.0f s left", seconds / share - seconds);
         } else {
             std::fprintf(stderr, "%.1f MiB", done / mebi);

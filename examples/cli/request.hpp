@@ -20,7 +20,9 @@ struct request {
 };
 
 inline smx::element_format format_of_size(std::size_t item_size) {
-    return item_size == 2 ? smx::element_format::binary16 : item_size == 8 ? smx::element_format::binary64 : smx::element_format::binary32;
+    return item_size == 2   ? smx::element_format::binary16
+           : item_size == 8 ? smx::element_format::binary64
+                            : smx::element_format::binary32;
 }
 
 /// The function along axis `r.options.axis`; results of logsumexp have extent 1 there.

@@ -18,13 +18,8 @@ template <class Real, class Score>
 class layer {
 public:
     layer(index heads, parameter_reader<Real>& parameters)
-        : attention_norm_(parameters),
-          qkv_(parameters),
-          attention_(heads),
-          output_(parameters),
-          mlp_norm_(parameters),
-          up_(parameters),
-          down_(parameters) {}
+        : attention_norm_(parameters), qkv_(parameters), attention_(heads), output_(parameters), mlp_norm_(parameters),
+          up_(parameters), down_(parameters) {}
 
     void forward(index length, matrix<Real>& x) {
         attention_norm_.forward(x, attention_in_);

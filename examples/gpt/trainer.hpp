@@ -57,9 +57,7 @@ public:
     static constexpr std::size_t parts = 4;
 
     trainer(const shape& s, const training_options& options)
-        : shape_(s),
-          options_(options),
-          layout_(s),
+        : shape_(s), options_(options), layout_(s),
           state_{0, layout_.first_values<Real>(options.seed), adam<Real>(layout_.size()), {}} {
         state_.best = state_.values;
         if (s.width % s.heads != 0)

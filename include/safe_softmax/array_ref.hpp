@@ -17,7 +17,19 @@ namespace vocabulary {
 
 /// What the elements of an array are, where only the running program knows. The first four are in the order of type_index.
 enum class scalar_type : std::uint8_t {
-    float32, float64, float16, bfloat16, boolean, uint8, uint16, uint32, uint64, int8, int16, int32, int64
+    float32,
+    float64,
+    float16,
+    bfloat16,
+    boolean,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+    int8,
+    int16,
+    int32,
+    int64
 };
 
 template <class T>
@@ -120,7 +132,8 @@ public:
     /// Where the element with all indices 0 is.
     SMX_ALWAYS_INLINE const void* data() const noexcept {
         if (rank_ != 0) return data_;
-        return type_ == vocabulary::scalar_type::int64 ? static_cast<const void*>(&integer_) : static_cast<const void*>(&number_);
+        return type_ == vocabulary::scalar_type::int64 ? static_cast<const void*>(&integer_)
+                                                       : static_cast<const void*>(&number_);
     }
 
 private:

@@ -52,14 +52,16 @@ inline namespace SMX_ABI {
 template <readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void softmax_backward(const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {
-    detail::run_backward("softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy), array_ref(dx), "dx", options);
+    detail::run_backward("softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy),
+                         array_ref(dx), "dx", options);
 }
 
 /// The same in place: dx over dy.
 template <readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
 void softmax_backward(const Y& y, DY&& dy, const softmax_options& options = {}) {
-    detail::run_backward("softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy), array_ref(dy), "dy", options);
+    detail::run_backward("softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy),
+                         array_ref(dy), "dy", options);
 }
 
 /// Gradient of masked_softmax:
@@ -78,16 +80,16 @@ void softmax_backward(const Y& y, DY&& dy, const softmax_options& options = {}) 
 template <readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_softmax_backward(const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
-    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(), array_ref(y), array_ref(dy),
-                                array_ref(dx), "dx", options);
+    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(),
+                                array_ref(y), array_ref(dy), array_ref(dx), "dx", options);
 }
 
 /// The same in place: dx over dy.
 template <readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
 void masked_softmax_backward(const Y& y, DY&& dy, const masked_options& options = {}) {
-    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(), array_ref(y), array_ref(dy),
-                                array_ref(dy), "dy", options);
+    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(),
+                                array_ref(y), array_ref(dy), array_ref(dy), "dy", options);
 }
 
 /// The same with the logits, which a softcap takes. In place where dx is dy.
@@ -99,8 +101,8 @@ void masked_softmax_backward(const Y& y, DY&& dy, const masked_options& options 
 template <readable_view In, readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<In, DX> && vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_softmax_backward(const In& in, const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
-    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(in), array_ref(y), array_ref(dy),
-                                array_ref(dx), "dx", options);
+    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(in),
+                                array_ref(y), array_ref(dy), array_ref(dx), "dx", options);
 }
 
 /// Gradient of log_softmax: from its output and the gradient arriving there to the gradient at the logits,
@@ -125,16 +127,16 @@ void masked_softmax_backward(const In& in, const Y& y, const DY& dy, DX&& dx, co
 template <readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void log_softmax_backward(const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {
-    detail::run_backward("log_softmax_backward", detail::job_function::log_softmax_backward, array_ref(y), array_ref(dy), array_ref(dx), "dx",
-                         options);
+    detail::run_backward("log_softmax_backward", detail::job_function::log_softmax_backward, array_ref(y),
+                         array_ref(dy), array_ref(dx), "dx", options);
 }
 
 /// The same in place: dx over dy.
 template <readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
 void log_softmax_backward(const Y& y, DY&& dy, const softmax_options& options = {}) {
-    detail::run_backward("log_softmax_backward", detail::job_function::log_softmax_backward, array_ref(y), array_ref(dy), array_ref(dy), "dy",
-                         options);
+    detail::run_backward("log_softmax_backward", detail::job_function::log_softmax_backward, array_ref(y),
+                         array_ref(dy), array_ref(dy), "dy", options);
 }
 
 /// Gradient of masked_log_softmax: as log_softmax_backward, but where y_i is -inf the element was masked out. There dx is exactly
@@ -142,24 +144,24 @@ void log_softmax_backward(const Y& y, DY&& dy, const softmax_options& options = 
 template <readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_log_softmax_backward(const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
-    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward, array_ref(), array_ref(y),
-                                array_ref(dy), array_ref(dx), "dx", options);
+    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
+                                array_ref(), array_ref(y), array_ref(dy), array_ref(dx), "dx", options);
 }
 
 /// The same in place: dx over dy.
 template <readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
 void masked_log_softmax_backward(const Y& y, DY&& dy, const masked_options& options = {}) {
-    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward, array_ref(), array_ref(y),
-                                array_ref(dy), array_ref(dy), "dy", options);
+    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
+                                array_ref(), array_ref(y), array_ref(dy), array_ref(dy), "dy", options);
 }
 
 /// The same with the logits, which a softcap takes.
 template <readable_view In, readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<In, DX> && vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_log_softmax_backward(const In& in, const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
-    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward, array_ref(in), array_ref(y),
-                                array_ref(dy), array_ref(dx), "dx", options);
+    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
+                                array_ref(in), array_ref(y), array_ref(dy), array_ref(dx), "dx", options);
 }
 
 }  // namespace SMX_ABI

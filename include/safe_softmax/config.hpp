@@ -48,7 +48,7 @@
 
 /// 1 where a*b+c with one rounding is one instruction.
 #if defined(__FMA__) || defined(__aarch64__) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMAF) || \
-    defined(__s390x__) || defined(__powerpc64__) || (defined(__riscv_flen) && __riscv_flen >= 64) ||      \
+    defined(__s390x__) || defined(__powerpc64__) || (defined(__riscv_flen) && __riscv_flen >= 64) ||     \
     (defined(_MSC_VER) && defined(__AVX2__))
 #define SMX_FUSED 1
 #else
@@ -72,7 +72,8 @@
 #if !defined(SMX_XSIMD)
 #define SMX_XSIMD 0
 #endif
-#if defined(__GNUC__) && !defined(SMX_NO_SIMD) && (!defined(__i386__) || defined(__SSE2__))  // without, vectors change the ABI
+#if defined(__GNUC__) && !defined(SMX_NO_SIMD) && \
+    (!defined(__i386__) || defined(__SSE2__))  // without, vectors change the ABI
 #define SMX_VECTOR_TYPES 1
 #else
 #define SMX_VECTOR_TYPES 0
@@ -144,7 +145,7 @@
 #endif
 #define SMX_ABI_JOIN_(a, b, c, d, e, f, g) a##b##c##d##e##f##g
 #define SMX_ABI_JOIN(a, b, c, d, e, f, g) SMX_ABI_JOIN_(a, b, c, d, e, f, g)
-#define SMX_ABI                                                                                              \
+#define SMX_ABI                                                                                             \
     SMX_ABI_JOIN(SMX_ABI_ISA, SMX_ABI_FMA, SMX_ABI_F16C, SMX_ABI_MATH, SMX_ABI_EXCEPTIONS, SMX_ABI_BACKEND, \
                  SMX_ABI_CHOICE)
 

@@ -13,14 +13,17 @@ namespace smx {
 
 /// How a loss comes about; an aggregate: `{.label_smoothing = 0.1, .dlosses = 1.0 / rows}`.
 struct cross_entropy_options {
-    std::ptrdiff_t axis = -1;  ///< the axis along which the classes lie; negative counts from the back. 1 for PyTorch's N x C x H x W
-    double scale = 1.0;        ///< the logits are multiplied by it
+    /// The axis along which the classes lie; negative counts from the back. 1 for PyTorch's N x C x H x W.
+    std::ptrdiff_t axis = -1;
+    double scale = 1.0;                             ///< the logits are multiplied by it
     special_values special = special_values::safe;  ///< what rows without a proper answer give
-    std::ptrdiff_t ignore_index = -100;  ///< rows of this class index have no loss and no gradient, whatever their logits are
-    double label_smoothing = 0;          ///< from 0 to 1: the part of the target that is spread over all classes
-    array_ref class_weights{};           ///< floating and finite, one for each class: w
-    double z_loss = 0;                   ///< the coefficient of logsumexp^2, which is added to the loss of a row
-    array_ref dlosses{};  ///< cross_entropy_with_gradient: the gradient arriving at the losses, for each row or one for all; 1 without it
+    /// Rows of this class index have no loss and no gradient, whatever their logits are.
+    std::ptrdiff_t ignore_index = -100;
+    double label_smoothing = 0;  ///< from 0 to 1: the part of the target that is spread over all classes
+    array_ref class_weights{};   ///< floating and finite, one for each class: w
+    double z_loss = 0;           ///< the coefficient of logsumexp^2, which is added to the loss of a row
+    /// cross_entropy_with_gradient: the gradient arriving at the losses, for each row or one for all; 1 without it.
+    array_ref dlosses{};
     /// With mean or sum, `losses` has one element, as `float loss[1]` has, and dlosses is one number.
     loss_reduction reduction = loss_reduction::none;
 };
@@ -79,8 +82,10 @@ inline namespace SMX_ABI {
 /// A. Chowdhery and others, "PaLM" (2022); the logarithm is that of log_softmax.
 template <readable_view Logits, class Targets, writable_view Losses>
     requires(vocabulary::any_view<Targets> || std::integral<Targets>)
-void cross_entropy(const Logits& logits, const Targets& targets, Losses&& losses, const cross_entropy_options& options = {}) {
-    detail::run_cross_entropy("cross_entropy", array_ref(logits), array_ref(targets), array_ref(losses), array_ref(), "", array_ref(), "", options);
+void cross_entropy(const Logits& logits, const Targets& targets, Losses&& losses,
+                   const cross_entropy_options& options = {}) {
+    detail::run_cross_entropy("cross_entropy", array_ref(logits), array_ref(targets), array_ref(losses), array_ref(),
+                              "", array_ref(), "", options);
 }
 
 /// Gradient of cross_entropy:
@@ -99,13 +104,14 @@ void cross_entropy(const Logits& logits, const Targets& targets, Losses&& losses
 ///
 /// Special values, bits, errors: cross_entropy. options.dlosses must be left out.
 template <readable_view Logits, class Targets, class DLosses, writable_view DLogits>
-    requires((vocabulary::any_view<Targets> || std::integral<Targets>) && (vocabulary::any_view<DLosses> || std::floating_point<DLosses>) &&
-             vocabulary::same_rank<Logits, DLogits>)
+    requires((vocabulary::any_view<Targets> || std::integral<Targets>) &&
+             (vocabulary::any_view<DLosses> || std::floating_point<DLosses>) && vocabulary::same_rank<Logits, DLogits>)
 void cross_entropy_backward(const Logits& logits, const Targets& targets, const DLosses& dlosses, DLogits&& dlogits,
                             const cross_entropy_options& options = {}) {
-    if (options.dlosses) detail::refuse("cross_entropy_backward", "options.dlosses is given, but dlosses is an argument");
-    detail::run_cross_entropy("cross_entropy_backward", array_ref(logits), array_ref(targets), array_ref(), array_ref(dlosses), "dlosses",
-                              array_ref(dlogits), "dlogits", options);
+    if (options.dlosses)
+        detail::refuse("cross_entropy_backward", "options.dlosses is given, but dlosses is an argument");
+    detail::run_cross_entropy("cross_entropy_backward", array_ref(logits), array_ref(targets), array_ref(),
+                              array_ref(dlosses), "dlosses", array_ref(dlogits), "dlogits", options);
 }
 
 /// cross_entropy and cross_entropy_backward with options.dlosses at once, for about the time of one softmax. The same bits.
@@ -113,16 +119,17 @@ template <readable_view Logits, class Targets, writable_view Losses, writable_vi
     requires((vocabulary::any_view<Targets> || std::integral<Targets>) && vocabulary::same_rank<Logits, DLogits>)
 void cross_entropy_with_gradient(const Logits& logits, const Targets& targets, Losses&& losses, DLogits&& dlogits,
                                  const cross_entropy_options& options = {}) {
-    detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses), options.dlosses,
-                              "options.dlosses", array_ref(dlogits), "dlogits", options);
+    detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses),
+                              options.dlosses, "options.dlosses", array_ref(dlogits), "dlogits", options);
 }
 
 /// The same with the gradient over the logits.
 template <writable_view Logits, class Targets, writable_view Losses>
     requires(vocabulary::any_view<Targets> || std::integral<Targets>)
-void cross_entropy_with_gradient(Logits&& logits, const Targets& targets, Losses&& losses, const cross_entropy_options& options = {}) {
-    detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses), options.dlosses,
-                              "options.dlosses", array_ref(logits), "logits", options);
+void cross_entropy_with_gradient(Logits&& logits, const Targets& targets, Losses&& losses,
+                                 const cross_entropy_options& options = {}) {
+    detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses),
+                              options.dlosses, "options.dlosses", array_ref(logits), "logits", options);
 }
 
 }  // namespace SMX_ABI

@@ -35,7 +35,9 @@ inline element_format format_of_dlpack(const DLDataType& type, argument a) {
     if (type.lanes == 1 && floating && type.bits == 64) return element_format::binary64;
     if (type.lanes == 1 && floating && type.bits == 16) return element_format::binary16;
     if (type.lanes == 1 && brain && type.bits == 16) return element_format::bfloat16;
-    refuse(a.function, "%s has elements of code %u, %u bits and %u lanes, but only float (code 2) of 16, 32 and 64 bits and bfloat (code 4) of 16, of 1 lane, can be read",
+    refuse(a.function,
+           "%s has elements of code %u, %u bits and %u lanes, but only float (code 2) of 16, 32 and 64 bits and bfloat "
+           "(code 4) of 16, of 1 lane, can be read",
            a.name, unsigned(type.code), unsigned(type.bits), unsigned(type.lanes));
 }
 
@@ -43,30 +45,37 @@ inline dynamic_view look_at_dlpack(const DLTensor& t, argument a) {
     constexpr int cpu = 1, cuda_pinned = 3, rocm_pinned = 11, cuda_managed = 13;  // their names differ among versions
     const int device = static_cast<int>(t.device.device_type);
     if (device != cpu && device != cuda_pinned && device != rocm_pinned && device != cuda_managed)
-        refuse(a.function, "%s is on a device of type %d, but has to be in memory that the processor reads: of type 1, 3, 11 or 13", a.name, device);
+        refuse(a.function,
+               "%s is on a device of type %d, but has to be in memory that the processor reads: of type 1, 3, 11 or 13",
+               a.name, device);
     const element_format format = format_of_dlpack(t.dtype, a);
     if (t.ndim < 0 || t.ndim > static_cast<int>(vocabulary::max_dynamic_rank))
-        refuse(a.function, "%s has %d axes, but 0 to %zu are allowed", a.name, static_cast<int>(t.ndim), vocabulary::max_dynamic_rank);
+        refuse(a.function, "%s has %d axes, but 0 to %zu are allowed", a.name, static_cast<int>(t.ndim),
+               vocabulary::max_dynamic_rank);
     const std::size_t rank = static_cast<std::size_t>(t.ndim);
-    if (rank != 0 && t.shape == nullptr) refuse(a.function, "%s has %zu axes, but its shape is a null pointer", a.name, rank);
+    if (rank != 0 && t.shape == nullptr)
+        refuse(a.function, "%s has %zu axes, but its shape is a null pointer", a.name, rank);
     std::array<std::size_t, vocabulary::max_dynamic_rank> extents;
     std::array<std::ptrdiff_t, vocabulary::max_dynamic_rank> strides;
     bool empty = false;
     for (std::size_t d = 0; d < rank; ++d) {
         constexpr std::int64_t limit = (std::numeric_limits<std::ptrdiff_t>::max)();
-        if (t.shape[d] < 0 || t.shape[d] > limit) refuse(a.function, "extent %zu of %s is %lld", d, a.name, static_cast<long long>(t.shape[d]));
+        if (t.shape[d] < 0 || t.shape[d] > limit)
+            refuse(a.function, "extent %zu of %s is %lld", d, a.name, static_cast<long long>(t.shape[d]));
         extents[d] = static_cast<std::size_t>(t.shape[d]);
         empty = empty || extents[d] == 0;
         if (t.strides == nullptr) continue;
         if (t.strides[d] < -limit || t.strides[d] > limit)
-            refuse(a.function, "stride %lld of axis %zu of %s is beyond memory", static_cast<long long>(t.strides[d]), d, a.name);
+            refuse(a.function, "stride %lld of axis %zu of %s is beyond memory", static_cast<long long>(t.strides[d]),
+                   d, a.name);
         strides[d] = static_cast<std::ptrdiff_t>(t.strides[d]);
     }
     if (t.data == nullptr && !empty) refuse(a.function, "%s has elements, but its data is a null pointer", a.name);
     char* const data = static_cast<char*>(t.data) + (empty ? 0 : static_cast<std::size_t>(t.byte_offset));
     const std::size_t size = vocabulary::size_of_format(format);
     if (!empty && reinterpret_cast<std::uintptr_t>(data) % size != 0)
-        refuse(a.function, "%s begins at %p (byte_offset is %llu), which is no multiple of the size of its elements, %zu", a.name,
+        refuse(a.function,
+               "%s begins at %p (byte_offset is %llu), which is no multiple of the size of its elements, %zu", a.name,
                static_cast<const void*>(data), static_cast<unsigned long long>(t.byte_offset), size);
     const std::span<const std::size_t> shape(extents.data(), rank);
     if (t.strides == nullptr) return dynamic_view(data, format, shape);
@@ -81,7 +90,9 @@ namespace vocabulary {
 template <>
 struct dynamic_traits<DLTensor> {
     static constexpr bool viewable = true, writable = true, borrowed = true;
-    static dynamic_view look(const DLTensor& t, const char* function, const char* name) { return SMX_ABI::detail::look_at_dlpack(t, {function, name}); }
+    static dynamic_view look(const DLTensor& t, const char* function, const char* name) {
+        return SMX_ABI::detail::look_at_dlpack(t, {function, name});
+    }
 };
 
 }  // namespace vocabulary

@@ -45,7 +45,8 @@ public:
     static constexpr std::size_t max_rank = vocabulary::max_dynamic_rank;  ///< the most axes: 64
 
     /// With strides in elements, of any sign.
-    basic_dynamic_view(Void* data, element_format format, std::span<const std::size_t> extents, std::span<const std::ptrdiff_t> strides)
+    basic_dynamic_view(Void* data, element_format format, std::span<const std::size_t> extents,
+                       std::span<const std::ptrdiff_t> strides)
         : data_(data), format_(format), rank_(extents.size()) {
         SMX_ABI::detail::check_dynamic_view(format, extents.size(), strides.size());
         for (std::size_t d = 0; d < rank_; ++d) {
@@ -83,7 +84,8 @@ public:
     /// From elements that may be written to elements that may only be read.
     template <class Other>
         requires(std::is_const_v<Void> && !std::is_const_v<Other>)
-    basic_dynamic_view(const basic_dynamic_view<Other>& other) : basic_dynamic_view(other.data(), other.format(), other.extents(), other.strides()) {}
+    basic_dynamic_view(const basic_dynamic_view<Other>& other)
+        : basic_dynamic_view(other.data(), other.format(), other.extents(), other.strides()) {}
 
     /// The element with all indices 0.
     Void* data() const noexcept { return data_; }
@@ -125,7 +127,9 @@ struct dynamic_traits {
 template <class Void>
 struct dynamic_traits<basic_dynamic_view<Void>> {
     static constexpr bool viewable = true, writable = !std::is_const_v<Void>, borrowed = true;
-    static const basic_dynamic_view<Void>& look(const basic_dynamic_view<Void>& v, const char*, const char*) noexcept { return v; }
+    static const basic_dynamic_view<Void>& look(const basic_dynamic_view<Void>& v, const char*, const char*) noexcept {
+        return v;
+    }
 };
 
 template <class V>
@@ -153,7 +157,8 @@ namespace vocabulary {
 
 /// Arguments of which at least one is dynamic: the functions that know all at compile time take the others.
 template <class In, class Out>
-concept dynamic_pair = (dynamic_readable<In> && (dynamic_writable<Out> || writable_view<Out>)) || (readable_view<In> && dynamic_writable<Out>);
+concept dynamic_pair = (dynamic_readable<In> && (dynamic_writable<Out> || writable_view<Out>)) ||
+                       (readable_view<In> && dynamic_writable<Out>);
 
 }  // namespace vocabulary
 
@@ -193,14 +198,16 @@ void visit_format(element_format format, const F& f) {
 
 /// A function F of dynamic views, all of which are looked at with `fitted_rank` axes.
 template <class To>
-SMX_NOINLINE void run_dynamic(const To& to, const char* name, bool reduces, const const_dynamic_view& in, const dynamic_view& out,
-                              const softmax_options& options) {
-    const fitted_views fitted(name, reduces, {in.data(), in.extents(), in.strides()}, {out.data(), out.extents(), out.strides()}, options.axis);
+SMX_NOINLINE void run_dynamic(const To& to, const char* name, bool reduces, const const_dynamic_view& in,
+                              const dynamic_view& out, const softmax_options& options) {
+    const fitted_views fitted(name, reduces, {in.data(), in.extents(), in.strides()},
+                              {out.data(), out.extents(), out.strides()}, options.axis);
     softmax_options with_axis = options;
     with_axis.axis = fitted.axis;
     visit_format(in.format(), [&]<class In>(In*) {
         visit_format(out.format(), [&]<class Out>(Out*) {
-            const layout<const In, fitted_rank> from{static_cast<const In*>(in.data()), fitted.extent, fitted.in_stride};
+            const layout<const In, fitted_rank> from{static_cast<const In*>(in.data()), fitted.extent,
+                                                     fitted.in_stride};
             const layout<Out, fitted_rank> into{static_cast<Out*>(out.data()), fitted.out_extent, fitted.out_stride};
             if (reduces) run_reduction(to, name, from, into, static_cast<std::size_t>(fitted.axis), with_axis);
             else run_elementwise(to, name, from, into, with_axis);
@@ -210,7 +217,8 @@ SMX_NOINLINE void run_dynamic(const To& to, const char* name, bool reduces, cons
 
 template <class To, class In, class Out>
 void dynamic(const To& to, const char* name, bool reduces, const In& in, Out&& out, const softmax_options& options) {
-    run_dynamic(to, name, reduces, look_to_read(in, {name, "in"}), look_to_write(std::forward<Out>(out), {name, "out"}), options);
+    run_dynamic(to, name, reduces, look_to_read(in, {name, "in"}), look_to_write(std::forward<Out>(out), {name, "out"}),
+                options);
 }
 
 }  // namespace detail
@@ -221,14 +229,16 @@ void dynamic(const To& to, const char* name, bool reduces, const In& in, Out&& o
 template <class In, class Out>
     requires vocabulary::dynamic_pair<In, Out>
 void safe_softmax(const In& in, Out&& out, const softmax_options& options = {}) {
-    detail::dynamic(detail::to_kernels<detail::function::softmax>{}, "safe_softmax", false, in, std::forward<Out>(out), options);
+    detail::dynamic(detail::to_kernels<detail::function::softmax>{}, "safe_softmax", false, in, std::forward<Out>(out),
+                    options);
 }
 
 /// The same in place.
 template <class InOut>
     requires dynamic_writable<InOut>
 void safe_softmax(InOut&& inout, const softmax_options& options = {}) {
-    detail::dynamic(detail::to_kernels<detail::function::softmax>{}, "safe_softmax", false, inout, std::forward<InOut>(inout), options);
+    detail::dynamic(detail::to_kernels<detail::function::softmax>{}, "safe_softmax", false, inout,
+                    std::forward<InOut>(inout), options);
 }
 
 /// The same on the threads of an executor.
@@ -243,14 +253,16 @@ void safe_softmax(E&& executor, const In& in, Out&& out, const softmax_options& 
 template <class In, class Out>
     requires vocabulary::dynamic_pair<In, Out>
 void log_softmax(const In& in, Out&& out, const softmax_options& options = {}) {
-    detail::dynamic(detail::to_kernels<detail::function::log_softmax>{}, "log_softmax", false, in, std::forward<Out>(out), options);
+    detail::dynamic(detail::to_kernels<detail::function::log_softmax>{}, "log_softmax", false, in,
+                    std::forward<Out>(out), options);
 }
 
 /// The same in place.
 template <class InOut>
     requires dynamic_writable<InOut>
 void log_softmax(InOut&& inout, const softmax_options& options = {}) {
-    detail::dynamic(detail::to_kernels<detail::function::log_softmax>{}, "log_softmax", false, inout, std::forward<InOut>(inout), options);
+    detail::dynamic(detail::to_kernels<detail::function::log_softmax>{}, "log_softmax", false, inout,
+                    std::forward<InOut>(inout), options);
 }
 
 /// The same on the threads of an executor.
@@ -265,7 +277,8 @@ void log_softmax(E&& executor, const In& in, Out&& out, const softmax_options& o
 template <class In, class Out>
     requires vocabulary::dynamic_pair<In, Out>
 void logsumexp(const In& in, Out&& out, const softmax_options& options = {}) {
-    detail::dynamic(detail::to_kernels<detail::function::logsumexp>{}, "logsumexp", true, in, std::forward<Out>(out), options);
+    detail::dynamic(detail::to_kernels<detail::function::logsumexp>{}, "logsumexp", true, in, std::forward<Out>(out),
+                    options);
 }
 
 /// The same on the threads of an executor.

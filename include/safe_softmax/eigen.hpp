@@ -41,7 +41,9 @@ template <class V>
 using eigen_object = std::remove_reference_t<decltype(std::declval<V&>().derived())>;
 
 template <class V>
-concept eigen_dense = requires { typename eigen_object<V>; } && std::derived_from<std::remove_const_t<eigen_object<V>>, Eigen::DenseBase<std::remove_const_t<eigen_object<V>>>>;
+concept eigen_dense = requires {
+    typename eigen_object<V>;
+} && std::derived_from<std::remove_const_t<eigen_object<V>>, Eigen::DenseBase<std::remove_const_t<eigen_object<V>>>>;
 
 template <class V>
     requires eigen_dense<V>

@@ -23,8 +23,9 @@ namespace smx {
 namespace vocabulary {
 
 template <class V>
-concept eigen_tensor = std::derived_from<std::remove_const_t<V>, Eigen::TensorBase<std::remove_const_t<V>, Eigen::ReadOnlyAccessors>> &&
-                       Eigen::internal::traits<std::remove_const_t<V>>::NumDimensions >= 1;
+concept eigen_tensor =
+    std::derived_from<std::remove_const_t<V>, Eigen::TensorBase<std::remove_const_t<V>, Eigen::ReadOnlyAccessors>> &&
+    Eigen::internal::traits<std::remove_const_t<V>>::NumDimensions >= 1;
 
 template <class V>
     requires eigen_tensor<V>
@@ -49,7 +50,8 @@ template <class V>
     requires(eigen_tensor<V> && eigen_plain_tensor<std::remove_const_t<V>> && viewable_element<typename V::Scalar>)
 struct view_traits<V> {
     static constexpr bool viewable = true, borrowed = eigen_tensor_map<std::remove_const_t<V>>, deep_const = true;
-    static constexpr std::size_t rank = static_cast<std::size_t>(Eigen::internal::traits<std::remove_const_t<V>>::NumDimensions);
+    static constexpr std::size_t rank =
+        static_cast<std::size_t>(Eigen::internal::traits<std::remove_const_t<V>>::NumDimensions);
     using element_type = std::remove_reference_t<decltype(*std::declval<V&>().data())>;
     static layout<element_type, rank> look(V& v) noexcept {
         layout<element_type, rank> l{v.data(), {}, {}};
@@ -70,10 +72,12 @@ struct view_traits<V> {
 };
 
 template <class E>
-    requires(eigen_tensor<E> && !eigen_plain_tensor<E> && element<std::remove_const_t<typename Eigen::internal::traits<E>::Scalar>>)
+    requires(eigen_tensor<E> && !eigen_plain_tensor<E> &&
+             element<std::remove_const_t<typename Eigen::internal::traits<E>::Scalar>>)
 struct expression_traits<E> {
     using traits = Eigen::internal::traits<E>;
-    using value = Eigen::Tensor<std::remove_const_t<typename traits::Scalar>, traits::NumDimensions, traits::Layout, typename traits::Index>;
+    using value = Eigen::Tensor<std::remove_const_t<typename traits::Scalar>, traits::NumDimensions, traits::Layout,
+                                typename traits::Index>;
     static constexpr bool is_expression = true;
     static value evaluate(const E& e) { return value(e); }
 };

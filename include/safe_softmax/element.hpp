@@ -48,7 +48,8 @@ inline constexpr element_format format_of<_Float16> = element_format::binary16;
 #if defined(__STDCPP_BFLOAT16_T__)
 template <>
 inline constexpr element_format format_of<std::bfloat16_t> = element_format::bfloat16;
-#elif defined(__BFLT16_MAX__) || defined(__ARM_FEATURE_BF16) || (defined(__clang__) && __clang_major__ >= 17 && defined(__SSE2__))
+#elif defined(__BFLT16_MAX__) || defined(__ARM_FEATURE_BF16) || \
+    (defined(__clang__) && __clang_major__ >= 17 && defined(__SSE2__))
 template <>
 inline constexpr element_format format_of<__bf16> = element_format::bfloat16;
 #endif
@@ -56,19 +57,30 @@ inline constexpr element_format format_of<__bf16> = element_format::bfloat16;
 namespace vocabulary {
 
 constexpr std::size_t size_of_format(element_format format) {
-    return format == element_format::none ? 0 : format == element_format::binary64 ? 8 : format == element_format::binary32 ? 4 : 2;
+    return format == element_format::none       ? 0
+           : format == element_format::binary64 ? 8
+           : format == element_format::binary32 ? 4
+                                                : 2;
 }
 
 template <element_format F>
 struct storage_of_format;
 template <>
-struct storage_of_format<element_format::binary16> { using type = float16; };
+struct storage_of_format<element_format::binary16> {
+    using type = float16;
+};
 template <>
-struct storage_of_format<element_format::bfloat16> { using type = bfloat16; };
+struct storage_of_format<element_format::bfloat16> {
+    using type = bfloat16;
+};
 template <>
-struct storage_of_format<element_format::binary32> { using type = float; };
+struct storage_of_format<element_format::binary32> {
+    using type = float;
+};
 template <>
-struct storage_of_format<element_format::binary64> { using type = double; };
+struct storage_of_format<element_format::binary64> {
+    using type = double;
+};
 
 /// The library's own type with the format of T: all that a kernel ever sees.
 template <class T>

@@ -94,7 +94,8 @@ void logsumexp(E&& executor, const In& in, Out&& out, const softmax_options& opt
 
 /// The same of a single row, as a value.
 template <expression In>
-    requires(readable_view<vocabulary::value_of_expression<In>> && vocabulary::rank_of<const vocabulary::value_of_expression<In>> == 1)
+    requires(readable_view<vocabulary::value_of_expression<In>> &&
+             vocabulary::rank_of<const vocabulary::value_of_expression<In>> == 1)
 auto logsumexp(const In& in, const softmax_options& options = {}) {
     const auto values = vocabulary::expression_traits_of<In>::evaluate(in);
     return smx::SMX_ABI::logsumexp(values, options);

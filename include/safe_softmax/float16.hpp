@@ -20,7 +20,7 @@ SMX_ALWAYS_INLINE constexpr float round_to_odd(double x) noexcept {
     if (vocabulary::bit_cast<std::uint64_t>(x) << 1 > 0xffe0000000000000u) {  // NaN: sign and upper payload bits
         const std::uint64_t bits = vocabulary::bit_cast<std::uint64_t>(x);
         return vocabulary::bit_cast<float>(static_cast<std::uint32_t>(bits >> 32 & 0x80000000u) | 0x7fc00000u |
-                                    static_cast<std::uint32_t>(bits >> 29 & 0x007fffffu));
+                                           static_cast<std::uint32_t>(bits >> 29 & 0x007fffffu));
     }
     const float nearest = static_cast<float>(x);
     const double back = static_cast<double>(nearest);

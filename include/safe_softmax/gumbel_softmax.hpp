@@ -16,7 +16,7 @@ namespace smx {
 struct gumbel_options {
     std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back
     double temperature = 1.0;  ///< positive; the smaller, the closer a row comes to a single 1
-    bool hard = false;         ///< 1 at the largest, +0 elsewhere: a sample, drawn with the probabilities of softmax(logits)
+    bool hard = false;  ///< 1 at the largest, +0 elsewhere: a sample, drawn with the probabilities of softmax(logits)
     special_values special = special_values::safe;  ///< what rows without a proper answer give
 };
 

@@ -31,7 +31,8 @@ T logaddexp(T a, T b) noexcept {
     S result;
     constexpr auto type = vocabulary::scalar_type_of<T>();
     using operand = vocabulary::operand;
-    detail::run_logaddexp_of_numbers(operand{&storage_a, sizeof(S), type}, operand{&storage_b, sizeof(S), type}, operand{&result, sizeof(S), type});
+    detail::run_logaddexp_of_numbers(operand{&storage_a, sizeof(S), type}, operand{&storage_b, sizeof(S), type},
+                                     operand{&result, sizeof(S), type});
     return vocabulary::bit_cast<T>(result);
 }
 

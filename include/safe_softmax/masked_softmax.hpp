@@ -52,14 +52,16 @@ inline namespace SMX_ABI {
 template <readable_view In, vocabulary::array_like Mask, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_softmax(const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
-    detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(mask), array_ref(out), options);
+    detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(mask),
+                       array_ref(out), options);
 }
 
 /// The same with no mask but that of the options: causal, lengths, bias.
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_softmax(const In& in, Out&& out, const masked_options& options) {
-    detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(), array_ref(out), options);
+    detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(),
+                       array_ref(out), options);
 }
 
 /// The logarithm of masked_softmax, right to the last digits near 0 as log_softmax is:
@@ -70,15 +72,16 @@ void masked_softmax(const In& in, Out&& out, const masked_options& options) {
 template <readable_view In, vocabulary::array_like Mask, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_log_softmax(const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
-    detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(mask), array_ref(out),
-                       options);
+    detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(mask),
+                       array_ref(out), options);
 }
 
 /// The same with no mask but that of the options.
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_log_softmax(const In& in, Out&& out, const masked_options& options) {
-    detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(), array_ref(out), options);
+    detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(),
+                       array_ref(out), options);
 }
 
 }  // namespace SMX_ABI

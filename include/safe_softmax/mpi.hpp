@@ -61,10 +61,10 @@ constexpr row_part part_of_row(std::size_t length, std::size_t parts, std::size_
 
 /// How a loss comes about; an aggregate: `{.dloss = 1.0 / rows}`. As in cross_entropy_options.
 struct mpi_cross_entropy_options {
-    double scale = 1.0;  ///< the logits are multiplied by it
+    double scale = 1.0;                             ///< the logits are multiplied by it
     special_values special = special_values::safe;  ///< what rows without a proper answer give
-    std::ptrdiff_t ignore_index = -100;  ///< rows of this target have no loss and no gradient
-    double dloss = 1.0;                  ///< the gradient arriving at each loss: 1.0/rows for the mean
+    std::ptrdiff_t ignore_index = -100;             ///< rows of this target have no loss and no gradient
+    double dloss = 1.0;                             ///< the gradient arriving at each loss: 1.0/rows for the mean
 };
 
 namespace vocabulary {
@@ -73,10 +73,10 @@ namespace vocabulary {
 struct mpi_row {
     online_state state;
     double scale;
-    double target;         ///< the logit of the target class, where owners != 0
+    double target;  ///< the logit of the target class, where owners != 0
     std::uint32_t special;
-    std::uint16_t owners;  ///< how many ranks have the target class, at most 65535
-    std::uint16_t differs; ///< two ranks had different options
+    std::uint16_t owners;   ///< how many ranks have the target class, at most 65535
+    std::uint16_t differs;  ///< two ranks had different options
 };
 static_assert(sizeof(mpi_row) == 88 && std::is_trivially_copyable_v<mpi_row>);
 
@@ -136,7 +136,9 @@ void reduce_mpi_rows(const char* function, std::span<mpi_row> rows, MPI_Comm com
     MPI_Type_free(&type);
     check_mpi(code, "MPI_Allreduce");
     for (std::size_t r = 0; r < rows.size(); ++r)
-        if (rows[r].differs != 0) refuse(function, "options.scale or options.special differs among ranks (here: %g and %u)", rows[r].scale, rows[r].special);
+        if (rows[r].differs != 0)
+            refuse(function, "options.scale or options.special differs among ranks (here: %g and %u)", rows[r].scale,
+                   rows[r].special);
 }
 
 /// Some columns of all rows, of a view of rank 2, or of rank 1 for a single row.
@@ -159,7 +161,9 @@ public:
         }
     }
 
-    strided_span<S> row(std::size_t r) const noexcept { return {data_ + static_cast<std::ptrdiff_t>(r) * stride_, columns, step_}; }
+    strided_span<S> row(std::size_t r) const noexcept {
+        return {data_ + static_cast<std::ptrdiff_t>(r) * stride_, columns, step_};
+    }
 
     std::size_t rows = 1, columns = 0;
 
@@ -169,15 +173,18 @@ private:
 };
 
 template <class V>
-using columns_of = columns_of_rows<const vocabulary::storage_t<std::remove_cv_t<vocabulary::element_of<const std::remove_reference_t<V>>>>>;
+using columns_of = columns_of_rows<
+    const vocabulary::storage_t<std::remove_cv_t<vocabulary::element_of<const std::remove_reference_t<V>>>>>;
 template <class V>
 using columns_to = columns_of_rows<vocabulary::storage_t<vocabulary::element_of<V>>>;
 
 /// The type of the online_softmax: of double as soon as either side is.
 template <class In, class Out>
-using mpi_arithmetic = std::conditional_t<format_of<std::remove_cv_t<vocabulary::element_of<const std::remove_reference_t<In>>>> == element_format::binary64 ||
-                                              format_of<std::remove_cv_t<vocabulary::element_of<Out>>> == element_format::binary64,
-                                          double, float>;
+using mpi_arithmetic =
+    std::conditional_t<format_of<std::remove_cv_t<vocabulary::element_of<const std::remove_reference_t<In>>>> ==
+                               element_format::binary64 ||
+                           format_of<std::remove_cv_t<vocabulary::element_of<Out>>> == element_format::binary64,
+                       double, float>;
 
 template <class T, class S>
 std::vector<mpi_row> own_rows(const columns_of_rows<S>& part, const online_options& options) {
@@ -193,7 +200,8 @@ std::vector<mpi_row> own_rows(const columns_of_rows<S>& part, const online_optio
 template <class In, class Out>
 void check_same_columns(const char* function, const char* name, const In& in, const Out& out) {
     if (in.rows != out.rows) refuse(function, "%s has %zu rows, but logits has %zu", name, out.rows, in.rows);
-    if (in.columns != out.columns) refuse(function, "%s has %zu columns, but logits has %zu", name, out.columns, in.columns);
+    if (in.columns != out.columns)
+        refuse(function, "%s has %zu columns, but logits has %zu", name, out.columns, in.columns);
 }
 
 /// What write() is to check before anything is sent: an empty state writes nothing but checks its views.
@@ -209,7 +217,8 @@ void check_memory_of_columns(const char* function, const In& in, Out& out) {
 }
 
 template <class In, class Out, class F>
-void run_mpi(const char* function, const In& in, Out&& out, MPI_Comm comm, const online_options& options, const F& write) {
+void run_mpi(const char* function, const In& in, Out&& out, MPI_Comm comm, const online_options& options,
+             const F& write) {
     const columns_of<In> from(function, "logits", in);
     const columns_to<Out> to(function, "out", out);
     check_same_columns(function, "out", from, to);
@@ -217,7 +226,8 @@ void run_mpi(const char* function, const In& in, Out&& out, MPI_Comm comm, const
     using T = mpi_arithmetic<In, Out>;
     std::vector<mpi_row> rows = own_rows<T>(from, options);
     reduce_mpi_rows<T>(function, rows, comm);
-    for (std::size_t r = 0; r < from.rows; ++r) write(online_softmax<T>(rows[r].state, options), from.row(r), to.row(r));
+    for (std::size_t r = 0; r < from.rows; ++r)
+        write(online_softmax<T>(rows[r].state, options), from.row(r), to.row(r));
 }
 
 }  // namespace detail
@@ -249,14 +259,16 @@ void mpi_merge(online_softmax<T>& state, MPI_Comm comm) {
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void mpi_softmax(const In& logits, Out&& out, MPI_Comm comm, const online_options& options = {}) {
-    detail::run_mpi("mpi_softmax", logits, out, comm, options, [](const auto& state, auto from, auto to) { state.probabilities(from, to); });
+    detail::run_mpi("mpi_softmax", logits, out, comm, options,
+                    [](const auto& state, auto from, auto to) { state.probabilities(from, to); });
 }
 
 /// log_softmax, likewise.
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void mpi_log_softmax(const In& logits, Out&& out, MPI_Comm comm, const online_options& options = {}) {
-    detail::run_mpi("mpi_log_softmax", logits, out, comm, options, [](const auto& state, auto from, auto to) { state.log_probabilities(from, to); });
+    detail::run_mpi("mpi_log_softmax", logits, out, comm, options,
+                    [](const auto& state, auto from, auto to) { state.log_probabilities(from, to); });
 }
 
 /// logsumexp of each row, to every rank.
@@ -267,28 +279,33 @@ template <readable_view In, writable_view Out>
 void mpi_logsumexp(const In& logits, Out&& out, MPI_Comm comm, const online_options& options = {}) {
     const detail::columns_of<In> from("mpi_logsumexp", "logits", logits);
     const detail::columns_to<Out> to("mpi_logsumexp", "out", out);
-    if (to.columns != from.rows) detail::refuse("mpi_logsumexp", "out has %zu elements, but logits has %zu rows", to.columns, from.rows);
+    if (to.columns != from.rows)
+        detail::refuse("mpi_logsumexp", "out has %zu elements, but logits has %zu rows", to.columns, from.rows);
     using R = vocabulary::storage_t<vocabulary::element_of<Out>>;
     using T = std::conditional_t<std::is_same_v<detail::mpi_arithmetic<In, Out>, double>, double, R>;  // rounded once
     std::vector<vocabulary::mpi_row> rows = detail::own_rows<T>(from, options);
     detail::reduce_mpi_rows<T>("mpi_logsumexp", rows, comm);
     const auto results = to.row(0);
-    for (std::size_t r = 0; r < from.rows; ++r) results[r] = static_cast<R>(online_softmax<T>(rows[r].state, options).logsumexp());
+    for (std::size_t r = 0; r < from.rows; ++r)
+        results[r] = static_cast<R>(online_softmax<T>(rows[r].state, options).logsumexp());
 }
 
 namespace detail {
 
 /// dlogits: null for losses alone.
 template <class In, class Targets, class Losses, class Gradient>
-void run_mpi_cross_entropy(const char* function, const In& logits, const Targets& targets, std::size_t first, Losses&& losses, Gradient* dlogits,
-                           MPI_Comm comm, const mpi_cross_entropy_options& options) {
+void run_mpi_cross_entropy(const char* function, const In& logits, const Targets& targets, std::size_t first,
+                           Losses&& losses, Gradient* dlogits, MPI_Comm comm,
+                           const mpi_cross_entropy_options& options) {
     const columns_of<In> from(function, "logits", logits);
     const columns_to<Losses> to(function, "losses", losses);
     using index = const std::remove_cv_t<vocabulary::element_of<const Targets>>;
     const auto target_layout = vocabulary::traits_of<const Targets>::look(targets);
     const strided_span<index> target(target_layout.data, target_layout.extent[0], target_layout.stride[0]);
-    if (target.size() != from.rows) refuse(function, "targets has %zu elements, but logits has %zu rows", target.size(), from.rows);
-    if (to.columns != from.rows) refuse(function, "losses has %zu elements, but logits has %zu rows", to.columns, from.rows);
+    if (target.size() != from.rows)
+        refuse(function, "targets has %zu elements, but logits has %zu rows", target.size(), from.rows);
+    if (to.columns != from.rows)
+        refuse(function, "losses has %zu elements, but logits has %zu rows", to.columns, from.rows);
     if (!is_finite(options.dloss)) refuse(function, "options.dloss is %g, but it must be finite", options.dloss);
     if (dlogits != nullptr) check_same_columns(function, "dlogits", from, *dlogits);
 
@@ -298,7 +315,9 @@ void run_mpi_cross_entropy(const char* function, const In& logits, const Targets
     const auto ignored = [&](std::size_t r) { return static_cast<std::ptrdiff_t>(target[r]) == options.ignore_index; };
     const auto own_index = [&](std::size_t r) {  // columns: not here
         const auto t = target[r];
-        if (ignored(r) || t < 0 || static_cast<std::size_t>(t) < first || static_cast<std::size_t>(t) - first >= from.columns) return from.columns;
+        if (ignored(r) || t < 0 || static_cast<std::size_t>(t) < first ||
+            static_cast<std::size_t>(t) - first >= from.columns)
+            return from.columns;
         return static_cast<std::size_t>(t) - first;
     };
     for (std::size_t r = 0; r < from.rows; ++r) {
@@ -310,8 +329,10 @@ void run_mpi_cross_entropy(const char* function, const In& logits, const Targets
     reduce_mpi_rows<T>(function, rows, comm);
     for (std::size_t r = 0; r < from.rows; ++r)
         if (!ignored(r) && rows[r].owners != 1)
-            refuse(function, "element %zu of targets is %lld: %u ranks have this class, but one has to (or it is options.ignore_index, %td)", r,
-                   static_cast<long long>(target[r]), unsigned(rows[r].owners), options.ignore_index);
+            refuse(function,
+                   "element %zu of targets is %lld: %u ranks have this class, but one has to (or it is "
+                   "options.ignore_index, %td)",
+                   r, static_cast<long long>(target[r]), unsigned(rows[r].owners), options.ignore_index);
 
     using L = vocabulary::storage_t<vocabulary::element_of<Losses>>;
     const double factor = options.scale * options.dloss;
@@ -337,7 +358,9 @@ void run_mpi_cross_entropy(const char* function, const In& logits, const Targets
         const bool masked = !is_finite(z[0]) && is_negative(z[0]) != (options.scale < 0);  // as any other class of -inf
         if (!nothing) state.probabilities(from.row(r), p);
         for (std::size_t i = 0; i < from.columns; ++i) {
-            const double share = nothing ? 0 : i == own && !masked ? std::expm1(static_cast<double>(log_p[0])) : static_cast<double>(p[i]);
+            const double share = nothing               ? 0
+                                 : i == own && !masked ? std::expm1(static_cast<double>(log_p[0]))
+                                                       : static_cast<double>(p[i]);
             gradient[i] = static_cast<G>(static_cast<T>(share == 0 ? 0 : factor * share));
         }
     }
@@ -357,11 +380,13 @@ void run_mpi_cross_entropy(const char* function, const In& logits, const Targets
 /// A target that no rank has, or two, is refused on all ranks alike. A confidently right row has its digits, as in
 /// cross_entropy, from which results may differ within the bounds: 3 ulp. No label smoothing, weights or z-loss.
 template <readable_view In, vocabulary::any_view Targets, writable_view Losses>
-    requires(vocabulary::rank_of<Losses> == 1 && vocabulary::rank_of<const Targets> == 1 && std::integral<std::remove_cv_t<vocabulary::element_of<const Targets>>>)
+    requires(vocabulary::rank_of<Losses> == 1 && vocabulary::rank_of<const Targets> == 1 &&
+             std::integral<std::remove_cv_t<vocabulary::element_of<const Targets>>>)
 void mpi_cross_entropy(const In& logits, const Targets& targets, std::size_t first, Losses&& losses, MPI_Comm comm,
                        const mpi_cross_entropy_options& options = {}) {
     using none = detail::columns_of_rows<float>;
-    detail::run_mpi_cross_entropy("mpi_cross_entropy", logits, targets, first, losses, static_cast<none*>(nullptr), comm, options);
+    detail::run_mpi_cross_entropy("mpi_cross_entropy", logits, targets, first, losses, static_cast<none*>(nullptr),
+                                  comm, options);
 }
 
 /// The same with the gradient at this rank's logits:
@@ -371,10 +396,11 @@ void mpi_cross_entropy(const In& logits, const Targets& targets, std::size_t fir
 /// where p_target - 1 does not cancel. `dlogits` is the very elements of `logits`, or memory apart. +0 in rows that are ignored or
 /// all -inf, and at logits of -inf.
 template <readable_view In, vocabulary::any_view Targets, writable_view Losses, writable_view DLogits>
-    requires(vocabulary::rank_of<Losses> == 1 && vocabulary::rank_of<const Targets> == 1 && vocabulary::same_rank<In, DLogits> &&
+    requires(vocabulary::rank_of<Losses> == 1 && vocabulary::rank_of<const Targets> == 1 &&
+             vocabulary::same_rank<In, DLogits> &&
              std::integral<std::remove_cv_t<vocabulary::element_of<const Targets>>>)
-void mpi_cross_entropy_with_gradient(const In& logits, const Targets& targets, std::size_t first, Losses&& losses, DLogits&& dlogits, MPI_Comm comm,
-                                     const mpi_cross_entropy_options& options = {}) {
+void mpi_cross_entropy_with_gradient(const In& logits, const Targets& targets, std::size_t first, Losses&& losses,
+                                     DLogits&& dlogits, MPI_Comm comm, const mpi_cross_entropy_options& options = {}) {
     constexpr const char* name = "mpi_cross_entropy_with_gradient";
     detail::check_memory_of_columns(name, logits, dlogits);
     detail::columns_to<DLogits> gradient(name, "dlogits", dlogits);

@@ -37,8 +37,8 @@ struct to_naive_rows {
     void run(const work& w) const noexcept {
         for_each_outer<S, O>(w, [](const work& inner) {
             for (std::size_t j = 0; j < inner.rows.extent; ++j)
-                row(stepped<const S>{in_row<S>(inner, j), inner.in_step}, stepped<O>{out_row<O>(inner, j), inner.out_step},
-                    inner.length);
+                row(stepped<const S>{in_row<S>(inner, j), inner.in_step},
+                    stepped<O>{out_row<O>(inner, j), inner.out_step}, inner.length);
         });
     }
 

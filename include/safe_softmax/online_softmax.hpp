@@ -96,7 +96,7 @@ class online_softmax {
     using function = vocabulary::job_function;
 
 public:
-    using element_type = T;  ///< of the logits
+    using element_type = T;                                      ///< of the logits
     using arithmetic = std::conditional_t<wide, double, float>;  ///< of factors and sums
 
     /// Elements that are summed up together.
@@ -106,7 +106,8 @@ public:
     explicit online_softmax(const online_options& options = {}) : online_softmax(online_state{}, options) {}
 
     /// What state() of another with these options was.
-    online_softmax(const online_state& state, const online_options& options) : state_(state), scale_(options.scale), special_(options.special) {
+    online_softmax(const online_state& state, const online_options& options)
+        : state_(state), scale_(options.scale), special_(options.special) {
         detail::check_online_scale("online_softmax", options.scale);
     }
 
@@ -136,7 +137,7 @@ public:
     bool empty() const noexcept { return vocabulary::is_nothing(state_); }
 
     /// The largest scaled logit, rounded; state().max is exact. -inf if empty().
-    arithmetic (max)() const noexcept {
+    arithmetic(max)() const noexcept {
         if (!detail::is_finite(state_.max)) return static_cast<arithmetic>(state_.max);
         return static_cast<arithmetic>(state_.max * detail::magnitude_of(scale_));
     }
@@ -145,9 +146,7 @@ public:
     arithmetic sum() const { return static_cast<arithmetic>(read(nullptr).sum); }
 
     /// 1/sum(), but 0 if empty (with special_values::safe).
-    arithmetic inverse_sum() const {
-        return static_cast<arithmetic>(read(nullptr).inverse_sum);
-    }
+    arithmetic inverse_sum() const { return static_cast<arithmetic>(read(nullptr).inverse_sum); }
 
     /// log(sum of exp(scaled logit)).
     T logsumexp() const {
@@ -162,21 +161,24 @@ public:
     /// `in`, or memory apart from it, of any element type but double, unless T is double. Throws std::invalid_argument, before anything is written,
     /// if extents differ, views overlap, or `in` has a NaN or a logit that is larger than all pushed ones.
     template <readable_view In, writable_view Out>
-        requires(vocabulary::rank_of<const In> == 1 && vocabulary::same_rank<In, Out> && suits_view<In> && suits_view<Out>)
+        requires(vocabulary::rank_of<const In> == 1 && vocabulary::same_rank<In, Out> && suits_view<In> &&
+                 suits_view<Out>)
     void probabilities(const In& in, Out&& out) const {
         write("online_softmax::probabilities", function::online_probabilities, in, out);
     }
 
     /// Their logarithms, right to the last digits near 0.
     template <readable_view In, writable_view Out>
-        requires(vocabulary::rank_of<const In> == 1 && vocabulary::same_rank<In, Out> && suits_view<In> && suits_view<Out>)
+        requires(vocabulary::rank_of<const In> == 1 && vocabulary::same_rank<In, Out> && suits_view<In> &&
+                 suits_view<Out>)
     void log_probabilities(const In& in, Out&& out) const {
         write("online_softmax::log_probabilities", function::online_log_probabilities, in, out);
     }
 
     /// exp(scaled logit - max): probabilities not yet divided by sum(), for sums that grow with further chunks.
     template <readable_view In, writable_view Out>
-        requires(vocabulary::rank_of<const In> == 1 && vocabulary::same_rank<In, Out> && suits_view<In> && suits_view<Out>)
+        requires(vocabulary::rank_of<const In> == 1 && vocabulary::same_rank<In, Out> && suits_view<In> &&
+                 suits_view<Out>)
     void weights(const In& in, Out&& out) const {
         write("online_softmax::weights", function::online_weights, in, out);
     }
@@ -187,8 +189,8 @@ public:
     online_options options() const noexcept { return {scale_, special_}; }
 
 private:
-    vocabulary::online_call run(function f, const detail::row_of_view* in, const detail::operand* out, online_state* state,
-                                const online_state* other) const noexcept {
+    vocabulary::online_call run(function f, const detail::row_of_view* in, const detail::operand* out,
+                                online_state* state, const online_state* other) const noexcept {
         vocabulary::online_call call{state, other, 1, 0, 0, false};
         detail::run_online(f, in, out, scale_, special_, wide, call);
         return call;
@@ -199,16 +201,20 @@ private:
     }
     template <class In, class Out>
     void write(const char* name, function f, const In& in, Out& out) const {
-        const detail::row_of_view from = detail::look_at_row(name, "in", in), to = detail::look_at_row(name, "out", out);
+        const detail::row_of_view from = detail::look_at_row(name, "in", in),
+                                  to = detail::look_at_row(name, "out", out);
         detail::check_rows(name, from, to);
         online_state copy = state_;
         if (run(f, &from, &to.elements, &copy, nullptr).refused)
-            detail::refuse(name, "in has a NaN or a logit that is larger than the largest pushed (times the scale: %g)", static_cast<double>((max)()));
+            detail::refuse(name, "in has a NaN or a logit that is larger than the largest pushed (times the scale: %g)",
+                           static_cast<double>((max)()));
     }
     void check_same(const char* name, const online_softmax& other) const {
-        if (scale_ != other.scale_) detail::refuse(name, "the other's options.scale is %g, but the own is %g", other.scale_, scale_);
+        if (scale_ != other.scale_)
+            detail::refuse(name, "the other's options.scale is %g, but the own is %g", other.scale_, scale_);
         if (special_ != other.special_)
-            detail::refuse(name, "the other's options.special is %d, but the own is %d", static_cast<int>(other.special_), static_cast<int>(special_));
+            detail::refuse(name, "the other's options.special is %d, but the own is %d",
+                           static_cast<int>(other.special_), static_cast<int>(special_));
     }
 
     online_state state_;

@@ -30,7 +30,7 @@ struct online_state {
     double max = vocabulary::bit_cast<double>(std::uint64_t(0xfff) << 52);  ///< the largest, as the table says
     std::uint64_t count = 0;                                                ///< how often that was seen
     std::int64_t rest_top = 0;                                              ///< the place of rest[0]
-    std::uint64_t rest[5] = {};                                             ///< the digits of the others' sum, the highest first
+    std::uint64_t rest[5] = {};  ///< the digits of the others' sum, the highest first
 };
 
 static_assert(sizeof(online_state) == 64);

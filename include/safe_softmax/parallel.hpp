@@ -121,7 +121,8 @@ public:
         const dispatch::kernel of_rows = &kernels<default_backend, In, Out>::template run<F, (R > 1)>;
         const dispatch::segment_kernel of_segment = segment_kernel_of<F, In, Out>();
 #endif
-        if (of_segment == nullptr || !by_segments(w, units, threads)) return run_units<R>(w, units, elements, threads, size, of_rows);
+        if (of_segment == nullptr || !by_segments(w, units, threads))
+            return run_units<R>(w, units, elements, threads, size, of_rows);
         for (std::size_t row = 0; row < units.count; ++row)
             for_units<R>(w, units, row, row + 1, size, [&](const work& one) { run_segments(one, of_segment); });
     }

@@ -15,12 +15,12 @@ namespace smx {
 /// Which logits can be sampled; an aggregate: `{.scale = 1/temperature, .top_k = 40, .top_p = 0.95}`. Filters apply in the order in which they stand
 /// here, each to what the ones before it left; the largest logit always stays. Of equal logits those with the lower index come first.
 struct sampling_options {
-    std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back
-    double scale = 1.0;        ///< the logits are multiplied by it: 1/temperature
+    std::ptrdiff_t axis = -1;                       ///< the axis along which a row runs; negative counts from the back
+    double scale = 1.0;                             ///< the logits are multiplied by it: 1/temperature
     special_values special = special_values::safe;  ///< what rows without a proper answer give
-    std::size_t top_k = 0;  ///< the k largest logits; 0: all
-    double top_p = 1.0;     ///< the fewest of the largest ones that together have at least this share of what is left
-    double min_p = 0.0;     ///< those whose probability is at least this times the largest
+    std::size_t top_k = 0;                          ///< the k largest logits; 0: all
+    double top_p = 1.0;  ///< the fewest of the largest ones that together have at least this share of what is left
+    double min_p = 0.0;  ///< those whose probability is at least this times the largest
 };
 
 /// The index of nothing; in indices of other types, all bits are set too (-1, if signed).
@@ -51,7 +51,8 @@ inline namespace SMX_ABI {
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void filtered_softmax(const In& in, Out&& out, const sampling_options& options) {
-    detail::run_sampling("filtered_softmax", detail::job_function::filtered_softmax, array_ref(in), array_ref(out), array_ref(), options, 0);
+    detail::run_sampling("filtered_softmax", detail::job_function::filtered_softmax, array_ref(in), array_ref(out),
+                         array_ref(), options, 0);
 }
 
 /// The probabilities of the k largest logits of each row, +0 elsewhere; k of 0 keeps all. As filtered_softmax with options.top_k = k.
@@ -59,7 +60,8 @@ template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void top_k_softmax(const In& in, Out&& out, std::size_t k, sampling_options options = {}) {
     options.top_k = k;
-    detail::run_sampling("top_k_softmax", detail::job_function::filtered_softmax, array_ref(in), array_ref(out), array_ref(), options, 0);
+    detail::run_sampling("top_k_softmax", detail::job_function::filtered_softmax, array_ref(in), array_ref(out),
+                         array_ref(), options, 0);
 }
 
 /// The probabilities of the smallest set of largest logits whose share reaches p, +0 elsewhere; at least one is kept. As
@@ -68,7 +70,8 @@ template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void top_p_softmax(const In& in, Out&& out, double p, sampling_options options = {}) {
     options.top_p = p;
-    detail::run_sampling("top_p_softmax", detail::job_function::filtered_softmax, array_ref(in), array_ref(out), array_ref(), options, 0);
+    detail::run_sampling("top_p_softmax", detail::job_function::filtered_softmax, array_ref(in), array_ref(out),
+                         array_ref(), options, 0);
 }
 
 /// An index drawn with the probabilities of filtered_softmax, by inverse transform, without dividing by their sum: the first
@@ -89,7 +92,8 @@ template <readable_view In>
     requires(vocabulary::rank_of<const In> == 1)
 std::size_t sample(const In& in, double u, const sampling_options& options = {}) {
     std::uint64_t index[1];
-    detail::run_sampling("sample", detail::job_function::sample, array_ref(in), array_ref(index), array_ref(u), options, 0);
+    detail::run_sampling("sample", detail::job_function::sample, array_ref(in), array_ref(index), array_ref(u), options,
+                         0);
     return static_cast<std::size_t>(index[0]);
 }
 
@@ -100,15 +104,17 @@ template <readable_view In, random_engine Engine>
     requires(vocabulary::rank_of<const In> == 1)
 std::size_t sample(const In& in, Engine& engine, const sampling_options& options = {}) {
     std::uint64_t index[1];
-    detail::run_sampling("sample", detail::job_function::sample, array_ref(in), array_ref(index), array_ref(), options, detail::draw_bits(engine));
+    detail::run_sampling("sample", detail::job_function::sample, array_ref(in), array_ref(index), array_ref(), options,
+                         detail::draw_bits(engine));
     return static_cast<std::size_t>(index[0]);
 }
 
 namespace detail {
 template <class In, class Indices>
-concept indices_of_rows = vocabulary::any_view<Indices> && vocabulary::reduced_rank<In, Indices> &&
-                          std::integral<vocabulary::element_of<Indices>> && !std::is_const_v<vocabulary::element_of<Indices>> &&
-                          !std::is_same_v<vocabulary::element_of<Indices>, bool>;
+concept indices_of_rows =
+    vocabulary::any_view<Indices> && vocabulary::reduced_rank<In, Indices> &&
+    std::integral<vocabulary::element_of<Indices>> && !std::is_const_v<vocabulary::element_of<Indices>> &&
+    !std::is_same_v<vocabulary::element_of<Indices>, bool>;
 }  // namespace detail
 
 /// An index for each row of a batch.
@@ -118,7 +124,8 @@ concept indices_of_rows = vocabulary::any_view<Indices> && vocabulary::reduced_r
 template <readable_view In, readable_view Us, class Indices>
     requires detail::indices_of_rows<In, Indices>
 void sample(const In& in, const Us& us, Indices&& indices, const sampling_options& options = {}) {
-    detail::run_sampling("sample", detail::job_function::sample, array_ref(in), array_ref(indices), array_ref(us), options, 0);
+    detail::run_sampling("sample", detail::job_function::sample, array_ref(in), array_ref(indices), array_ref(us),
+                         options, 0);
 }
 
 /// The same with a random engine, from which 64 bits are drawn once for each call; row r, in row-major order, takes the r-th of the numbers that
@@ -126,7 +133,8 @@ void sample(const In& in, const Us& us, Indices&& indices, const sampling_option
 template <readable_view In, random_engine Engine, class Indices>
     requires detail::indices_of_rows<In, Indices>
 void sample(const In& in, Engine& engine, Indices&& indices, const sampling_options& options = {}) {
-    detail::run_sampling("sample", detail::job_function::sample, array_ref(in), array_ref(indices), array_ref(), options, detail::draw_bits(engine));
+    detail::run_sampling("sample", detail::job_function::sample, array_ref(in), array_ref(indices), array_ref(),
+                         options, detail::draw_bits(engine));
 }
 
 }  // namespace SMX_ABI

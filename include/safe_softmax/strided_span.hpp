@@ -16,7 +16,7 @@ namespace smx {
 template <class T>
 class strided_span {
 public:
-    using element_type = T;                    ///< const where elements may only be read
+    using element_type = T;                  ///< const where elements may only be read
     using value_type = std::remove_cv_t<T>;  ///< without const
 
     /// `stride` is in elements.

@@ -26,7 +26,7 @@ class tensor_view {
     static_assert(Rank >= 1, "a tensor_view has at least one axis");
 
 public:
-    using element_type = T;                    ///< const where elements may only be read
+    using element_type = T;                  ///< const where elements may only be read
     using value_type = std::remove_cv_t<T>;  ///< without const
 
     /// Row-major. Extents are not negative.
@@ -38,7 +38,8 @@ public:
 
     /// With strides in elements, of any sign.
     template <std::integral Extent, std::integral Stride>
-    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const Extent (&extents)[Rank], const Stride (&strides)[Rank]) noexcept
+    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const Extent (&extents)[Rank],
+                                            const Stride (&strides)[Rank]) noexcept
         : data_(data) {
         for (std::size_t d = 0; d < Rank; ++d) {
             extents_[d] = static_cast<std::size_t>(extents[d]);

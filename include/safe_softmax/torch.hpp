@@ -35,15 +35,17 @@ inline constexpr element_format format_of<at::BFloat16> = element_format::bfloat
 
 /// How a softmax of tensors is taken; an aggregate: `{.scale = 0.125}`.
 struct torch_options {
-    double scale = 1.0;  ///< the logits are multiplied by it
-    special_values special = special_values::safe;  ///< what rows without a proper answer give
+    double scale = 1.0;                                  ///< the logits are multiplied by it
+    special_values special = special_values::safe;       ///< what rows without a proper answer give
     c10::optional<at::ScalarType> dtype = c10::nullopt;  ///< of the result; that of the logits without it
 };
 
 /// The threads of PyTorch, for the functions of parallel.hpp: at::parallel_for.
 struct torch_executor {
     /// 1 in a parallel region.
-    std::size_t concurrency() const { return at::in_parallel_region() ? 1 : static_cast<std::size_t>(at::get_num_threads()); }
+    std::size_t concurrency() const {
+        return at::in_parallel_region() ? 1 : static_cast<std::size_t>(at::get_num_threads());
+    }
 
     /// Runs tasks 0 to tasks - 1.
     template <class F>
@@ -59,7 +61,8 @@ namespace detail {
 
 inline dynamic_view look_at_torch(const at::Tensor& t, argument a) {
     if (!t.defined()) refuse(a.function, "%s is an undefined tensor", a.name);
-    if (!t.device().is_cpu()) refuse(a.function, "%s is on device %s, but has to be on cpu", a.name, t.device().str().c_str());
+    if (!t.device().is_cpu())
+        refuse(a.function, "%s is on device %s, but has to be on cpu", a.name, t.device().str().c_str());
     if (t.layout() != c10::kStrided) refuse(a.function, "%s has a layout without strides (sparse or the like)", a.name);
     if (t.is_neg()) refuse(a.function, "%s is a negated view: resolve_neg() makes a tensor of it", a.name);
     element_format format = element_format::none;
@@ -68,10 +71,13 @@ inline dynamic_view look_at_torch(const at::Tensor& t, argument a) {
         case at::kDouble: format = element_format::binary64; break;
         case at::kHalf: format = element_format::binary16; break;
         case at::kBFloat16: format = element_format::bfloat16; break;
-        default: refuse(a.function, "%s has elements of type %s, but float, double, half and bfloat16 are allowed", a.name, c10::toString(t.scalar_type()));
+        default:
+            refuse(a.function, "%s has elements of type %s, but float, double, half and bfloat16 are allowed", a.name,
+                   c10::toString(t.scalar_type()));
     }
     const std::size_t rank = static_cast<std::size_t>(t.dim());
-    if (rank > vocabulary::max_dynamic_rank) refuse(a.function, "%s has %zu axes, but %zu is the most", a.name, rank, vocabulary::max_dynamic_rank);
+    if (rank > vocabulary::max_dynamic_rank)
+        refuse(a.function, "%s has %zu axes, but %zu is the most", a.name, rank, vocabulary::max_dynamic_rank);
     std::array<std::size_t, vocabulary::max_dynamic_rank> extents;
     std::array<std::ptrdiff_t, vocabulary::max_dynamic_rank> strides;
     for (std::size_t d = 0; d < rank; ++d) {
@@ -109,7 +115,9 @@ namespace detail {
 inline std::int64_t checked_dim(const char* function, const at::Tensor& t, std::int64_t dim) {
     if (!t.defined()) refuse(function, "logits is an undefined tensor");
     const std::int64_t rank = t.dim() == 0 ? 1 : t.dim();
-    if (dim < -rank || dim >= rank) refuse(function, "dim is %lld, but logits has %lld axes", static_cast<long long>(dim), static_cast<long long>(t.dim()));
+    if (dim < -rank || dim >= rank)
+        refuse(function, "dim is %lld, but logits has %lld axes", static_cast<long long>(dim),
+               static_cast<long long>(t.dim()));
     return dim < 0 ? dim + rank : dim;
 }
 
@@ -123,21 +131,25 @@ inline array_ref array_of_torch(const at::Tensor& t, argument a) {
         strides[d] = d < v.rank() ? v.stride(d) : 1;
     }
     array_ref result;
-    visit_format(v.format(), [&]<class T>(T*) { result = array_ref(tensor_view<T, array_ref::max_rank>(static_cast<T*>(v.data()), extents, strides)); });
+    visit_format(v.format(), [&]<class T>(T*) {
+        result = array_ref(tensor_view<T, array_ref::max_rank>(static_cast<T*>(v.data()), extents, strides));
+    });
     return result;
 }
 
 /// A gradient, itself with a gradient.
 class torch_gradient : public torch::autograd::Function<torch_gradient> {
 public:
-    static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& dy, const at::Tensor& y, std::int64_t dim, bool log, double scale) {
+    static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& dy, const at::Tensor& y,
+                              std::int64_t dim, bool log, double scale) {
         context->save_for_backward({dy, y});
         context->saved_data["dim"] = dim;
         context->saved_data["log"] = log;
         context->saved_data["scale"] = scale;
         return torch_backward(dy, y, dim, log, scale);
     }
-    static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, const torch::autograd::variable_list& gradients) {
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                   const torch::autograd::variable_list& gradients) {
         const auto saved = context->get_saved_variables();
         const at::Tensor &dy = saved[0], &y = saved[1], &g = gradients[0];
         const std::int64_t dim = context->saved_data["dim"].toInt();
@@ -146,13 +158,18 @@ public:
             const at::Tensor p = y.exp();
             return {scale * (g - (g * p).sum(dim, true)), -scale * g * p * dy.sum(dim, true), {}, {}, {}};
         }
-        return {apply(g, y, dim, false, scale), scale * (g * (dy - (y * dy).sum(dim, true)) - dy * (g * y).sum(dim, true)), {}, {}, {}};
+        return {apply(g, y, dim, false, scale),
+                scale * (g * (dy - (y * dy).sum(dim, true)) - dy * (g * y).sum(dim, true)),
+                {},
+                {},
+                {}};
     }
 };
 
 class torch_function : public torch::autograd::Function<torch_function> {
 public:
-    static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& logits, std::int64_t dim, bool log, const torch_options& options) {
+    static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& logits, std::int64_t dim,
+                              bool log, const torch_options& options) {
         const at::Tensor y = torch_forward(logits, dim, log, options);
         context->save_for_backward({y});
         context->saved_data["dim"] = dim;
@@ -161,10 +178,12 @@ public:
         context->saved_data["dtype"] = static_cast<std::int64_t>(logits.scalar_type());
         return y;
     }
-    static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, const torch::autograd::variable_list& gradients) {
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                   const torch::autograd::variable_list& gradients) {
         const at::Tensor y = context->get_saved_variables()[0];
-        const at::Tensor dx = torch_gradient::apply(gradients[0], y, context->saved_data["dim"].toInt(), context->saved_data["log"].toBool(),
-                                                    context->saved_data["scale"].toDouble());
+        const at::Tensor dx =
+            torch_gradient::apply(gradients[0], y, context->saved_data["dim"].toInt(),
+                                  context->saved_data["log"].toBool(), context->saved_data["scale"].toDouble());
         return {dx.to(static_cast<at::ScalarType>(context->saved_data["dtype"].toInt())), {}, {}, {}};
     }
 };
@@ -175,9 +194,11 @@ inline at::Tensor torch_forward(const at::Tensor& logits, std::int64_t dim, bool
     const char* const name = log ? "torch_log_softmax" : "torch_softmax";
     dim = detail::checked_dim(name, logits, dim);
     const dynamic_view in = detail::look_at_torch(logits, {name, "logits"});
-    const at::Tensor out = at::empty_like(logits, logits.options().dtype(options.dtype.value_or(logits.scalar_type())).requires_grad(false));
+    const at::Tensor out = at::empty_like(
+        logits, logits.options().dtype(options.dtype.value_or(logits.scalar_type())).requires_grad(false));
     const dynamic_view to = detail::look_at_torch(out, {name, "result"});
-    const softmax_options o{.axis = static_cast<std::ptrdiff_t>(dim), .scale = options.scale, .special = options.special};
+    const softmax_options o{
+        .axis = static_cast<std::ptrdiff_t>(dim), .scale = options.scale, .special = options.special};
     if (log) smx::SMX_ABI::log_softmax(torch_executor{}, in, to, o);
     else smx::SMX_ABI::safe_softmax(torch_executor{}, in, to, o);
     return out;
@@ -193,8 +214,10 @@ inline at::Tensor torch_backward(const at::Tensor& dy, const at::Tensor& y, std:
     }
     const at::Tensor dx = at::empty_like(y);
     const softmax_options o{.axis = static_cast<std::ptrdiff_t>(dim), .scale = scale};
-    detail::run_backward(name, log ? vocabulary::job_function::log_softmax_backward : vocabulary::job_function::softmax_backward,
-                         detail::array_of_torch(y, {name, "y"}), detail::array_of_torch(dy, {name, "dy"}), detail::array_of_torch(dx, {name, "dx"}), "dx", o);
+    detail::run_backward(
+        name, log ? vocabulary::job_function::log_softmax_backward : vocabulary::job_function::softmax_backward,
+        detail::array_of_torch(y, {name, "y"}), detail::array_of_torch(dy, {name, "dy"}),
+        detail::array_of_torch(dx, {name, "dx"}), "dx", o);
     return dx;
 }
 
@@ -223,34 +246,42 @@ inline at::Tensor torch_sums(const at::Tensor& logits, std::int64_t dim, const t
     const dynamic_view in = look_at_torch(logits, {"torch_logsumexp", "logits"});
     std::vector<std::int64_t> shape = logits.sizes().vec();
     if (!shape.empty()) shape[static_cast<std::size_t>(dim)] = 1;
-    const at::Tensor out = at::empty(shape, logits.options().dtype(options.dtype.value_or(logits.scalar_type())).requires_grad(false));
-    const softmax_options o{.axis = static_cast<std::ptrdiff_t>(dim), .scale = options.scale, .special = options.special};
+    const at::Tensor out =
+        at::empty(shape, logits.options().dtype(options.dtype.value_or(logits.scalar_type())).requires_grad(false));
+    const softmax_options o{
+        .axis = static_cast<std::ptrdiff_t>(dim), .scale = options.scale, .special = options.special};
     smx::SMX_ABI::logsumexp(torch_executor{}, in, look_at_torch(out, {"torch_logsumexp", "result"}), o);
     return out;
 }
 
 class torch_sums_function : public torch::autograd::Function<torch_sums_function> {
 public:
-    static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& logits, std::int64_t dim, const torch_options& options) {
+    static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& logits, std::int64_t dim,
+                              const torch_options& options) {
         context->save_for_backward({logits});
         context->saved_data["dim"] = dim;
         context->saved_data["scale"] = options.scale;
         context->saved_data["ieee"] = options.special == special_values::ieee;
         return torch_sums(logits, dim, options);
     }
-    static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, const torch::autograd::variable_list& gradients) {
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                   const torch::autograd::variable_list& gradients) {
         const at::Tensor logits = context->get_saved_variables()[0];
         const double scale = context->saved_data["scale"].toDouble();
         torch_options o{.scale = scale};
         if (context->saved_data["ieee"].toBool()) o.special = special_values::ieee;
-        return {scale * gradients[0].to(logits.scalar_type()) * torch_softmax(logits, context->saved_data["dim"].toInt(), o), {}, {}};
+        return {scale * gradients[0].to(logits.scalar_type()) *
+                    torch_softmax(logits, context->saved_data["dim"].toInt(), o),
+                {},
+                {}};
     }
 };
 
 }  // namespace detail
 
 /// torch.logsumexp along one axis, likewise.
-inline at::Tensor torch_logsumexp(const at::Tensor& logits, std::int64_t dim, bool keepdim = false, const torch_options& options = {}) {
+inline at::Tensor torch_logsumexp(const at::Tensor& logits, std::int64_t dim, bool keepdim = false,
+                                  const torch_options& options = {}) {
     dim = detail::checked_dim("torch_logsumexp", logits, dim);
     const at::Tensor sums = detail::torch_sums_function::apply(logits, dim, options);
     return keepdim || logits.dim() == 0 ? sums : sums.squeeze(dim);

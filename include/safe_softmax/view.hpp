@@ -140,13 +140,15 @@ concept any_view = traits_of<const std::remove_reference_t<V>>::viewable;
 /// or a type shaped like std::mdspan with a strided layout. Its element type is float, double, float16, bfloat16 or a
 /// type registered through format_of.
 template <class V>
-concept readable_view = vocabulary::any_view<V> && element<typename vocabulary::traits_of<const std::remove_reference_t<V>>::element_type>;
+concept readable_view =
+    vocabulary::any_view<V> && element<typename vocabulary::traits_of<const std::remove_reference_t<V>>::element_type>;
 
 /// The same, with elements that may be written; not a temporary that owns them.
 template <class V>
-concept writable_view = vocabulary::traits_of<V>::viewable && element<typename vocabulary::traits_of<V>::element_type> &&
-                        !std::is_const_v<typename vocabulary::traits_of<V>::element_type> &&
-                        (std::is_lvalue_reference_v<V> || vocabulary::traits_of<V>::borrowed);
+concept writable_view =
+    vocabulary::traits_of<V>::viewable && element<typename vocabulary::traits_of<V>::element_type> &&
+    !std::is_const_v<typename vocabulary::traits_of<V>::element_type> &&
+    (std::is_lvalue_reference_v<V> || vocabulary::traits_of<V>::borrowed);
 
 namespace vocabulary {
 
@@ -161,11 +163,15 @@ concept same_rank = rank_of<const std::remove_reference_t<A>> == rank_of<B>;
 
 /// What a reduction along one axis can be written to: that axis is gone, or has one element.
 template <class A, class B>
-concept reduced_rank = rank_of<B> == rank_of<const std::remove_reference_t<A>> || rank_of<B> + 1 == rank_of<const std::remove_reference_t<A>>;
+concept reduced_rank = rank_of<B> == rank_of<const std::remove_reference_t<A>> ||
+                       rank_of<B> + 1 == rank_of<const std::remove_reference_t<A>>;
 
 template <class V>
 SMX_ALWAYS_INLINE constexpr bool is_strided(const V& v) noexcept {
-    if constexpr (requires { { v.is_strided() } -> std::convertible_to<bool>; }) return v.is_strided();
+    if constexpr (requires {
+                      { v.is_strided() } -> std::convertible_to<bool>;
+                  })
+        return v.is_strided();
     else return true;
 }
 

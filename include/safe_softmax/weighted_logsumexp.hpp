@@ -13,8 +13,8 @@ namespace smx {
 
 /// How weighted_logsumexp is taken; an aggregate: `{.weights = b}`.
 struct weighted_options {
-    std::ptrdiff_t axis = -1;  ///< the axis along which a row runs; negative counts from the back
-    double scale = 1.0;        ///< the logits are multiplied by it
+    std::ptrdiff_t axis = -1;                       ///< the axis along which a row runs; negative counts from the back
+    double scale = 1.0;                             ///< the logits are multiplied by it
     special_values special = special_values::safe;  ///< what rows without a proper answer give
     array_ref weights{};  ///< floating, of any sign; broadcast to the logits as in NumPy; none: all 1
 };

@@ -44,7 +44,8 @@ inline constexpr bool has_adapter<V> = true;
 template <class V>
 inline constexpr bool xtensor_has_strides = xt::has_data_interface<V>::value && xt::has_strides<V>::value;
 template <class E, class... S>
-inline constexpr bool xtensor_has_strides<xt::xview<E, S...>> = xt::has_data_interface<xt::xview<E, S...>>::value && xt::xview<E, S...>::is_strided_view;
+inline constexpr bool xtensor_has_strides<xt::xview<E, S...>> =
+    xt::has_data_interface<xt::xview<E, S...>>::value && xt::xview<E, S...>::is_strided_view;
 
 template <class V>
 concept xtensor_direct = xtensor_expression<V> && xtensor_has_strides<std::remove_const_t<V>>;
@@ -53,9 +54,11 @@ concept xtensor_direct = xtensor_expression<V> && xtensor_has_strides<std::remov
 template <class V>
 inline constexpr bool xtensor_borrowed = false;
 template <class E, class... S>
-inline constexpr bool xtensor_borrowed<xt::xview<E, S...>> = std::is_lvalue_reference_v<E> || xtensor_borrowed<std::remove_const_t<E>>;
+inline constexpr bool xtensor_borrowed<xt::xview<E, S...>> =
+    std::is_lvalue_reference_v<E> || xtensor_borrowed<std::remove_const_t<E>>;
 template <class E, class S, xt::layout_type L, class F>
-inline constexpr bool xtensor_borrowed<xt::xstrided_view<E, S, L, F>> = std::is_lvalue_reference_v<E> || xtensor_borrowed<std::remove_const_t<E>>;
+inline constexpr bool xtensor_borrowed<xt::xstrided_view<E, S, L, F>> =
+    std::is_lvalue_reference_v<E> || xtensor_borrowed<std::remove_const_t<E>>;
 template <class C>
 inline constexpr bool xtensor_borrowed_buffer = std::is_lvalue_reference_v<C>;
 template <class P, class A>
@@ -98,8 +101,8 @@ template <class V>
 struct dynamic_traits<V> {
     using element_type = std::remove_pointer_t<decltype(std::declval<V&>().data())>;
     using void_type = std::conditional_t<std::is_const_v<element_type>, const void, void>;
-    static constexpr bool viewable = true, writable = !std::is_const_v<element_type>, borrowed = xtensor_borrowed<std::remove_const_t<V>>,
-                          deep_const = true;
+    static constexpr bool viewable = true, writable = !std::is_const_v<element_type>,
+                          borrowed = xtensor_borrowed<std::remove_const_t<V>>, deep_const = true;
     static basic_dynamic_view<void_type> look(V& v, const char*, const char*) {
         const std::vector<std::size_t> extents(v.shape().begin(), v.shape().end());
         const std::vector<std::ptrdiff_t> strides(v.strides().begin(), v.strides().end());
@@ -111,7 +114,8 @@ template <class E>
     requires(xtensor_expression<E> && !xtensor_direct<E> && !mdspan_like<E>)
 struct expression_traits<E> {
     static constexpr bool is_expression = true;
-    using value = std::conditional_t<xtensor_static<E>, xt::xtensor<typename E::value_type, xtensor_static<E> ? xtensor_rank<E> : 1>,
+    using value = std::conditional_t<xtensor_static<E>,
+                                     xt::xtensor<typename E::value_type, xtensor_static<E> ? xtensor_rank<E> : 1>,
                                      xt::xarray<typename E::value_type>>;
     static value evaluate(const E& e) { return value(e); }
 };

@@ -57,7 +57,9 @@ protected:
         fs::remove_all(dir_, ignored);
     }
 
-    void write(const std::string& name, const std::string& bytes) const { std::ofstream(dir_ / name, std::ios::binary) << bytes; }
+    void write(const std::string& name, const std::string& bytes) const {
+        std::ofstream(dir_ / name, std::ios::binary) << bytes;
+    }
     std::string read(const std::string& name) const { return contents(dir_ / name); }
     std::vector<std::string> names() const {
         std::vector<std::string> all;
@@ -68,7 +70,8 @@ protected:
 
     /// A line of the shell, in the folder; `cli` is the tool.
     outcome shell(const std::string& line) const {
-        const std::string all = "cd '" + dir_.string() + "' && cli() { '" SOFTMAX_CLI "' \"$@\"; } && { " + line + "\n} >.out 2>.err </dev/null";
+        const std::string all = "cd '" + dir_.string() + "' && cli() { '" SOFTMAX_CLI "' \"$@\"; } && { " + line +
+                                "\n} >.out 2>.err </dev/null";
         const int status = std::system(("bash -c '" + quoted(all) + "'").c_str());
         outcome o{WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read(".out"), read(".err")};
         fs::remove(dir_ / ".out");
@@ -85,7 +88,8 @@ protected:
     pid_t start(const std::string& in, const std::string& out) const {
         const pid_t child = ::fork();
         if (child == 0) {
-            if (::chdir(dir_.c_str()) == 0) ::execl(SOFTMAX_CLI, "softmax_cli", "softmax", in.c_str(), out.c_str(), static_cast<char*>(nullptr));
+            if (::chdir(dir_.c_str()) == 0)
+                ::execl(SOFTMAX_CLI, "softmax_cli", "softmax", in.c_str(), out.c_str(), static_cast<char*>(nullptr));
             ::_exit(99);
         }
         return child;
@@ -116,11 +120,15 @@ std::string elements(std::size_t size, std::size_t count, unsigned seed = 1) {
 
 std::string swapped(std::string bytes, std::size_t size, bool big_endian) {
     if (big_endian != (std::endian::native == std::endian::big))
-        for (std::size_t i = 0; i < bytes.size(); i += size) std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(i), bytes.begin() + static_cast<std::ptrdiff_t>(i + size));
+        for (std::size_t i = 0; i < bytes.size(); i += size)
+            std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(i),
+                         bytes.begin() + static_cast<std::ptrdiff_t>(i + size));
     return bytes;
 }
 
-std::string npy_file(const npy::header& h, const std::string& native) { return npy::header_bytes(h) + swapped(native, h.item_size, h.big_endian); }
+std::string npy_file(const npy::header& h, const std::string& native) {
+    return npy::header_bytes(h) + swapped(native, h.item_size, h.big_endian);
+}
 
 struct array {
     npy::header header;
@@ -140,8 +148,8 @@ array parse(const std::string& file) {
 }
 
 /// What the library gives, by strides of the array's own axes.
-std::string expected(const std::string& function, const npy::header& h, const std::string& data, std::ptrdiff_t axis, std::size_t out_size,
-                     bool keepdims = false, const smx::softmax_options& base = {}) {
+std::string expected(const std::string& function, const npy::header& h, const std::string& data, std::ptrdiff_t axis,
+                     std::size_t out_size, bool keepdims = false, const smx::softmax_options& base = {}) {
     std::vector<std::size_t> shape = h.shape;
     const auto strides_of = [&](const std::vector<std::size_t>& extents) {
         std::vector<std::ptrdiff_t> strides(extents.size());
@@ -173,7 +181,8 @@ std::string expected(const std::string& function, const npy::header& h, const st
 }
 
 TEST_F(SoftmaxCli, NpyOfEveryTypeOrderShapeAndAxis) {
-    const std::vector<std::vector<std::size_t>> shapes = {{}, {1}, {7}, {0}, {3, 0, 2}, {0, 3}, {5, 8}, {4, 3, 9}, {2, 1, 3, 2, 5}};
+    const std::vector<std::vector<std::size_t>> shapes = {
+        {}, {1}, {7}, {0}, {3, 0, 2}, {0, 3}, {5, 8}, {4, 3, 9}, {2, 1, 3, 2, 5}};
     const char* const functions[] = {"softmax", "log_softmax", "logsumexp"};
     unsigned number = 0;
     std::string script;
@@ -195,7 +204,8 @@ TEST_F(SoftmaxCli, NpyOfEveryTypeOrderShapeAndAxis) {
             const std::string name = std::to_string(number);
             write(name + ".npy", npy_file(h, data));
             script += "cli " + function + " " + name + ".npy " + name + ".result.npy --axis " + std::to_string(axis) +
-                      (own_type ? "" : " --dtype f" + std::to_string(out_size)) + (keepdims ? " --keepdims" : "") + " --scale 0.5 || echo " + name + " failed\n";
+                      (own_type ? "" : " --dtype f" + std::to_string(out_size)) + (keepdims ? " --keepdims" : "") +
+                      " --scale 0.5 || echo " + name + " failed\n";
             npy::header r = h;
             if (!own_type) r.item_size = out_size;
             all.push_back({name, r, expected(function, h, data, axis, r.item_size, keepdims, {.scale = 0.5})});
@@ -231,7 +241,8 @@ TEST_F(SoftmaxCli, HeadersOfEveryVersionAndStyle) {
     };
     const std::string usual = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
     for (const std::string& bytes : {file(1, usual + "   \n"), file(2, usual + "\n"), file(3, usual),
-                                     file(1, "{\"shape\":(2L,3L),\"fortran_order\":False,\"descr\":\"=f4\"}"), file(1, " { 'descr' : '<f4','shape':(2,3,),\t'fortran_order': False } \n")}) {
+                                     file(1, "{\"shape\":(2L,3L),\"fortran_order\":False,\"descr\":\"=f4\"}"),
+                                     file(1, " { 'descr' : '<f4','shape':(2,3,),\t'fortran_order': False } \n")}) {
         write("in.npy", bytes);
         const outcome o = shell("cli softmax in.npy out.npy");
         EXPECT_EQ(o.err, "");
@@ -242,26 +253,29 @@ TEST_F(SoftmaxCli, HeadersOfEveryVersionAndStyle) {
 TEST_F(SoftmaxCli, FilesOfNumPyAndBack) {
     std::string python;
     for (const char* const candidate : {"python3", "/usr/bin/python3"})
-        if (python.empty() && std::system((std::string(candidate) + " -c 'import numpy' >/dev/null 2>&1").c_str()) == 0) python = candidate;
-    if (python.empty()) GTEST_SKIP() << "without NumPy, which was not found (Debian, Ubuntu: apt-get install python3-numpy)";
-    const outcome o = shell("cat >check.py <<\"END\"\n"
-                            "import numpy as np, subprocess, sys\n"
-                            "rng = np.random.default_rng(1)\n"
-                            "for dtype in 'f2', 'f4', 'f8', '>f4':\n"
-                            "    for order in 'C', 'F':\n"
-                            "        for axis in 0, 1, -1:\n"
-                            "            x = np.asarray(rng.normal(0, 3, (4, 5, 6)), dtype=dtype, order=order)\n"
-                            "            np.save('n.npy', x)\n"
-                            "            subprocess.run([sys.argv[1], 'softmax', 'n.npy', 'm.npy', '--axis', str(axis)], check=True)\n"
-                            "            y = np.load('m.npy')\n"
-                            "            e = np.exp(x.astype('f8') - x.astype('f8').max(axis, keepdims=True))\n"
-                            "            e /= e.sum(axis, keepdims=True)\n"
-                            "            assert y.shape == x.shape and y.dtype == x.dtype and np.isfortran(y) == np.isfortran(x)\n"
-                            "            assert np.allclose(y.astype('f8'), e, rtol={2: 6e-4, 4: 5e-7, 8: 2e-15}[x.dtype.itemsize], atol=1.2e-7 if x.dtype.itemsize == 2 else 0)\n"
-                            "print('compared')\n"
-                            "END\n"
-                            +
-                            python + " check.py '" SOFTMAX_CLI "'");
+        if (python.empty() && std::system((std::string(candidate) + " -c 'import numpy' >/dev/null 2>&1").c_str()) == 0)
+            python = candidate;
+    if (python.empty())
+        GTEST_SKIP() << "without NumPy, which was not found (Debian, Ubuntu: apt-get install python3-numpy)";
+    const outcome o = shell(
+        "cat >check.py <<\"END\"\n"
+        "import numpy as np, subprocess, sys\n"
+        "rng = np.random.default_rng(1)\n"
+        "for dtype in 'f2', 'f4', 'f8', '>f4':\n"
+        "    for order in 'C', 'F':\n"
+        "        for axis in 0, 1, -1:\n"
+        "            x = np.asarray(rng.normal(0, 3, (4, 5, 6)), dtype=dtype, order=order)\n"
+        "            np.save('n.npy', x)\n"
+        "            subprocess.run([sys.argv[1], 'softmax', 'n.npy', 'm.npy', '--axis', str(axis)], check=True)\n"
+        "            y = np.load('m.npy')\n"
+        "            e = np.exp(x.astype('f8') - x.astype('f8').max(axis, keepdims=True))\n"
+        "            e /= e.sum(axis, keepdims=True)\n"
+        "            assert y.shape == x.shape and y.dtype == x.dtype and np.isfortran(y) == np.isfortran(x)\n"
+        "            assert np.allclose(y.astype('f8'), e, rtol={2: 6e-4, 4: 5e-7, 8: 2e-15}[x.dtype.itemsize], "
+        "atol=1.2e-7 if x.dtype.itemsize == 2 else 0)\n"
+        "print('compared')\n"
+        "END\n" +
+        python + " check.py '" SOFTMAX_CLI "'");
     EXPECT_EQ(o.out, "compared\n") << o.err;
 }
 
@@ -283,7 +297,9 @@ TEST_F(SoftmaxCli, Pipes) {
     EXPECT_EQ(shell("head -c 1000 in.npy | cli softmax - short.npy; echo $?").out, "1\n");
     EXPECT_FALSE(fs::exists(dir_ / "short.npy"));
     const outcome more = shell("(cat in.npy; echo) | cli softmax > long.npy");
-    EXPECT_EQ(more.err, "softmax_cli: standard input: has 1200000 and more bytes of data, but shape (300, 1000) of '<f4' needs 1200000\n");
+    EXPECT_EQ(more.err,
+              "softmax_cli: standard input: has 1200000 and more bytes of data, but shape (300, 1000) of '<f4' needs "
+              "1200000\n");
     EXPECT_EQ(more.status, 1);
 }
 
@@ -296,7 +312,8 @@ TEST_F(SoftmaxCli, InPlaceThroughALinkAndWithItsPermissions) {
     EXPECT_EQ(shell("cli softmax link.npy link.npy").err, "");
     EXPECT_TRUE(fs::is_symlink(dir_ / "link.npy"));
     EXPECT_EQ(read("x.npy"), npy_file(h, expected("softmax", h, data, 1, 2)));
-    EXPECT_EQ(fs::status(dir_ / "x.npy").permissions(), fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read);
+    EXPECT_EQ(fs::status(dir_ / "x.npy").permissions(),
+              fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read);
     EXPECT_EQ(names(), (std::vector<std::string>{"link.npy", "x.npy"}));
 }
 
@@ -306,17 +323,22 @@ TEST_F(SoftmaxCli, Csv) {
     EXPECT_EQ(shell("printf '0,0\\n0,-inf\\n' | cli softmax").out, "0.5,0.5\n1,0\n");
     EXPECT_EQ(shell("printf '0,0\\n0,0' | cli softmax --axis 0").out, "0.5,0.5\n0.5,0.5\n");
     EXPECT_EQ(shell("printf '20,0\\n' | cli log_softmax --dtype f4").out, "-2.0611537e-09,-20\n");
-    EXPECT_EQ(shell("printf 'a;b\\r\\n\"0\";+0\\r\\n-inf; inf \\r\\n\\r\\n' | cli softmax --header --delimiter ';'").out, "a;b\n0.5;0.5\n0;1\n");
+    EXPECT_EQ(
+        shell("printf 'a;b\\r\\n\"0\";+0\\r\\n-inf; inf \\r\\n\\r\\n' | cli softmax --header --delimiter ';'").out,
+        "a;b\n0.5;0.5\n0;1\n");
     EXPECT_EQ(shell("printf '\\357\\273\\277nan\\t1\\n' | cli softmax --delimiter tab").out, "nan\tnan\n");
     EXPECT_EQ(shell("printf '0,inf\\n' | cli softmax --ieee").out, "nan,nan\n");
-    EXPECT_EQ(shell("printf 'a,b\\n1,1\\n3,3\\n' | cli logsumexp --header --scale 0").out, "0.6931471805599453\n0.6931471805599453\n");
-    EXPECT_EQ(shell("printf 'a,b\\n1,1\\n1,1\\n' | cli logsumexp --header -t 0.5 --axis 0").out, "a,b\n2.6931471805599454,2.6931471805599454\n");
+    EXPECT_EQ(shell("printf 'a,b\\n1,1\\n3,3\\n' | cli logsumexp --header --scale 0").out,
+              "0.6931471805599453\n0.6931471805599453\n");
+    EXPECT_EQ(shell("printf 'a,b\\n1,1\\n1,1\\n' | cli logsumexp --header -t 0.5 --axis 0").out,
+              "a,b\n2.6931471805599454,2.6931471805599454\n");
     EXPECT_EQ(shell("printf '0 0 0 0\\n' | cli softmax --delimiter space --dtype f2").out, "0.25 0.25 0.25 0.25\n");
 
     // Lines that do not fit the tool's buffer at once, and a file by name.
     std::string wide, want;
     std::vector<double> row(100000), p(row.size());
-    for (std::size_t i = 0; i < row.size(); ++i) wide += std::to_string(i % 17) + (i + 1 == row.size() ? "\n" : ","), row[i] = static_cast<double>(i % 17);
+    for (std::size_t i = 0; i < row.size(); ++i)
+        wide += std::to_string(i % 17) + (i + 1 == row.size() ? "\n" : ","), row[i] = static_cast<double>(i % 17);
     write("wide.csv", wide + wide);
     EXPECT_EQ(shell("cli softmax wide.csv out.csv").err, "");
     smx::safe_softmax(row, p);
@@ -335,7 +357,9 @@ TEST_F(SoftmaxCli, DamagedNpyFilesAreToldAboutExactlyAndGiveNoOutput) {
     const auto file = [&](const std::string& dictionary) {
         return std::string(npy::magic) + '\1' + '\0' + static_cast<char>(dictionary.size()) + '\0' + dictionary + data;
     };
-    const auto shaped = [&](const std::string& shape) { return file("{'descr': '<f4', 'fortran_order': False, 'shape': " + shape + ", }"); };
+    const auto shaped = [&](const std::string& shape) {
+        return file("{'descr': '<f4', 'fortran_order': False, 'shape': " + shape + ", }");
+    };
     const std::string good = npy_file({'f', 4, false, false, {2, 3}}, data), magic(npy::magic);
     const struct {
         std::string bytes, message;
@@ -353,24 +377,34 @@ TEST_F(SoftmaxCli, DamagedNpyFilesAreToldAboutExactlyAndGiveNoOutput) {
         {magic + '\4' + '\0' + std::string(200, ' '), "has version 4.0 of the format: 1, 2 and 3 can be read"},
         {magic + '\2' + '\0' + "\xff\xff\xff\x7f" + "{", "damaged header: its length is 2147483647 bytes"},
         {file(""), "damaged header: '{' is missing, at byte 0 of its dictionary"},
-        {file("{'descr': '<f4', 'fortran_order': False, }"), "damaged header: shape is missing, at byte 42 of its dictionary"},
-        {file("{'descr': '<f4', 'shape': (2, 3)}"), "damaged header: fortran_order is missing, at byte 33 of its dictionary"},
-        {file("{'fortran_order': False, 'shape': (2, 3)}"), "damaged header: descr is missing, at byte 41 of its dictionary"},
-        {file("{'descr': '<f4', 'descr': '<f4'}"), "damaged header: key 'descr' stands there twice, at byte 31 of its dictionary"},
-        {file("{'color': 'red'}"), "damaged header: key 'color' is none of descr, fortran_order, shape, at byte 9 of its dictionary"},
-        {file("{'descr': [('a', '<f4')]}"), "damaged header: descr is a list: arrays of records cannot be read, at byte 10 of its dictionary"},
+        {file("{'descr': '<f4', 'fortran_order': False, }"),
+         "damaged header: shape is missing, at byte 42 of its dictionary"},
+        {file("{'descr': '<f4', 'shape': (2, 3)}"),
+         "damaged header: fortran_order is missing, at byte 33 of its dictionary"},
+        {file("{'fortran_order': False, 'shape': (2, 3)}"),
+         "damaged header: descr is missing, at byte 41 of its dictionary"},
+        {file("{'descr': '<f4', 'descr': '<f4'}"),
+         "damaged header: key 'descr' stands there twice, at byte 31 of its dictionary"},
+        {file("{'color': 'red'}"),
+         "damaged header: key 'color' is none of descr, fortran_order, shape, at byte 9 of its dictionary"},
+        {file("{'descr': [('a', '<f4')]}"),
+         "damaged header: descr is a list: arrays of records cannot be read, at byte 10 of its dictionary"},
         {file("{'descr': 'f', }"), "damaged header: descr 'f' is no type such as '<f4', at byte 13 of its dictionary"},
         {file("{'descr': '<f4"), "damaged header: a quotation has no end, at byte 10 of its dictionary"},
         {file("{'descr': '<f4' 'shape'"), "damaged header: '}' is missing, at byte 16 of its dictionary"},
-        {file("{'fortran_order': Maybe}"), "damaged header: fortran_order is neither True nor False, at byte 18 of its dictionary"},
+        {file("{'fortran_order': Maybe}"),
+         "damaged header: fortran_order is neither True nor False, at byte 18 of its dictionary"},
         {file("{'descr': '<f4'} x"), "damaged header: something follows the dictionary, at byte 17 of its dictionary"},
         {shaped("(2, 3"), "damaged header: a number of shape is missing, at byte 57 of its dictionary"},
         {shaped("(-2, 3)"), "damaged header: a number of shape is missing, at byte 51 of its dictionary"},
-        {shaped("(99999999999999999999,)"), "damaged header: a number of shape is larger than 64 bits can hold, at byte 70 of its dictionary"},
+        {shaped("(99999999999999999999,)"),
+         "damaged header: a number of shape is larger than 64 bits can hold, at byte 70 of its dictionary"},
         {shaped("(4294967296, 4294967296)"), "shape (4294967296, 4294967296) has more elements than can be counted"},
         {shaped("(2, 4)"), "has 24 bytes of data, but shape (2, 4) of '<f4' needs 32"},
-        {file("{'descr': '<i8', 'fortran_order': False, 'shape': (3,)}"), "has elements of type '<i8', but only f2, f4 and f8 can be read"},
-        {file("{'descr': '<f16', 'fortran_order': False, 'shape': (3,)}"), "has elements of type '<f16', but only f2, f4 and f8 can be read"},
+        {file("{'descr': '<i8', 'fortran_order': False, 'shape': (3,)}"),
+         "has elements of type '<i8', but only f2, f4 and f8 can be read"},
+        {file("{'descr': '<f16', 'fortran_order': False, 'shape': (3,)}"),
+         "has elements of type '<f16', but only f2, f4 and f8 can be read"},
     };
     for (const auto& c : cases) {
         write("in.npy", c.bytes);
@@ -380,7 +414,8 @@ TEST_F(SoftmaxCli, DamagedNpyFilesAreToldAboutExactlyAndGiveNoOutput) {
         EXPECT_EQ(names(), std::vector<std::string>{"in.npy"});
     }
     write("in.npy", good);
-    EXPECT_EQ(shell("cli softmax in.npy out.npy --axis 2").err, "softmax_cli: in.npy: has shape (2, 3), but --axis is 2\n");
+    EXPECT_EQ(shell("cli softmax in.npy out.npy --axis 2").err,
+              "softmax_cli: in.npy: has shape (2, 3), but --axis is 2\n");
 }
 
 TEST_F(SoftmaxCli, NoDamageOfABitOrALengthCrashesIt) {
@@ -393,7 +428,8 @@ TEST_F(SoftmaxCli, NoDamageOfABitOrALengthCrashesIt) {
         if (i % 3 == 0) bad.resize(engine() % bad.size());
         write(std::to_string(i) + ".npy", bad);
     }
-    const outcome o = shell("for i in {0..299}; do cli softmax $i.npy out.npy 2>/dev/null; s=$?; [ $s -le 1 ] || echo $i: $s; done");
+    const outcome o =
+        shell("for i in {0..299}; do cli softmax $i.npy out.npy 2>/dev/null; s=$?; [ $s -le 1 ] || echo $i: $s; done");
     EXPECT_EQ(o.out, "");
 }
 
@@ -422,14 +458,17 @@ TEST_F(SoftmaxCli, DamagedCsvFilesAreToldAboutExactlyAndGiveNoOutput) {
     write("in.csv", "1,2\n");
     EXPECT_EQ(shell("cli softmax in.csv --axis 2").err, "softmax_cli: in.csv: has rows and columns, but --axis is 2\n");
     EXPECT_EQ(shell("yes 1,2 | head -100000 | cli softmax --axis 0 --memory 1").err,
-              "softmax_cli: standard input: along columns the whole table is needed, and at line 32769 it is larger than --memory allows\n");
+              "softmax_cli: standard input: along columns the whole table is needed, and at line 32769 it is larger "
+              "than --memory allows\n");
 }
 
 TEST_F(SoftmaxCli, WrongArguments) {
     write("in.csv", "1,2\n");
-    for (const char* const wrong : {"", "sofmax in.csv", "softmax in.csv --scale x", "softmax in.csv --scale inf", "softmax in.csv --temperature 0",
-                                    "softmax in.csv -s 1 -t 1", "softmax in.csv --dtype f16", "softmax in.csv --memory 0", "softmax in.csv --format xls",
-                                    "softmax in.csv out.csv more", "softmax in.csv --axis 1.5", "softmax in.csv --progress"}) {
+    for (const char* const wrong :
+         {"", "sofmax in.csv", "softmax in.csv --scale x", "softmax in.csv --scale inf",
+          "softmax in.csv --temperature 0", "softmax in.csv -s 1 -t 1", "softmax in.csv --dtype f16",
+          "softmax in.csv --memory 0", "softmax in.csv --format xls", "softmax in.csv out.csv more",
+          "softmax in.csv --axis 1.5", "softmax in.csv --progress"}) {
         const outcome o = shell(std::string("cli ") + wrong);
         EXPECT_EQ(o.status, 2) << wrong;
         EXPECT_EQ(o.out, "") << wrong;
@@ -437,7 +476,8 @@ TEST_F(SoftmaxCli, WrongArguments) {
     }
     EXPECT_EQ(shell("cli softmax none.csv").err, "softmax_cli: none.csv: cannot open: No such file or directory\n");
     EXPECT_EQ(shell("cli softmax .").err, "softmax_cli: .: cannot read: Is a directory\n");
-    EXPECT_EQ(shell("cli softmax in.csv nowhere/out.csv").err, "softmax_cli: nowhere/out.csv: cannot make: No such file or directory\n");
+    EXPECT_EQ(shell("cli softmax in.csv nowhere/out.csv").err,
+              "softmax_cli: nowhere/out.csv: cannot make: No such file or directory\n");
     EXPECT_EQ(shell("cli --help").status, 0);
     EXPECT_EQ(shell("cli --version").status, 0);
 }
@@ -468,29 +508,35 @@ TEST_F(SoftmaxCli, RowsAndSlabsLargerThanMemory) {
         std::size_t size, out_size;
         bool fortran_order;
     } cases[] = {
-        {{700001}, 0, 4, 4, false},         {{3, 300000}, 1, 2, 4, false},      {{300000, 3}, 0, 4, 2, true},  {{30001, 17}, 0, 8, 8, false},
-        {{2, 5000, 300}, 1, 4, 4, false},   {{17, 30001}, 1, 4, 8, true},       {{3000, 900}, 0, 2, 2, false},
+        {{700001}, 0, 4, 4, false},    {{3, 300000}, 1, 2, 4, false},    {{300000, 3}, 0, 4, 2, true},
+        {{30001, 17}, 0, 8, 8, false}, {{2, 5000, 300}, 1, 4, 4, false}, {{17, 30001}, 1, 4, 8, true},
+        {{3000, 900}, 0, 2, 2, false},
     };
     for (const auto& c : cases) {
         const npy::header h{'f', c.size, false, c.fortran_order, c.shape};
         const std::string data = elements(c.size, npy::element_count(h));
         write("in.npy", npy_file(h, data));
         for (const std::string function : {"softmax", "log_softmax", "logsumexp"}) {
-            const std::string arguments = " --memory 1 --scale 0.7 --axis " + std::to_string(c.axis) + " --dtype f" + std::to_string(c.out_size);
-            const outcome o = shell("cli " + function + " in.npy out.npy" + arguments + " && cat in.npy | cli " + function + " - piped.npy" + arguments +
-                                    " && cli " + function + " < in.npy > redirected.npy" + arguments);
+            const std::string arguments =
+                " --memory 1 --scale 0.7 --axis " + std::to_string(c.axis) + " --dtype f" + std::to_string(c.out_size);
+            const outcome o =
+                shell("cli " + function + " in.npy out.npy" + arguments + " && cat in.npy | cli " + function +
+                      " - piped.npy" + arguments + " && cli " + function + " < in.npy > redirected.npy" + arguments);
             EXPECT_EQ(o.err, "");
             const std::string want = expected(function, h, data, c.axis, c.out_size, false, {.scale = 0.7});
             const array a = parse(read("out.npy"));
             ASSERT_EQ(a.data.size(), want.size());
             // Each is within 5 ulp (16 bits: 0.52) of the truth.
-            EXPECT_LE(distance_in_ulp(a.data, want, c.out_size), c.out_size == 2 ? 1 : 6) << function << ' ' << npy::to_string(c.shape);
+            EXPECT_LE(distance_in_ulp(a.data, want, c.out_size), c.out_size == 2 ? 1 : 6)
+                << function << ' ' << npy::to_string(c.shape);
             EXPECT_EQ(read("piped.npy"), read("out.npy"));
             EXPECT_EQ(read("redirected.npy"), read("out.npy"));
         }
     }
     const outcome o = shell("cli softmax in.npy - --memory 1 --axis 0 | cat");  // the last: 3000 x 900
-    EXPECT_EQ(o.err, "softmax_cli: standard output: is no file that can be written at any place, as this array needs: name a file, or allow more --memory\n");
+    EXPECT_EQ(o.err,
+              "softmax_cli: standard output: is no file that can be written at any place, as this array needs: name a "
+              "file, or allow more --memory\n");
 }
 
 /// Gigabytes of zeros that take no room on the disk, in 150 MB of address space.
@@ -501,15 +547,24 @@ TEST_F(SoftmaxCli, HugeFiles) {
         std::vector<float> want;
         const char* size;
     } cases[] = {
-        {{3, std::size_t(1) << 29}, "1", std::vector<float>(3, static_cast<float>(29 * std::log(2.0))), "of 3072.0 MiB"},  // rows of 1 GiB
-        {{2304, std::size_t(1) << 20}, "-1", std::vector<float>(2304, static_cast<float>(20 * std::log(2.0))), "of 4608.0 MiB"},
+        {{3, std::size_t(1) << 29},
+         "1",
+         std::vector<float>(3, static_cast<float>(29 * std::log(2.0))),
+         "of 3072.0 MiB"},  // rows of 1 GiB
+        {{2304, std::size_t(1) << 20},
+         "-1",
+         std::vector<float>(2304, static_cast<float>(20 * std::log(2.0))),
+         "of 4608.0 MiB"},
     };
     for (const auto& c : cases) {
         const npy::header h{'f', 2, false, false, c.shape};
         const std::string header = npy::header_bytes(h);
         write("huge.npy", header);
         fs::resize_file(dir_ / "huge.npy", header.size() + 2 * npy::element_count(h));
-        const outcome o = shell(std::string("ulimit -v 150000; cli logsumexp huge.npy out.npy --memory 64 --dtype f4 --progress always --axis ") + c.axis);
+        const outcome o = shell(
+            std::string(
+                "ulimit -v 150000; cli logsumexp huge.npy out.npy --memory 64 --dtype f4 --progress always --axis ") +
+            c.axis);
         EXPECT_EQ(o.status, 0) << o.err;
         EXPECT_NE(o.err.find(c.size), std::string::npos) << o.err;
         const array a = parse(read("out.npy"));
@@ -533,9 +588,12 @@ TEST_F(SoftmaxCli, FullDisk) {
     write("in.npy", npy_file({'f', 4, false, false, {2000, 1000}}, elements(4, 2000000)));
     write("in.csv", "1,2\n3,4\n");
     if (fs::exists("/dev/full")) {
-        EXPECT_EQ(shell("cli softmax in.npy /dev/full").err, "softmax_cli: /dev/full: cannot write: No space left on device\n");
-        EXPECT_EQ(shell("cli softmax in.npy > /dev/full").err, "softmax_cli: standard output: cannot write: No space left on device\n");
-        EXPECT_EQ(shell("cli softmax in.csv > /dev/full").err, "softmax_cli: standard output: cannot write: No space left on device\n");
+        EXPECT_EQ(shell("cli softmax in.npy /dev/full").err,
+                  "softmax_cli: /dev/full: cannot write: No space left on device\n");
+        EXPECT_EQ(shell("cli softmax in.npy > /dev/full").err,
+                  "softmax_cli: standard output: cannot write: No space left on device\n");
+        EXPECT_EQ(shell("cli softmax in.csv > /dev/full").err,
+                  "softmax_cli: standard output: cannot write: No space left on device\n");
         EXPECT_EQ(shell("cli softmax in.csv /dev/full").status, 1);
     }
     write("out.npy", "what was there before");
@@ -545,8 +603,9 @@ TEST_F(SoftmaxCli, FullDisk) {
     EXPECT_EQ(read("out.npy"), "what was there before");
     EXPECT_EQ(names(), (std::vector<std::string>{"in.csv", "in.npy", "out.npy"}));
 
-    const outcome full = shell("mkdir small && mount -t tmpfs -o size=1m none small 2>/dev/null || { echo none; exit; }; "
-                               "cli softmax in.npy small/out.npy; echo $?; ls -A small; umount small");
+    const outcome full = shell(
+        "mkdir small && mount -t tmpfs -o size=1m none small 2>/dev/null || { echo none; exit; }; "
+        "cli softmax in.npy small/out.npy; echo $?; ls -A small; umount small");
     if (full.out == "none\n") GTEST_SKIP() << "a disk of one megabyte could not be mounted";
     EXPECT_EQ(full.out, "1\n");
     EXPECT_EQ(full.err, "softmax_cli: small/out.npy: cannot write: No space left on device\n");

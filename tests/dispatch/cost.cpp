@@ -16,7 +16,8 @@ namespace {
 using clock_type = std::chrono::steady_clock;
 
 /// Nanoseconds a call.
-double time_of(void (*loop)(const float*, float*, std::size_t, std::size_t), const std::vector<float>& in, std::vector<float>& out) {
+double time_of(void (*loop)(const float*, float*, std::size_t, std::size_t), const std::vector<float>& in,
+               std::vector<float>& out) {
     const std::size_t calls = 20000 / (in.size() + 20) + 10;
     const clock_type::time_point begin = clock_type::now();
     loop(in.data(), out.data(), in.size(), calls);
@@ -49,6 +50,8 @@ int main() {
     }
 #endif
     bool good = true;
-    for (const std::size_t n : {std::size_t(10), std::size_t(64), std::size_t(200), std::size_t(1000), std::size_t(5000)}) good &= cheap(n);
+    for (const std::size_t n :
+         {std::size_t(10), std::size_t(64), std::size_t(200), std::size_t(1000), std::size_t(5000)})
+        good &= cheap(n);
     return good ? 0 : 1;
 }

@@ -13,8 +13,8 @@ int main(int argc, char** argv) {
     smx::safe_softmax(row);
     std::printf("active: %s\n", smx::name_of(smx::active_isa()));
     if (argc < 2) return 0;
-    constexpr smx::isa levels[] = {smx::isa::scalar, smx::isa::sse2, smx::isa::avx, smx::isa::avx2, smx::isa::avx512, smx::isa::avx512bf16,
-                                   smx::isa::neon64};
+    constexpr smx::isa levels[] = {smx::isa::scalar, smx::isa::sse2,       smx::isa::avx,   smx::isa::avx2,
+                                   smx::isa::avx512, smx::isa::avx512bf16, smx::isa::neon64};
     if (std::strcmp(argv[1], "best") == 0) {
         for (const smx::isa level : levels)
             if (smx::is_available(level) && level > smx::active_isa()) return 1;

@@ -14,8 +14,8 @@ smx::strided_span<T> row_of_type(const view& v, std::size_t first, std::size_t n
 }
 
 template <class T>
-void run_online(const view& row, std::span<const std::size_t> chunks, std::span<const std::uint8_t> choices, const smx::online_options& options,
-                const online_results& to) {
+void run_online(const view& row, std::span<const std::size_t> chunks, std::span<const std::uint8_t> choices,
+                const smx::online_options& options, const online_results& to) {
     std::vector<smx::online_softmax<T>> parts;
     std::size_t first = 0;
     for (const std::size_t n : chunks) {
@@ -42,25 +42,28 @@ void run_online(const view& row, std::span<const std::size_t> chunks, std::span<
 
 }  // namespace
 
-void call_masked(bool log, const smx::array_ref& in, const smx::array_ref& mask, const smx::array_ref& out, const smx::masked_options& options) {
+void call_masked(bool log, const smx::array_ref& in, const smx::array_ref& mask, const smx::array_ref& out,
+                 const smx::masked_options& options) {
     using smx::vocabulary::job_function;
-    smx::detail::run_masked(log ? "masked_log_softmax" : "masked_softmax", log ? job_function::masked_log_softmax : job_function::masked_softmax, in,
-                            mask, out, options);
+    smx::detail::run_masked(log ? "masked_log_softmax" : "masked_softmax",
+                            log ? job_function::masked_log_softmax : job_function::masked_softmax, in, mask, out,
+                            options);
 }
 
-void call_backward(smx::vocabulary::job_function f, const smx::array_ref& y, const smx::array_ref& dy, const smx::array_ref& dx,
-                   const smx::softmax_options& options) {
+void call_backward(smx::vocabulary::job_function f, const smx::array_ref& y, const smx::array_ref& dy,
+                   const smx::array_ref& dx, const smx::softmax_options& options) {
     smx::detail::run_backward("softmax_backward", f, y, dy, dx, "dx", options);
 }
 
 void call_cross_entropy(const smx::array_ref& logits, const smx::array_ref& targets, const smx::array_ref& losses,
                         const smx::array_ref& gradient, const smx::cross_entropy_options& options) {
-    smx::detail::run_cross_entropy("cross_entropy", logits, targets, losses, gradient ? options.dlosses : smx::array_ref(), "options.dlosses",
-                                   gradient, "dlogits", options);
+    smx::detail::run_cross_entropy("cross_entropy", logits, targets, losses,
+                                   gradient ? options.dlosses : smx::array_ref(), "options.dlosses", gradient,
+                                   "dlogits", options);
 }
 
-void call_online(const view& row, std::span<const std::size_t> chunks, std::span<const std::uint8_t> choices, const smx::online_options& options,
-                 const online_results& to) {
+void call_online(const view& row, std::span<const std::size_t> chunks, std::span<const std::uint8_t> choices,
+                 const smx::online_options& options, const online_results& to) {
     switch (row.type) {
         case dtype::f32: return run_online<float>(row, chunks, choices, options, to);
         case dtype::f64: return run_online<double>(row, chunks, choices, options, to);

@@ -16,10 +16,11 @@
 
 namespace softmax_test {
 
-void call_masked(bool log, const smx::array_ref& in, const smx::array_ref& mask, const smx::array_ref& out, const smx::masked_options& options);
+void call_masked(bool log, const smx::array_ref& in, const smx::array_ref& mask, const smx::array_ref& out,
+                 const smx::masked_options& options);
 
-void call_backward(smx::vocabulary::job_function f, const smx::array_ref& y, const smx::array_ref& dy, const smx::array_ref& dx,
-                   const smx::softmax_options& options);
+void call_backward(smx::vocabulary::job_function f, const smx::array_ref& y, const smx::array_ref& dy,
+                   const smx::array_ref& dx, const smx::softmax_options& options);
 
 /// losses or gradient may be missing.
 void call_cross_entropy(const smx::array_ref& logits, const smx::array_ref& targets, const smx::array_ref& losses,
@@ -30,7 +31,7 @@ struct online_results {
     view logsumexp;                                  // one element
 };
 /// A row in chunks of these lengths, merged in an order that `choices` says, in online_softmax of the row's type.
-void call_online(const view& row, std::span<const std::size_t> chunks, std::span<const std::uint8_t> choices, const smx::online_options& options,
-                 const online_results& to);
+void call_online(const view& row, std::span<const std::size_t> chunks, std::span<const std::uint8_t> choices,
+                 const smx::online_options& options, const online_results& to);
 
 }  // namespace softmax_test

@@ -95,7 +95,8 @@ view read_layout(dtype type, const shape& s, byte_source& bytes) {
         const std::size_t d = style % 2 == 0 ? s.rank - 1 - k : k;
         v.extents[d] = s.extents[d];
         v.strides[d] = (style >> (3 + d)) % 2 != 0 && style >= 128 ? -stride : stride;
-        stride = stride * static_cast<std::ptrdiff_t>(std::max<std::size_t>(v.extents[d], 1)) + (style / 8 % 8 == 5 ? 3 : 0);
+        stride =
+            stride * static_cast<std::ptrdiff_t>(std::max<std::size_t>(v.extents[d], 1)) + (style / 8 % 8 == 5 ? 3 : 0);
     }
     return v;
 }
@@ -120,13 +121,16 @@ void change(const guarded_memory& m, const std::function<double(double)>& f) {
     store_all(m.elements(), values);
 }
 
-numbers row(const guarded_memory& m, const shape& s, std::size_t r) { return load_all(row_of(m.elements(), s.axis, s.index(r))); }
+numbers row(const guarded_memory& m, const shape& s, std::size_t r) {
+    return load_all(row_of(m.elements(), s.axis, s.index(r)));
+}
 
 /// Broadcast: extents of 1 repeat.
 double at(const guarded_memory& m, std::vector<std::size_t> index) {
     const view& v = m.elements();
     std::ptrdiff_t offset = 0;
-    for (std::size_t d = 0; d < v.rank; ++d) offset += v.extents[d] == 1 ? 0 : static_cast<std::ptrdiff_t>(index[d]) * v.strides[d];
+    for (std::size_t d = 0; d < v.rank; ++d)
+        offset += v.extents[d] == 1 ? 0 : static_cast<std::ptrdiff_t>(index[d]) * v.strides[d];
     return load(v.type, v.data, offset);
 }
 
@@ -140,8 +144,8 @@ shape read_broadcast(shape s, byte_source& bytes) {
 // ---- calls
 
 /// Runs the call, which has to be refused if it has a defect, then leaving `outputs` as they are. False if it was refused.
-bool run(const char* what, bool defect, const std::vector<const guarded_memory*>& all, const std::vector<const guarded_memory*>& outputs,
-         const std::function<void()>& call) {
+bool run(const char* what, bool defect, const std::vector<const guarded_memory*>& all,
+         const std::vector<const guarded_memory*>& outputs, const std::function<void()>& call) {
     std::vector<std::vector<std::uint64_t>> before;
     for (const guarded_memory* m : outputs) before.push_back(load_all_bits(m->elements()));
     std::optional<std::string> error;
@@ -152,11 +156,11 @@ bool run(const char* what, bool defect, const std::vector<const guarded_memory*>
     }
     for (const guarded_memory* m : all)
         if (m != nullptr && !m->damage().empty()) fail(std::string(what) + ": WRITTEN OUTSIDE: " + m->damage());
-    if (error.has_value() != defect)
-        fail(std::string(what) + (defect ? ": NOT REFUSED" : ": REFUSED: " + *error));
+    if (error.has_value() != defect) fail(std::string(what) + (defect ? ": NOT REFUSED" : ": REFUSED: " + *error));
     if (error && !error->starts_with("smx::")) fail("ERROR WITHOUT ITS FUNCTION: " + *error);
     for (std::size_t i = 0; error && i < outputs.size(); ++i)
-        if (load_all_bits(outputs[i]->elements()) != before[i]) fail(std::string(what) + ": WRITTEN before it was refused");
+        if (load_all_bits(outputs[i]->elements()) != before[i])
+            fail(std::string(what) + ": WRITTEN before it was refused");
     return !error;
 }
 
@@ -165,7 +169,10 @@ enum class defect { none, axis, scale, extent, zero_stride, overlap, huge };
 
 defect read_defect(byte_source& bytes) {
     const std::uint8_t b = bytes.byte();
-    return b < 200 ? defect::none : one_of(std::array{defect::axis, defect::scale, defect::extent, defect::zero_stride, defect::overlap, defect::huge}, b);
+    return b < 200 ? defect::none
+                   : one_of(std::array{defect::axis, defect::scale, defect::extent, defect::zero_stride,
+                                       defect::overlap, defect::huge},
+                            b);
 }
 
 /// Puts the defect into the call; whether it could be.
@@ -176,7 +183,9 @@ bool spoil(defect d, const shape& s, view& in, view& out, std::ptrdiff_t& axis, 
     const bool some = s.rows() * s.length() != 0;
     switch (d) {
         case defect::none: return false;
-        case defect::axis: axis = axis % 2 == 0 ? static_cast<std::ptrdiff_t>(s.rank) : -static_cast<std::ptrdiff_t>(s.rank) - 1; return true;
+        case defect::axis:
+            axis = axis % 2 == 0 ? static_cast<std::ptrdiff_t>(s.rank) : -static_cast<std::ptrdiff_t>(s.rank) - 1;
+            return true;
         case defect::scale: scale = axis % 2 == 0 ? inf : std::numeric_limits<double>::quiet_NaN(); return true;
         case defect::extent: ++out.extents[s.axis]; return true;
         case defect::zero_stride:
@@ -186,7 +195,8 @@ bool spoil(defect d, const shape& s, view& in, view& out, std::ptrdiff_t& axis, 
         case defect::overlap:
             if (!some || along == s.rank || in.type != out.type) return false;
             out = in;
-            out.data = static_cast<std::byte*>(in.data) + in.strides[along] * static_cast<std::ptrdiff_t>(size_of(in.type));
+            out.data =
+                static_cast<std::byte*>(in.data) + in.strides[along] * static_cast<std::ptrdiff_t>(size_of(in.type));
             return true;
         case defect::huge:
             if (s.rank < 2) return false;
@@ -199,7 +209,8 @@ bool spoil(defect d, const shape& s, view& in, view& out, std::ptrdiff_t& axis, 
 void expect_near(const char* what, double actual, long double exact, double error, double bound) {
     if (error <= bound) return;
     char text[256];
-    std::snprintf(text, sizeof text, "WRONG RESULT of %s: %.17g (%a), about %.21Lg expected: %g of %g allowed", what, actual, actual, exact, error, bound);
+    std::snprintf(text, sizeof text, "WRONG RESULT of %s: %.17g (%a), about %.21Lg expected: %g of %g allowed", what,
+                  actual, actual, exact, error, bound);
     fail(text);
 }
 
@@ -249,7 +260,8 @@ void check_masked_row(masked_row& m, numbers& x, const numbers& y, bool log, boo
     }
     if (tops != 0) {
         if (ieee) return expect_all([&](std::size_t i) { return is_nan(y[i]); });
-        const long double share = log ? -std::log(static_cast<long double>(tops)) : 1.0L / static_cast<long double>(tops);
+        const long double share =
+            log ? -std::log(static_cast<long double>(tops)) : 1.0L / static_cast<long double>(tops);
         return expect_all([&](std::size_t i) {
             if (!m.logits[i].kept || x[i] != top) return is_nothing(i);
             return error_in_ulp(log ? function::log_softmax : function::softmax, compute, out, y[i], share) <=
@@ -265,9 +277,13 @@ void check_masked_row(masked_row& m, numbers& x, const numbers& y, bool log, boo
         masked_logit& l = m.logits[i];
         l.kept = l.kept && finite(x[i]);
         if (!l.kept) continue;
-        for (const double part : {x[i] * m.scale, double(l.added), double(l.bias)}) largest_part = std::max(largest_part, std::abs(part));
+        for (const double part : {x[i] * m.scale, double(l.added), double(l.bias)})
+            largest_part = std::max(largest_part, std::abs(part));
     }
-    if (largest_part > (out == dtype::f64 ? 0x1p40 : 0x1p70)) {  // logits may be off by 2^-100 of that: what is left is that they are probabilities
+    if (largest_part >
+        (out == dtype::f64
+             ? 0x1p40
+             : 0x1p70)) {  // logits may be off by 2^-100 of that: what is left is that they are probabilities
         for (std::size_t i = 0; i < y.size(); ++i) {
             if (!m.logits[i].kept) expect(what, is_nothing(i), y[i]);
             else expect(what, log ? y[i] <= 0 : y[i] >= 0 && y[i] <= 1, y[i]);
@@ -282,8 +298,10 @@ void check_masked_row(masked_row& m, numbers& x, const numbers& y, bool log, boo
             continue;
         }
         // Softcap: the logit itself may be off by 2^-50 of the cap more, in float arithmetic.
-        const double of_cap = m.softcap == 0 ? 0 : static_cast<double>(0x1p-49L * m.softcap * (log ? 1 : exact[i]) / ulp(out, exact[i]));
-        expect_near(what, y[i], exact[i], error_in_ulp(f, compute, out, y[i], exact[i]), documented_bound(f, out) + of_cap);
+        const double of_cap =
+            m.softcap == 0 ? 0 : static_cast<double>(0x1p-49L * m.softcap * (log ? 1 : exact[i]) / ulp(out, exact[i]));
+        expect_near(what, y[i], exact[i], error_in_ulp(f, compute, out, y[i], exact[i]),
+                    documented_bound(f, out) + of_cap);
     }
 }
 
@@ -296,7 +314,8 @@ void try_masked(byte_source& bytes) {
     const memory apart = make(other_type, s, bytes);
     const guarded_memory& out = in_place ? *in : *apart;
     const numbers before = load_all(in->elements());
-    smx::masked_options o{.axis = static_cast<std::ptrdiff_t>(s.axis), .scale = read_scale(bytes), .special = read_special(bytes)};
+    smx::masked_options o{
+        .axis = static_cast<std::ptrdiff_t>(s.axis), .scale = read_scale(bytes), .special = read_special(bytes)};
 
     memory mask, bias, slope, sink, temperature;
     std::vector<std::uint8_t> keep;
@@ -308,7 +327,8 @@ void try_masked(byte_source& bytes) {
         const view v = tensor_view(dtype::f32, {s.extents, s.extents + s.rank});
         if (s.rank == 1) mask_ref = smx::tensor_view<const std::uint8_t, 1>(keep.data(), {v.extents[0]});
         if (s.rank == 2) mask_ref = smx::tensor_view<const std::uint8_t, 2>(keep.data(), {v.extents[0], v.extents[1]});
-        if (s.rank == 3) mask_ref = smx::tensor_view<const std::uint8_t, 3>(keep.data(), {v.extents[0], v.extents[1], v.extents[2]});
+        if (s.rank == 3)
+            mask_ref = smx::tensor_view<const std::uint8_t, 3>(keep.data(), {v.extents[0], v.extents[1], v.extents[2]});
     } else if (kind % 3 == 2) {
         mask = make_logits(read_type(bytes), read_broadcast(s, bytes), bytes);
         change(*mask, finite_or_masked);
@@ -333,7 +353,9 @@ void try_masked(byte_source& bytes) {
     if (has & 64) {
         lengths.resize(s.rows());
         for (std::int16_t& n : lengths) n = static_cast<std::int16_t>(bytes.byte() % (s.length() + 1));
-        const auto at_rank = [&]<std::size_t R>(std::array<std::size_t, R> e) { o.lengths = smx::tensor_view<const std::int16_t, R>(lengths.data(), e); };
+        const auto at_rank = [&]<std::size_t R>(std::array<std::size_t, R> e) {
+            o.lengths = smx::tensor_view<const std::int16_t, R>(lengths.data(), e);
+        };
         const shape p = s.per_row();
         if (s.rank == 1) at_rank(std::array{p.extents[0]});
         if (s.rank == 2) at_rank(std::array{p.extents[0], p.extents[1]});
@@ -344,20 +366,23 @@ void try_masked(byte_source& bytes) {
     bool spoilt = spoil(read_defect(bytes), s, in_view, out_view, o.axis, o.scale);
     const std::uint8_t own_defect = bytes.byte();
     if (own_defect == 255) o.softcap = -1, spoilt = true;
-    if (own_defect == 254 && !lengths.empty()) lengths.back() = has % 2 != 0 ? std::int16_t{-1} : static_cast<std::int16_t>(s.length() + 1), spoilt = true;
-    if (own_defect == 253 && temperature && size_of(temperature->elements()) != 0) change(*temperature, [](double) { return 0; }), spoilt = true;
+    if (own_defect == 254 && !lengths.empty())
+        lengths.back() = has % 2 != 0 ? std::int16_t{-1} : static_cast<std::int16_t>(s.length() + 1), spoilt = true;
+    if (own_defect == 253 && temperature && size_of(temperature->elements()) != 0)
+        change(*temperature, [](double) { return 0; }), spoilt = true;
     if (own_defect == 252 && mask && s.length() > 1) {
         view longer = mask->elements();
         longer.extents[s.axis] = s.length() + 1;
         mask_ref = array_of(longer);
         spoilt = true;
     }
-    if (!run("masked_softmax", spoilt, {in.get(), apart.get(), mask.get(), bias.get(), slope.get(), sink.get(), temperature.get()}, {&out},
+    if (!run("masked_softmax", spoilt,
+             {in.get(), apart.get(), mask.get(), bias.get(), slope.get(), sink.get(), temperature.get()}, {&out},
              [&] { call_masked(log, array_of(in_view), mask_ref, array_of(out_view), o); }))
         return;
 
-    const bool wide = in_type == dtype::f64 || out_view.type == dtype::f64 || (mask && mask->elements().type == dtype::f64) ||
-                      (bias && bias->elements().type == dtype::f64);
+    const bool wide = in_type == dtype::f64 || out_view.type == dtype::f64 ||
+                      (mask && mask->elements().type == dtype::f64) || (bias && bias->elements().type == dtype::f64);
     std::size_t n = 0;
     const guarded_memory source(in->elements());  // `in` may have been written to
     store_all(source.elements(), before);
@@ -385,7 +410,8 @@ void try_masked(byte_source& bytes) {
             if (slope) l.slope = at(*slope, first), l.distance = static_cast<double>(distance);
             m.logits.push_back(l);
         }
-        check_masked_row(m, x, row(out, s, r), log, o.special == smx::special_values::ieee, wide ? dtype::f64 : dtype::f32, out_view.type);
+        check_masked_row(m, x, row(out, s, r), log, o.special == smx::special_values::ieee,
+                         wide ? dtype::f64 : dtype::f32, out_view.type);
     }
 }
 
@@ -398,8 +424,13 @@ void try_backward(byte_source& bytes) {
     const job_function f = one_of(functions, bytes.byte());
     const bool logarithms = f != job_function::softmax_backward;
     const std::uint8_t how = bytes.byte();
-    const memory y = make_logits(read_type(bytes), s, bytes), dy = make_logits(read_type(bytes), s, bytes), apart = make(read_type(bytes), s, bytes);
-    change(*y, [&](double x) { return is_nan(x) ? x : logarithms ? -std::abs(x) : std::exp2(-std::min(std::abs(x), 60.0)) * (std::abs(x) < 1e3); });
+    const memory y = make_logits(read_type(bytes), s, bytes), dy = make_logits(read_type(bytes), s, bytes),
+                 apart = make(read_type(bytes), s, bytes);
+    change(*y, [&](double x) {
+        return is_nan(x)    ? x
+               : logarithms ? -std::abs(x)
+                            : std::exp2(-std::min(std::abs(x), 60.0)) * (std::abs(x) < 1e3);
+    });
     const guarded_memory& dx = how % 4 == 0 ? *dy : how % 4 == 1 ? *y : *apart;
     std::vector<numbers> ys, dys;
     for (std::size_t r = 0; r < s.rows(); ++r) ys.push_back(row(*y, s, r)), dys.push_back(row(*dy, s, r));
@@ -415,10 +446,12 @@ void try_backward(byte_source& bytes) {
         const numbers result = row(dx, s, r);
         const auto nothing = [&](double p) { return logarithms ? p == -inf : p == 0; };
         bool nan = false;
-        for (std::size_t i = 0; i < result.size(); ++i) nan |= !nothing(ys[r][i]) && (is_nan(ys[r][i]) || (is_nan(dys[r][i])));
+        for (std::size_t i = 0; i < result.size(); ++i)
+            nan |= !nothing(ys[r][i]) && (is_nan(ys[r][i]) || (is_nan(dys[r][i])));
         for (std::size_t i = 0; i < result.size(); ++i) {
             const bool none = nothing(ys[r][i]);
-            if (none && f != job_function::log_softmax_backward) expect("backward", is_positive_zero(result[i]), result[i]);
+            if (none && f != job_function::log_softmax_backward)
+                expect("backward", is_positive_zero(result[i]), result[i]);
             if (nan && !none && !logarithms) expect("backward", is_nan(result[i]), result[i]);
         }
         if (!all_finite(ys[r], 1e4) || !all_finite(dys[r], wide ? 1e200 : 1e300)) continue;
@@ -427,9 +460,11 @@ void try_backward(byte_source& bytes) {
         for (std::size_t i = 0; i < result.size(); ++i) {
             const long double value = exact.at(i), limit = std::ldexp(1.0L, format_of(dx_view.type).max_exponent);
             // Where nothing underflows or overflows on the way.
-            if (std::abs(value) < std::ldexp(std::max(1.0L, exact.magnitude), smallest + 60) || std::abs(value) > limit) continue;
+            if (std::abs(value) < std::ldexp(std::max(1.0L, exact.magnitude), smallest + 60) || std::abs(value) > limit)
+                continue;
             if (wide && exact.magnitude < 1e-250L) continue;
-            expect_near("backward", result[i], value, static_cast<double>(std::abs(result[i] - value) / exact.bound(i, dx_view.type, wide)), 1);
+            expect_near("backward", result[i], value,
+                        static_cast<double>(std::abs(result[i] - value) / exact.bound(i, dx_view.type, wide)), 1);
         }
     }
 }
@@ -438,19 +473,25 @@ void try_backward(byte_source& bytes) {
 
 void try_cross_entropy(byte_source& bytes) {
     const shape s = read_shape(bytes);
-    const dtype logits_type = read_type(bytes), losses_type = read_type(bytes), gradient_type = read_type(bytes), soft_type = read_type(bytes);
+    const dtype logits_type = read_type(bytes), losses_type = read_type(bytes), gradient_type = read_type(bytes),
+                soft_type = read_type(bytes);
     const std::uint8_t has = bytes.byte(), how = bytes.byte();
     const bool is_soft = has % 2 != 0, in_place = how % 4 == 0;
     if (!is_soft && s.length() == 0) return;  // no class can be named
-    const memory logits = make_logits(logits_type, s, bytes), losses = make(losses_type, s.per_row(), bytes), apart = make(gradient_type, s, bytes);
+    const memory logits = make_logits(logits_type, s, bytes), losses = make(losses_type, s.per_row(), bytes),
+                 apart = make(gradient_type, s, bytes);
     const guarded_memory& gradient = in_place ? *logits : *apart;
-    smx::cross_entropy_options o{.axis = static_cast<std::ptrdiff_t>(s.axis), .scale = read_scale(bytes), .special = read_special(bytes), .ignore_index = -7};
+    smx::cross_entropy_options o{.axis = static_cast<std::ptrdiff_t>(s.axis),
+                                 .scale = read_scale(bytes),
+                                 .special = read_special(bytes),
+                                 .ignore_index = -7};
     memory soft, weights;
     std::vector<std::int16_t> targets;
     smx::array_ref targets_ref;
     if (is_soft) {
         soft = make_logits(soft_type, s, bytes);
-        change(*soft, [](double x) { return finite(x) ? std::exp2(-std::min(std::abs(x), 30.0)) * (std::abs(x) < 100) : 0; });
+        change(*soft,
+               [](double x) { return finite(x) ? std::exp2(-std::min(std::abs(x), 30.0)) * (std::abs(x) < 100) : 0; });
         targets_ref = array_of(soft->elements());
     } else {
         targets.resize(s.rows());
@@ -460,7 +501,8 @@ void try_cross_entropy(byte_source& bytes) {
         }
     }
     if (has & 2) {
-        weights = std::make_unique<guarded_memory>(strided_view(has & 4 ? dtype::f64 : dtype::f32, s.length(), 1 + has / 64));
+        weights =
+            std::make_unique<guarded_memory>(strided_view(has & 4 ? dtype::f64 : dtype::f32, s.length(), 1 + has / 64));
         store_all(weights->elements(), [&] {
             numbers w(s.length());
             for (double& x : w) x = bytes.byte() / 64.0;
@@ -481,13 +523,19 @@ void try_cross_entropy(byte_source& bytes) {
     const shape p = s.per_row();
     if (!is_soft) {
         if (s.rank == 1) targets_ref = smx::tensor_view<const std::int16_t, 1>(targets.data(), {p.extents[0]});
-        if (s.rank == 2) targets_ref = smx::tensor_view<const std::int16_t, 2>(targets.data(), {p.extents[0], p.extents[1]});
-        if (s.rank == 3) targets_ref = smx::tensor_view<const std::int16_t, 3>(targets.data(), {p.extents[0], p.extents[1], p.extents[2]});
+        if (s.rank == 2)
+            targets_ref = smx::tensor_view<const std::int16_t, 2>(targets.data(), {p.extents[0], p.extents[1]});
+        if (s.rank == 3)
+            targets_ref =
+                smx::tensor_view<const std::int16_t, 3>(targets.data(), {p.extents[0], p.extents[1], p.extents[2]});
     }
     std::vector<numbers> rows;
     for (std::size_t r = 0; r < s.rows(); ++r) rows.push_back(row(*logits, s, r));
-    if (!run("cross_entropy", spoilt, {logits.get(), losses.get(), apart.get(), soft.get(), weights.get()}, {losses.get(), &gradient},
-             [&] { call_cross_entropy(array_of(logits_view), targets_ref, array_of(losses->elements()), array_of(gradient_view), o); }))
+    if (!run("cross_entropy", spoilt, {logits.get(), losses.get(), apart.get(), soft.get(), weights.get()},
+             {losses.get(), &gradient}, [&] {
+                 call_cross_entropy(array_of(logits_view), targets_ref, array_of(losses->elements()),
+                                    array_of(gradient_view), o);
+             }))
         return;
 
     const bool wide = logits_type == dtype::f64 || losses_type == dtype::f64 || gradient_view.type == dtype::f64 ||
@@ -515,16 +563,23 @@ void try_cross_entropy(byte_source& bytes) {
         // What a probability, which must not be subnormal, is multiplied by at most: W + 2*z_loss*logsumexp.
         long double most_factor = 1, most_logit = 0;
         for (const double w : exactly.weights) most_factor += std::abs(w);
-        for (const double v : x) most_logit = std::max(most_logit, std::abs(static_cast<long double>(v) * exactly.scale));
+        for (const double v : x)
+            most_logit = std::max(most_logit, std::abs(static_cast<long double>(v) * exactly.scale));
         most_factor += 2 * std::abs(exactly.z_loss) * (most_logit + std::log(static_cast<long double>(x.size())));
         const auto compare = [&](dtype type, double actual, long double value, long double size, double ulps) {
             const long double limit = std::ldexp(1.0L, format_of(type).max_exponent);
-            const long double smallest = std::ldexp(std::abs(exactly.scale * exactly.dloss) * most_factor + 16, format_of(compute).min_exponent);
-            if (std::abs(value) > limit || size > std::ldexp(1.0L, format_of(compute).max_exponent - 20) || std::abs(value) < smallest) return;
-            expect_near("cross_entropy", actual, value, static_cast<double>(std::abs(actual - value) / allowed_error(type, compute, ulps, value, size)), 1);
+            const long double smallest =
+                std::ldexp(std::abs(exactly.scale * exactly.dloss) * most_factor + 16, format_of(compute).min_exponent);
+            if (std::abs(value) > limit || size > std::ldexp(1.0L, format_of(compute).max_exponent - 20) ||
+                std::abs(value) < smallest)
+                return;
+            expect_near("cross_entropy", actual, value,
+                        static_cast<double>(std::abs(actual - value) / allowed_error(type, compute, ulps, value, size)),
+                        1);
         };
         compare(losses_type, loss[r], exact.loss, exact.loss_size, 3);
-        for (std::size_t i = 0; i < g.size(); ++i) compare(gradient_view.type, g[i], exact.gradient[i], exact.gradient_size[i], 5);
+        for (std::size_t i = 0; i < g.size(); ++i)
+            compare(gradient_view.type, g[i], exact.gradient[i], exact.gradient_size[i], 5);
     }
 }
 
@@ -544,15 +599,18 @@ void try_online(byte_source& bytes) {
         chunks.push_back(bytes.rest().empty() ? left : std::min<std::size_t>(left, bytes.byte() * (1u + n / 64)));
     const numbers x = load_all(in->elements());
     run("online_softmax", false, {in.get(), p.get(), log_p.get(), w.get(), logsumexp.get()}, {}, [&] {
-        call_online(in->elements(), chunks, bytes.rest(), o, {p->elements(), log_p->elements(), w->elements(), logsumexp->elements()});
+        call_online(in->elements(), chunks, bytes.rest(), o,
+                    {p->elements(), log_p->elements(), w->elements(), logsumexp->elements()});
     });
     const double total = load_all(logsumexp->elements())[0];
     const numbers of_p = load_all(p->elements()), of_log = load_all(log_p->elements()), of_w = load_all(w->elements());
     if (!all_finite(x) || n == 0) return;
     const reference exact(x, o.scale);
-    expect_near("logsumexp", total, exact.logsumexp(), error_in_ulp(type, total, exact.logsumexp(), exact.logsumexp_magnitude()),
+    expect_near("logsumexp", total, exact.logsumexp(),
+                error_in_ulp(type, total, exact.logsumexp(), exact.logsumexp_magnitude()),
                 documented_bound(function::logsumexp, type));
-    const long double top = exact.softmax(o.scale < 0 ? *std::min_element(x.begin(), x.end()) : *std::max_element(x.begin(), x.end()));
+    const long double top =
+        exact.softmax(o.scale < 0 ? *std::min_element(x.begin(), x.end()) : *std::max_element(x.begin(), x.end()));
     const auto compare = [&](const char* what, function f, double actual, long double value) {
         expect_near(what, actual, value, error_in_ulp(f, type, type, actual, value), documented_bound(f, type));
     };

@@ -60,9 +60,13 @@ private:
         for (std::size_t i = 0; i < n; ++i) v[i] = element<T>(family, random_, i % length_);
     }
     template <class U>
-    auto matrix(std::vector<U>& v) { return smx::tensor_view<U, 2>(v.data(), {rows, length_}); }
+    auto matrix(std::vector<U>& v) {
+        return smx::tensor_view<U, 2>(v.data(), {rows, length_});
+    }
     template <class U>
-    static auto column(std::array<U, rows>& a) { return smx::tensor_view<U, 2>(a.data(), {rows, 1}); }
+    static auto column(std::array<U, rows>& a) {
+        return smx::tensor_view<U, 2>(a.data(), {rows, 1});
+    }
     template <class Range>
     void add(const Range& range) {
         for (const auto& x : range) h_.add(bits_of(x), sizeof x);
@@ -166,7 +170,9 @@ private:
         std::array<std::int64_t, rows> indices{};
         call([&] { smx::gumbel_softmax(matrix(in_), matrix(out_), random, {.temperature = 0.75}); });
         call([&] { smx::gumbel_softmax(matrix(in_), matrix(out_), random, {.hard = true}); });
-        const smx::sampling_options all[] = {{.scale = scale_}, {.scale = scale_, .top_k = 3}, {.scale = scale_, .top_p = 0.75},
+        const smx::sampling_options all[] = {{.scale = scale_},
+                                             {.scale = scale_, .top_k = 3},
+                                             {.scale = scale_, .top_p = 0.75},
                                              {.scale = scale_, .top_k = 40, .top_p = 0.5, .min_p = 0.125}};
         for (const smx::sampling_options& options : all) {
             call([&] { smx::filtered_softmax(matrix(in_), matrix(out_), options); });
@@ -191,7 +197,8 @@ template <class T>
 void rows_of(hash& h) {
     std::uint64_t seed = 100 * sizeof(T);
     for (const std::size_t length : {1u, 2u, 7u, 16u, 33u, 130u, 1000u})
-        for (int family = 0; family < (length == 1000 ? 3 : families); ++family) rows_of_type<T>(family, length, ++seed, h).run();
+        for (int family = 0; family < (length == 1000 ? 3 : families); ++family)
+            rows_of_type<T>(family, length, ++seed, h).run();
 }
 
 std::uint64_t hash_of_all_rows() {
@@ -231,7 +238,9 @@ bool check(const char* name, bool fused, bool print, bool brief) {
         if (brief) break;
     }
     active = environments[0];
-    if (!brief) good &= check(name, "long rows", hash_of_long_rows(), fused ? expected_long_fused : expected_long_unfused, print);
+    if (!brief)
+        good &=
+            check(name, "long rows", hash_of_long_rows(), fused ? expected_long_fused : expected_long_unfused, print);
     std::printf("%s: the family in %zu environments, %s\n", name, count,
                 good ? "the golden bits" : "NOT the golden bits: results have changed, see golden.cpp");
     return good;
@@ -242,5 +251,6 @@ bool check(const char* name, bool fused, bool print, bool brief) {
 int main(int argc, char** argv) {
     const bool print = argc > 1 && std::strcmp(argv[1], "--print") == 0;
     const bool brief = argc > 1 && std::strcmp(argv[1], "--short") == 0;
-    return on_every_instruction_set([=](const char* name, bool fused) { return check(name, fused, print, brief); }) ? 0 : 1;
+    return on_every_instruction_set([=](const char* name, bool fused) { return check(name, fused, print, brief); }) ? 0
+                                                                                                                    : 1;
 }

@@ -71,21 +71,26 @@ public:
         for (std::size_t r = 0; r < rows_; ++r) in_[r * length_ + r * 5 % length_] = from_bits<In>(infinity_of<In> + 1);
         std::vector<Out> alone(first_.size());
         for (std::size_t r = 0; r < rows_; ++r) call(row(in_.data(), r), out_row(alone.data(), r));
-        call(smx::tensor_view<const In, 2>(in_.data(), {rows_, length_}), smx::tensor_view<Out, 2>(other_.data(), {rows_, results_}));
+        call(smx::tensor_view<const In, 2>(in_.data(), {rows_, length_}),
+             smx::tensor_view<Out, 2>(other_.data(), {rows_, results_}));
         for (std::size_t i = 0; i < alone.size(); ++i) {
             if (is_nan(alone[i]) && is_nan(other_[i])) continue;
             ++differences;
-            std::printf("%s, %zu to %zu bytes, length %zu: element %zu of a row with a NaN is none\n", names[static_cast<int>(f_)], sizeof(In),
-                        sizeof(Out), length_, i % results_);
+            std::printf("%s, %zu to %zu bytes, length %zu: element %zu of a row with a NaN is none\n",
+                        names[static_cast<int>(f_)], sizeof(In), sizeof(Out), length_, i % results_);
             return;
         }
     }
 
 private:
     template <class T>
-    auto row(T* data, std::size_t r) { return std::span<T>(data + r * length_, length_); }
+    auto row(T* data, std::size_t r) {
+        return std::span<T>(data + r * length_, length_);
+    }
     template <class T>
-    auto out_row(T* data, std::size_t r) { return std::span<T>(data + r * results_, results_); }
+    auto out_row(T* data, std::size_t r) {
+        return std::span<T>(data + r * results_, results_);
+    }
 
     template <class I, class O>
     void call(const I& in, const O& out) {
@@ -101,7 +106,8 @@ private:
             ++differences;
             std::printf("%s, %zu to %zu bytes, length %zu, %s: element %zu of row %zu has bits %llx, by itself %llx\n",
                         names[static_cast<int>(f_)], sizeof(In), sizeof(Out), length_, way, i % results_, i / results_,
-                        static_cast<unsigned long long>(bits_of(others[i])), static_cast<unsigned long long>(bits_of(first_[i])));
+                        static_cast<unsigned long long>(bits_of(others[i])),
+                        static_cast<unsigned long long>(bits_of(first_[i])));
             return;
         }
     }
@@ -113,7 +119,8 @@ private:
         compare("out of alignment", other_.data() + 1);
     }
     void compare_batch() {
-        call(smx::tensor_view<const In, 2>(in_.data(), {rows_, length_}), smx::tensor_view<Out, 2>(other_.data(), {rows_, results_}));
+        call(smx::tensor_view<const In, 2>(in_.data(), {rows_, length_}),
+             smx::tensor_view<Out, 2>(other_.data(), {rows_, results_}));
         compare("in a batch", other_.data());
     }
     void compare_columns() {
@@ -124,7 +131,8 @@ private:
         smx::softmax_options options = options_;
         options.axis = 0;
         std::swap(options, options_);
-        call(smx::tensor_view<const In, 2>(in.data(), {length_, rows_}), smx::tensor_view<Out, 2>(out.data(), {results_, rows_}));
+        call(smx::tensor_view<const In, 2>(in.data(), {length_, rows_}),
+             smx::tensor_view<Out, 2>(out.data(), {results_, rows_}));
         std::swap(options, options_);
         for (std::size_t r = 0; r < rows_; ++r)
             for (std::size_t i = 0; i < results_; ++i) back[r * results_ + i] = out[i * rows_ + r];
@@ -246,13 +254,15 @@ bool check(bool fused, bool print, bool brief, const char* name) {
     }
     const std::size_t short_rows = total_rows;
     active = environments[0];
-    const std::uint64_t expected_long = fused ? expected_long_fused : expected_long_unfused, found_long = hash_of_long_rows();
+    const std::uint64_t expected_long = fused ? expected_long_fused : expected_long_unfused,
+                        found_long = hash_of_long_rows();
     if (print || found_long != expected_long)
         std::printf("%s: hash of long rows %s fma is 0x%016llx\n", name, fused ? "with" : "without",
                     static_cast<unsigned long long>(found_long));
     good = good && found_long == expected_long;
-    std::printf("%s: %zu rows in %zu environments and %zu long ones, %s, %d ways differ\n", name, short_rows, count, total_rows,
-                good ? "the golden bits" : "NOT the golden bits: results have changed, see golden.cpp", differences);
+    std::printf("%s: %zu rows in %zu environments and %zu long ones, %s, %d ways differ\n", name, short_rows, count,
+                total_rows, good ? "the golden bits" : "NOT the golden bits: results have changed, see golden.cpp",
+                differences);
     return good && differences == 0;
 }
 
@@ -262,5 +272,6 @@ int main(int argc, char** argv) {
     const bool print = argc > 1 && std::strcmp(argv[1], "--print") == 0;
     one_way = argc > 1 && std::strcmp(argv[1], "--once") == 0;
     const bool brief = one_way || (argc > 1 && std::strcmp(argv[1], "--short") == 0);
-    return on_every_instruction_set([=](const char* name, bool fused) { return check(fused, print, brief, name); }) ? 0 : 1;
+    return on_every_instruction_set([=](const char* name, bool fused) { return check(fused, print, brief, name); }) ? 0
+                                                                                                                    : 1;
 }

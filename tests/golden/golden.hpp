@@ -29,7 +29,9 @@ public:
         return z ^ z >> 31;
     }
     /// In [-1, 1), a multiple of 2^-29.
-    double uniform() { return static_cast<double>(static_cast<std::int64_t>(bits() >> 34) - (std::int64_t(1) << 29)) * 0x1p-29; }
+    double uniform() {
+        return static_cast<double>(static_cast<std::int64_t>(bits() >> 34) - (std::int64_t(1) << 29)) * 0x1p-29;
+    }
     /// Nearly normal: exact, a multiple of 2^-29.
     double bell() { return uniform() + uniform() + uniform() + uniform(); }
 
@@ -59,8 +61,13 @@ template <class T>
 T from_bits(std::uint64_t bits) {
     T result;
     if constexpr (sizeof(T) == 8) std::memcpy(&result, &bits, 8);
-    else if constexpr (sizeof(T) == 4) { const auto b = static_cast<std::uint32_t>(bits); std::memcpy(&result, &b, 4); }
-    else { const auto b = static_cast<std::uint16_t>(bits); std::memcpy(static_cast<void*>(&result), &b, 2); }
+    else if constexpr (sizeof(T) == 4) {
+        const auto b = static_cast<std::uint32_t>(bits);
+        std::memcpy(&result, &b, 4);
+    } else {
+        const auto b = static_cast<std::uint16_t>(bits);
+        std::memcpy(static_cast<void*>(&result), &b, 2);
+    }
     return result;
 }
 
@@ -87,14 +94,26 @@ T element(int family, generator& random, std::size_t i) {
 
 template <class T>
 std::uint64_t bits_of(const T& x) {
-    if constexpr (sizeof(T) == 8) { std::uint64_t b; std::memcpy(&b, &x, 8); return b; }
-    else if constexpr (sizeof(T) == 4) { std::uint32_t b; std::memcpy(&b, &x, 4); return b; }
-    else { std::uint16_t b; std::memcpy(&b, &x, 2); return b; }
+    if constexpr (sizeof(T) == 8) {
+        std::uint64_t b;
+        std::memcpy(&b, &x, 8);
+        return b;
+    } else if constexpr (sizeof(T) == 4) {
+        std::uint32_t b;
+        std::memcpy(&b, &x, 4);
+        return b;
+    } else {
+        std::uint16_t b;
+        std::memcpy(&b, &x, 2);
+        return b;
+    }
 }
 
 /// By its bits: some builds know no NaN.
 template <class T>
-bool is_nan(const T& x) { return (bits_of(x) & ((std::uint64_t(1) << (8 * sizeof(T) - 1)) - 1)) > infinity_of<T>; }
+bool is_nan(const T& x) {
+    return (bits_of(x) & ((std::uint64_t(1) << (8 * sizeof(T) - 1)) - 1)) > infinity_of<T>;
+}
 
 class hash {  // FNV-1a, byte by byte from the low end
 public:
@@ -153,8 +172,8 @@ template <class Check>
 bool on_every_instruction_set(Check check) {
 #if SMX_DISPATCH
     bool good = true;
-    for (const smx::isa level : {smx::isa::scalar, smx::isa::sse2, smx::isa::avx2, smx::isa::avx512, smx::isa::avx512bf16,
-                                 smx::isa::neon64}) {
+    for (const smx::isa level :
+         {smx::isa::scalar, smx::isa::sse2, smx::isa::avx2, smx::isa::avx512, smx::isa::avx512bf16, smx::isa::neon64}) {
         if (!smx::set_active_isa(level)) continue;
         const bool fused = level != smx::isa::sse2 && (level != smx::isa::scalar || SMX_FUSED);
         good &= check(smx::name_of(level), fused);

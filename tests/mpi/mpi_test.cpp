@@ -110,7 +110,8 @@ void check_types(std::size_t classes, double scale, smx::special_values special,
     smx::mpi_cross_entropy_with_gradient(whole, targets, 0, losses, out_of(gradient), MPI_COMM_SELF, loss_options);
 
     for (const bool column_major : {false, true}) {
-        const smx::row_part mine = smx::part_of_row(classes, static_cast<std::size_t>(ranks), static_cast<std::size_t>(rank));
+        const smx::row_part mine =
+            smx::part_of_row(classes, static_cast<std::size_t>(ranks), static_cast<std::size_t>(rank));
         part_of_rows<In> in(mine, column_major);
         part_of_rows<Out> out(mine, !column_major);
         in.take(x, classes);
@@ -128,7 +129,8 @@ void check_types(std::size_t classes, double scale, smx::special_values special,
         expect(same_bits(own.data(), losses.data(), rows), what + ": cross_entropy with gradient");
         expect(out.same_as(gradient, classes), what + ": gradient");
         if constexpr (std::is_same_v<In, Out>) {
-            smx::mpi_cross_entropy_with_gradient(in.view, targets, mine.first, own, in.view, MPI_COMM_WORLD, loss_options);
+            smx::mpi_cross_entropy_with_gradient(in.view, targets, mine.first, own, in.view, MPI_COMM_WORLD,
+                                                 loss_options);
             expect(in.same_as(gradient, classes), what + ": gradient in place");
         }
     }
@@ -189,7 +191,8 @@ void check_errors() {
     const int nowhere[] = {0, 3 * ranks};
     std::string e = error_of([&] { smx::mpi_cross_entropy(in, nowhere, first, losses, MPI_COMM_WORLD); });
     expect(e == "smx::mpi_cross_entropy: element 1 of targets is " + std::to_string(3 * ranks) +
-                    ": 0 ranks have this class, but one has to (or it is options.ignore_index, -100)", e);
+                    ": 0 ranks have this class, but one has to (or it is options.ignore_index, -100)",
+           e);
     const int zeros[] = {0, 0};
     if (ranks > 1) {
         e = error_of([&] { smx::mpi_cross_entropy(in, zeros, 0, losses, MPI_COMM_WORLD); });
@@ -217,7 +220,8 @@ void check_parts() {
             std::size_t at = 0, largest = 0, smallest = length + 1;
             for (std::size_t p = 0; p < parts; ++p) {
                 const smx::row_part part = smx::part_of_row(length, parts, p);
-                expect(part.first == at && (part.first % 2048 == 0 || part.first == length), "part_of_row leaves a gap");
+                expect(part.first == at && (part.first % 2048 == 0 || part.first == length),
+                       "part_of_row leaves a gap");
                 at += part.count;
                 largest = std::max(largest, part.count);
                 smallest = std::min(smallest, part.count);
@@ -254,15 +258,19 @@ int main(int argc, char** argv) {
         const std::vector<float> x = logits<float>(8192);
         smx::online_softmax<float> whole;
         whole.push(std::span<const float>(x).first(8192));
-        for (int b = ranks - 1 - rank; b < 4; b += ranks) states[1].push(std::span<const float>(x).subspan(static_cast<std::size_t>(b) * 2048, 2048));
+        for (int b = ranks - 1 - rank; b < 4; b += ranks)
+            states[1].push(std::span<const float>(x).subspan(static_cast<std::size_t>(b) * 2048, 2048));
         smx::mpi_merge(std::span<smx::online_softmax<float>>(states), MPI_COMM_WORLD);
-        expect(std::bit_cast<std::array<std::uint64_t, 8>>(states[1].state()) == std::bit_cast<std::array<std::uint64_t, 8>>(whole.state()), "mpi_merge");
+        expect(std::bit_cast<std::array<std::uint64_t, 8>>(states[1].state()) ==
+                   std::bit_cast<std::array<std::uint64_t, 8>>(whole.state()),
+               "mpi_merge");
         expect(states[0].empty() && states[2].empty(), "mpi_merge of nothing");
     }
     check_errors();
     int all = 0;
     MPI_Allreduce(&failures, &all, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
-    if (rank == 0) std::printf("%d rank%s: %s\n", ranks, ranks == 1 ? "" : "s", all == 0 ? "the bits of one" : "failed");
+    if (rank == 0)
+        std::printf("%d rank%s: %s\n", ranks, ranks == 1 ? "" : "s", all == 0 ? "the bits of one" : "failed");
     MPI_Finalize();
     return all == 0 ? 0 : 1;
 }

@@ -25,7 +25,8 @@ struct tensor {
     std::vector<std::int64_t> shape, strides;
     DLTensor t{};
 
-    tensor(void* data, DLDataType type, std::vector<std::int64_t> extents, std::vector<std::int64_t> steps = {}, std::uint64_t byte_offset = 0)
+    tensor(void* data, DLDataType type, std::vector<std::int64_t> extents, std::vector<std::int64_t> steps = {},
+           std::uint64_t byte_offset = 0)
         : shape(std::move(extents)), strides(std::move(steps)) {
         t.data = data;
         t.device = {kDLCPU, 0};
@@ -40,7 +41,9 @@ struct tensor {
 };
 
 template <class T>
-constexpr DLDataType type_of = {smx::format_of<T> == smx::element_format::bfloat16 ? std::uint8_t(kDLBfloat) : std::uint8_t(kDLFloat), std::uint8_t(8 * sizeof(T)), 1};
+constexpr DLDataType type_of = {
+    smx::format_of<T> == smx::element_format::bfloat16 ? std::uint8_t(kDLBfloat) : std::uint8_t(kDLFloat),
+    std::uint8_t(8 * sizeof(T)), 1};
 
 template <class In, class Out>
 void expect_types() {
@@ -55,7 +58,9 @@ void expect_types() {
     smx::log_softmax(in.t, out.t);
     expect_rows(of_rows<Out>(function::log_softmax, x, rows), rows, at, "log_softmax");
     smx::logsumexp(in.t, reduced.t);
-    expect_rows(of_rows<Out>(function::logsumexp, x, rows), rows, [&](std::size_t r, std::size_t) { return sums[r]; }, "logsumexp");
+    expect_rows(
+        of_rows<Out>(function::logsumexp, x, rows), rows, [&](std::size_t r, std::size_t) { return sums[r]; },
+        "logsumexp");
 }
 
 TEST(Dlpack, EveryType) {
@@ -76,17 +81,22 @@ TEST(Dlpack, StridesAndOffsets) {
     const tensor in(x.data(), type_of<float>, {m, n});
     tensor out(memory.data(), type_of<float>, {m, n}, {2, 2 * m}, 12);
     smx::safe_softmax(in.t, out.t, {.axis = 1});
-    expect_rows(expected, rows, [&](std::size_t r, std::size_t i) { return memory[3 + 2 * (i * rows + r)]; }, "strides and an offset");
+    expect_rows(
+        expected, rows, [&](std::size_t r, std::size_t i) { return memory[3 + 2 * (i * rows + r)]; },
+        "strides and an offset");
     for (std::size_t i = 0; i < memory.size(); ++i) EXPECT_TRUE((i >= 3 && i % 2 == 1) || memory[i] == 7.0f) << i;
     // Backwards, from the last element on.
     std::vector<float> y(x.size());
     const tensor turned(x.data(), type_of<float>, {m, n}, {-n, -1}, 4 * (x.size() - 1));
     tensor plain(y.data(), type_of<float>, {m, n}, {n, 1});
     smx::safe_softmax(turned.t, plain.t);
-    expect_rows(of_rows<float>(function::softmax, backwards(x), rows), rows, [&](std::size_t r, std::size_t i) { return y[r * length + i]; }, "backwards");
+    expect_rows(
+        of_rows<float>(function::softmax, backwards(x), rows), rows,
+        [&](std::size_t r, std::size_t i) { return y[r * length + i]; }, "backwards");
     const tensor repeated(x.data(), type_of<float>, {m, n}, {0, 1});
     smx::safe_softmax(repeated.t, plain.t);
-    for (std::size_t r = 0; r < rows; ++r) EXPECT_TRUE(std::equal(expected.begin(), expected.begin() + n, y.begin() + static_cast<std::ptrdiff_t>(r) * n));
+    for (std::size_t r = 0; r < rows; ++r)
+        EXPECT_TRUE(std::equal(expected.begin(), expected.begin() + n, y.begin() + static_cast<std::ptrdiff_t>(r) * n));
     smx::safe_softmax(plain.t);  // in place
     // With views of other kinds on the other side.
     smx::safe_softmax(in.t, smx::tensor_view(y.data(), {m, n}), {.axis = 1});
@@ -131,18 +141,29 @@ TEST(Dlpack, WhatIsRefusedAndWhy) {
         return error(bad.t);
     };
     EXPECT_EQ(with([](tensor& t) { t.t.device.device_type = static_cast<DLDeviceType>(2); }),
-              "smx::safe_softmax: in is on a device of type 2, but has to be in memory that the processor reads: of type 1, 3, 11 or 13");
-    const std::string only = ", but only float (code 2) of 16, 32 and 64 bits and bfloat (code 4) of 16, of 1 lane, can be read";
-    EXPECT_EQ(with([](tensor& t) { t.t.dtype = {kDLInt, 32, 1}; }), "smx::safe_softmax: in has elements of code 0, 32 bits and 1 lanes" + only);
-    EXPECT_EQ(with([](tensor& t) { t.t.dtype = {kDLFloat, 8, 1}; }), "smx::safe_softmax: in has elements of code 2, 8 bits and 1 lanes" + only);
-    EXPECT_EQ(with([](tensor& t) { t.t.dtype = {kDLFloat, 32, 4}; }), "smx::safe_softmax: in has elements of code 2, 32 bits and 4 lanes" + only);
-    EXPECT_EQ(with([](tensor& t) { t.t.dtype = {kDLBfloat, 32, 1}; }), "smx::safe_softmax: in has elements of code 4, 32 bits and 1 lanes" + only);
+              "smx::safe_softmax: in is on a device of type 2, but has to be in memory that the processor reads: of "
+              "type 1, 3, 11 or 13");
+    const std::string only =
+        ", but only float (code 2) of 16, 32 and 64 bits and bfloat (code 4) of 16, of 1 lane, can be read";
+    EXPECT_EQ(with([](tensor& t) { t.t.dtype = {kDLInt, 32, 1}; }),
+              "smx::safe_softmax: in has elements of code 0, 32 bits and 1 lanes" + only);
+    EXPECT_EQ(with([](tensor& t) { t.t.dtype = {kDLFloat, 8, 1}; }),
+              "smx::safe_softmax: in has elements of code 2, 8 bits and 1 lanes" + only);
+    EXPECT_EQ(with([](tensor& t) { t.t.dtype = {kDLFloat, 32, 4}; }),
+              "smx::safe_softmax: in has elements of code 2, 32 bits and 4 lanes" + only);
+    EXPECT_EQ(with([](tensor& t) { t.t.dtype = {kDLBfloat, 32, 1}; }),
+              "smx::safe_softmax: in has elements of code 4, 32 bits and 1 lanes" + only);
     EXPECT_EQ(with([](tensor& t) { t.t.ndim = -1; }), "smx::safe_softmax: in has -1 axes, but 0 to 64 are allowed");
     EXPECT_EQ(with([](tensor& t) { t.t.ndim = 65; }), "smx::safe_softmax: in has 65 axes, but 0 to 64 are allowed");
-    EXPECT_EQ(with([](tensor& t) { t.t.shape = nullptr; }), "smx::safe_softmax: in has 2 axes, but its shape is a null pointer");
+    EXPECT_EQ(with([](tensor& t) { t.t.shape = nullptr; }),
+              "smx::safe_softmax: in has 2 axes, but its shape is a null pointer");
     EXPECT_EQ(with([](tensor& t) { t.shape[1] = -3; }), "smx::safe_softmax: extent 1 of in is -3");
-    EXPECT_EQ(with([](tensor& t) { t.t.data = nullptr; }), "smx::safe_softmax: in has elements, but its data is a null pointer");
-    EXPECT_NE(with([](tensor& t) { t.t.byte_offset = 2; }).find("(byte_offset is 2), which is no multiple of the size of its elements, 4"), std::string::npos);
+    EXPECT_EQ(with([](tensor& t) { t.t.data = nullptr; }),
+              "smx::safe_softmax: in has elements, but its data is a null pointer");
+    EXPECT_NE(with([](tensor& t) {
+                  t.t.byte_offset = 2;
+              }).find("(byte_offset is 2), which is no multiple of the size of its elements, 4"),
+              std::string::npos);
     EXPECT_EQ(with([](tensor& t) { t.shape[0] = 3; }), "smx::safe_softmax: extent 0 of out is 2, but that of in is 3");
     for (const float f : y) EXPECT_EQ(f, 7.0f);
     out.t.dtype.code = kDLUInt;

@@ -40,13 +40,16 @@ M filled(const std::vector<T>& x, bool transposed = false) {
 
 template <class Out, class M>
 void expect_matrix(const std::vector<Out>& expected, const M& m, const std::string& what, bool transposed = false) {
-    expect_rows(expected, rows, [&](std::size_t r, std::size_t i) { return transposed ? m(Index(i), Index(r)) : m(Index(r), Index(i)); }, what);
+    expect_rows(
+        expected, rows,
+        [&](std::size_t r, std::size_t i) { return transposed ? m(Index(i), Index(r)) : m(Index(r), Index(i)); }, what);
 }
 
 template <class In, class Out, int InOrder, int OutOrder>
 void expect_same() {
     const std::vector<In> x = logits<In>(rows, length);
-    const std::vector<Out> softmax = of_rows<Out>(function::softmax, x, rows), log_softmax = of_rows<Out>(function::log_softmax, x, rows),
+    const std::vector<Out> softmax = of_rows<Out>(function::softmax, x, rows),
+                           log_softmax = of_rows<Out>(function::log_softmax, x, rows),
                            sums = of_rows<Out>(function::logsumexp, x, rows);
     for (const bool transposed : {false, true}) {
         const auto in = filled<matrix<In, InOrder>>(x, transposed);
@@ -117,7 +120,9 @@ template <class A, class B>
 void through_bases(const Eigen::MatrixBase<A>& in, const Eigen::MatrixBase<B>& out) {
     smx::safe_softmax(in, const_cast<Eigen::MatrixBase<B>&>(out), {.axis = 1});  // as Eigen's documentation has it
 }
-void through_references(const Eigen::Ref<const Eigen::MatrixXf>& in, Eigen::Ref<Eigen::MatrixXf> out) { smx::safe_softmax(in, out, {.axis = 1}); }
+void through_references(const Eigen::Ref<const Eigen::MatrixXf>& in, Eigen::Ref<Eigen::MatrixXf> out) {
+    smx::safe_softmax(in, out, {.axis = 1});
+}
 
 TEST(Eigen, MapsReferencesAndBases) {
     const std::vector<float> x = logits<float>(rows, length), expected = of_rows<float>(function::softmax, x, rows);
@@ -141,7 +146,10 @@ TEST(Eigen, MapsReferencesAndBases) {
     expect_matrix(of_rows<float>(function::softmax, backwards(x), rows), out, "Map with negative strides");
     // One row, seen R times.
     smx::safe_softmax(map(x.data(), R, L, any_stride(0, 1)), out, {.axis = 1});
-    expect_rows(expected, rows, [&](std::size_t r, std::size_t i) { return r == 0 ? out(R - 1, Index(i)) : expected[r * length + i]; }, "Map with stride 0");
+    expect_rows(
+        expected, rows,
+        [&](std::size_t r, std::size_t i) { return r == 0 ? out(R - 1, Index(i)) : expected[r * length + i]; },
+        "Map with stride 0");
     Eigen::Map<Eigen::VectorXf, 0, Eigen::InnerStride<>> nowhere(out.data(), L, Eigen::InnerStride<>(0));
     EXPECT_THROW(smx::safe_softmax(m.row(0), nowhere), std::invalid_argument);
 }
@@ -153,14 +161,17 @@ TEST(Eigen, Expressions) {
     std::vector<float> sum(x.size());
     for (Index r = 0; r < R; ++r)
         for (Index i = 0; i < L; ++i) sum[static_cast<std::size_t>(r * L + i)] = 2 * a(r, i) + b(r, i);
-    const std::vector<float> expected = of_rows<float>(function::softmax, sum, rows), log_expected = of_rows<float>(function::log_softmax, sum, rows);
+    const std::vector<float> expected = of_rows<float>(function::softmax, sum, rows),
+                             log_expected = of_rows<float>(function::log_softmax, sum, rows);
     smx::safe_softmax(2 * a + b, out, {.axis = 1});
     expect_matrix(expected, out, "2*a + b");
     smx::log_softmax(2 * a + b, out, {.axis = 1});
     expect_matrix(log_expected, out, "log, 2*a + b");
     Eigen::VectorXf sums(R);
     smx::logsumexp(2 * a + b, sums, {.axis = 1});
-    expect_rows(of_rows<float>(function::logsumexp, sum, rows), rows, [&](std::size_t r, std::size_t) { return sums(Index(r)); }, "logsumexp, 2*a + b");
+    expect_rows(
+        of_rows<float>(function::logsumexp, sum, rows), rows,
+        [&](std::size_t r, std::size_t) { return sums(Index(r)); }, "logsumexp, 2*a + b");
     EXPECT_TRUE(same_bits(smx::logsumexp((2 * a + b).row(0)), sums(0)));
     smx::safe_softmax(2 * a + b, a, {.axis = 1});  // over one of its parts
     expect_matrix(expected, a, "a = 2*a + b");
@@ -176,11 +187,14 @@ TEST(Eigen, Expressions) {
 }
 
 TEST(Eigen, WhatCannotBeWrittenToIsNoOutput) {
-    static_assert(smx::writable_view<Eigen::MatrixXf&> && !smx::writable_view<const Eigen::MatrixXf&> && !smx::writable_view<Eigen::MatrixXf>);
+    static_assert(smx::writable_view<Eigen::MatrixXf&> && !smx::writable_view<const Eigen::MatrixXf&> &&
+                  !smx::writable_view<Eigen::MatrixXf>);
     static_assert(smx::writable_view<decltype(std::declval<Eigen::MatrixXf&>().col(0))> &&
                   !smx::writable_view<decltype(std::declval<const Eigen::MatrixXf&>().col(0))>);
-    static_assert(!smx::writable_view<Eigen::Ref<const Eigen::MatrixXf>&> && smx::writable_view<Eigen::Ref<Eigen::MatrixXf>>);
-    static_assert(!smx::readable_view<Eigen::MatrixXi> && !smx::expression<Eigen::MatrixXi> && !smx::readable_view<Eigen::MatrixXcf>);
+    static_assert(!smx::writable_view<Eigen::Ref<const Eigen::MatrixXf>&> &&
+                  smx::writable_view<Eigen::Ref<Eigen::MatrixXf>>);
+    static_assert(!smx::readable_view<Eigen::MatrixXi> && !smx::expression<Eigen::MatrixXi> &&
+                  !smx::readable_view<Eigen::MatrixXcf>);
     static_assert(!smx::writable_view<decltype(std::declval<Eigen::MatrixXf&>().rowwise().reverse())>);
     static_assert(smx::vocabulary::rank_of<Eigen::RowVectorXf> == 1 && smx::vocabulary::rank_of<Eigen::MatrixXf> == 2);
     Eigen::MatrixXf a(2, 3), b(3, 2);
@@ -213,7 +227,9 @@ void expect_tensor() {
     Eigen::Tensor<In, 3, Order> in(3, L, 7);  // rows are along axis 1
     for (Index r = 0; r < R; ++r)
         for (Index i = 0; i < L; ++i) in(r / 7, i, r % 7) = x[static_cast<std::size_t>(r * L + i)];
-    const auto at = [](const auto& t) { return [&t](std::size_t r, std::size_t i) { return t(Index(r) / 7, Index(i), Index(r) % 7); }; };
+    const auto at = [](const auto& t) {
+        return [&t](std::size_t r, std::size_t i) { return t(Index(r) / 7, Index(i), Index(r) % 7); };
+    };
     Eigen::Tensor<Out, 3, Order> out(3, L, 7);
     smx::safe_softmax(in, out, {.axis = 1});
     expect_rows(expected, rows, at(out), "Tensor");
@@ -227,13 +243,18 @@ void expect_tensor() {
     expect_rows(expected, rows, at(fixed), "TensorFixedSize");
     Eigen::Tensor<Out, 2, Order> sums(3, 7);
     smx::logsumexp(in, sums, {.axis = 1});
-    expect_rows(of_rows<Out>(function::logsumexp, x, rows), rows, [&](std::size_t r, std::size_t) { return sums(Index(r) / 7, Index(r) % 7); }, "logsumexp");
+    expect_rows(
+        of_rows<Out>(function::logsumexp, x, rows), rows,
+        [&](std::size_t r, std::size_t) { return sums(Index(r) / 7, Index(r) % 7); }, "logsumexp");
     if constexpr (std::is_same_v<In, float>) {
         smx::safe_softmax(in + in.constant(0), out, {.axis = 1});
         expect_rows(expected, rows, at(out), "tensor expression");
-        smx::safe_softmax(in.shuffle(Eigen::array<Index, 3>{0, 2, 1}), Eigen::TensorMap<Eigen::Tensor<Out, 3, Order>>(memory.data(), 3, 7, L));
+        smx::safe_softmax(in.shuffle(Eigen::array<Index, 3>{0, 2, 1}),
+                          Eigen::TensorMap<Eigen::Tensor<Out, 3, Order>>(memory.data(), 3, 7, L));
         const Eigen::TensorMap<Eigen::Tensor<Out, 3, Order>> shuffled(memory.data(), 3, 7, L);
-        expect_rows(expected, rows, [&](std::size_t r, std::size_t i) { return shuffled(Index(r) / 7, Index(r) % 7, Index(i)); }, "shuffled");
+        expect_rows(
+            expected, rows,
+            [&](std::size_t r, std::size_t i) { return shuffled(Index(r) / 7, Index(r) % 7, Index(i)); }, "shuffled");
     }
 }
 
@@ -257,9 +278,11 @@ TEST(Eigen, AgainstTheFormulaAsItIsWrittenWithEigen) {
     Eigen::ArrayXXf own(R, L);
     smx::safe_softmax(a, own, {.axis = 1});
     const Eigen::ArrayXXf theirs = softmax_as_written(a);
-    const auto at = [](const Eigen::ArrayXXf& t) { return [&t](std::size_t r, std::size_t i) { return t(Index(r), Index(i)); }; };
-    expect_within(compare<float>(softmax_test::function::softmax, x, rows, at(own), at(theirs)), softmax_test::function::softmax, softmax_test::dtype::f32,
-                  100, "softmax, float, N = 50");
+    const auto at = [](const Eigen::ArrayXXf& t) {
+        return [&t](std::size_t r, std::size_t i) { return t(Index(r), Index(i)); };
+    };
+    expect_within(compare<float>(softmax_test::function::softmax, x, rows, at(own), at(theirs)),
+                  softmax_test::function::softmax, softmax_test::dtype::f32, 100, "softmax, float, N = 50");
 }
 
 }  // namespace

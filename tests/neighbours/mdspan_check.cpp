@@ -41,7 +41,9 @@ std::vector<float> logits() {
 /// An element of either, since Kokkos' has operator() where the language has no multidimensional operator[].
 template <class M>
 decltype(auto) at(const M& m, std::size_t r, std::size_t i) {
-    return m.accessor().access(m.data_handle(), static_cast<std::size_t>(m.mapping()(static_cast<typename M::index_type>(r), static_cast<typename M::index_type>(i))));
+    return m.accessor().access(m.data_handle(),
+                               static_cast<std::size_t>(m.mapping()(static_cast<typename M::index_type>(r),
+                                                                    static_cast<typename M::index_type>(i))));
 }
 
 template <class Layout, class Extents>
@@ -57,10 +59,12 @@ void check_layout(const typename Layout::template mapping<Extents>& mapping) {
     smx::safe_softmax(read_only, out, {.axis = 1});
     bool same = true;
     for (std::size_t r = 0; r < rows; ++r)
-        for (std::size_t i = 0; i < length; ++i) same = same && std::memcmp(&at(out, r, i), &expected[r * length + i], 4) == 0;
+        for (std::size_t i = 0; i < length; ++i)
+            same = same && std::memcmp(&at(out, r, i), &expected[r * length + i], 4) == 0;
     EXPECT(same);
     std::vector<float> sums(rows), expected_sums(rows);
-    smx::logsumexp(read_only, md::mdspan<float, md::dextents<int, 1>>(sums.data(), static_cast<int>(rows)), {.axis = 1});
+    smx::logsumexp(read_only, md::mdspan<float, md::dextents<int, 1>>(sums.data(), static_cast<int>(rows)),
+                   {.axis = 1});
     smx::logsumexp(smx::tensor_view(x.data(), {rows, length}), expected_sums);
     EXPECT(sums == expected_sums);
     smx::safe_softmax(in);  // in place
@@ -87,8 +91,10 @@ int main() {
     check_layout<md::layout_left, dynamic>(md::layout_left::mapping<dynamic>(dynamic(rows, length)));
     check_layout<md::layout_right, fixed>({});
     check_layout<md::layout_left, fixed>({});
-    check_layout<md::layout_stride, dynamic>(md::layout_stride::mapping<dynamic>(dynamic(rows, length), std::array<std::size_t, 2>{2, 3 * rows}));
-    check_layout<md::layout_stride, fixed>(md::layout_stride::mapping<fixed>(fixed(), std::array<int, 2>{int(length) + 3, 1}));
+    check_layout<md::layout_stride, dynamic>(
+        md::layout_stride::mapping<dynamic>(dynamic(rows, length), std::array<std::size_t, 2>{2, 3 * rows}));
+    check_layout<md::layout_stride, fixed>(
+        md::layout_stride::mapping<fixed>(fixed(), std::array<int, 2>{int(length) + 3, 1}));
     static_assert(!smx::readable_view<md::mdspan<const float, dynamic, md::layout_right, doubling>>);
     static_assert(!smx::readable_view<md::mdspan<int, dynamic>>);
 
@@ -97,13 +103,16 @@ int main() {
     std::vector<float> x = logits(), y(x.size(), 7.0f), one(length / 2), expected(length / 2);
     const md::mdspan<float, dynamic> in(x.data(), rows, length), out(y.data(), rows, length);
     const auto slice = [](const auto& m) {
-        return md::submdspan(m, std::pair<std::size_t, std::size_t>{1, 4}, md::strided_slice<std::size_t, std::size_t, std::size_t>{1, length - 1, 2});
+        return md::submdspan(m, std::pair<std::size_t, std::size_t>{1, 4},
+                             md::strided_slice<std::size_t, std::size_t, std::size_t>{1, length - 1, 2});
     };
     smx::safe_softmax(slice(in), slice(out), {.axis = 1});
     for (std::size_t i = 0; i < length / 2; ++i) one[i] = x[2 * length + 1 + 2 * i];
     smx::safe_softmax(one, expected);
-    for (std::size_t i = 0; i < length / 2; ++i) EXPECT(y[2 * length + 1 + 2 * i] == expected[i] && y[2 * length + 2 * i] == 7.0f);
-    smx::safe_softmax(md::submdspan(in, md::full_extent, std::size_t(3)), md::submdspan(out, md::full_extent, std::size_t(3)));
+    for (std::size_t i = 0; i < length / 2; ++i)
+        EXPECT(y[2 * length + 1 + 2 * i] == expected[i] && y[2 * length + 2 * i] == 7.0f);
+    smx::safe_softmax(md::submdspan(in, md::full_extent, std::size_t(3)),
+                      md::submdspan(out, md::full_extent, std::size_t(3)));
 #endif
 
     // Sizes and errors as with any other view.

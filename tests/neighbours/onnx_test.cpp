@@ -19,7 +19,8 @@ namespace {
 
 /// Softmax(input, axis): what a runtime would put around the library.
 template <class T>
-std::vector<T> run(const std::string& op, const std::vector<T>& in, const std::vector<std::size_t>& shape, std::optional<std::ptrdiff_t> axis) {
+std::vector<T> run(const std::string& op, const std::vector<T>& in, const std::vector<std::size_t>& shape,
+                   std::optional<std::ptrdiff_t> axis) {
     std::vector<T> out(in.size());
     const smx::const_dynamic_view x(in.data(), smx::format_of<T>, shape);
     const smx::dynamic_view y(out.data(), smx::format_of<T>, shape);
@@ -57,34 +58,41 @@ TEST(Onnx, NumbersOfTheOperatorsExamples) {
     };
     for (const example& e : table) {
         const std::vector<float> out = run(e.op, e.in, e.shape, e.axis);
-        for (std::size_t i = 0; i < out.size(); ++i) EXPECT_NEAR(out[i], e.out[i], 2e-7 * std::max(1.0f, std::abs(e.out[i]))) << e.op << ' ' << i;
+        for (std::size_t i = 0; i < out.size(); ++i)
+            EXPECT_NEAR(out[i], e.out[i], 2e-7 * std::max(1.0f, std::abs(e.out[i]))) << e.op << ' ' << i;
     }
 }
 
 /// Every axis of shapes with 1 to 5 axes, in the four types that the operators have, against long double row by row.
 template <class T>
-void expect_definition(const std::string& op, const std::vector<std::size_t>& shape, std::optional<std::ptrdiff_t> attribute) {
-    const std::size_t axis = static_cast<std::size_t>(attribute.value_or(-1) < 0 ? attribute.value_or(-1) + static_cast<std::ptrdiff_t>(shape.size()) : *attribute);
+void expect_definition(const std::string& op, const std::vector<std::size_t>& shape,
+                       std::optional<std::ptrdiff_t> attribute) {
+    const std::size_t axis = static_cast<std::size_t>(
+        attribute.value_or(-1) < 0 ? attribute.value_or(-1) + static_cast<std::ptrdiff_t>(shape.size()) : *attribute);
     std::size_t count = 1, inner = 1;
     for (const std::size_t n : shape) count *= n;
     for (std::size_t d = axis + 1; d < shape.size(); ++d) inner *= shape[d];
     const std::vector<T> in = logits<T>(1, count, false);
     const std::vector<T> out = run(op, in, shape, attribute);
-    const softmax_test::function f = op == "Softmax" ? softmax_test::function::softmax : softmax_test::function::log_softmax;
+    const softmax_test::function f =
+        op == "Softmax" ? softmax_test::function::softmax : softmax_test::function::log_softmax;
     for (std::size_t row = 0; row < count / shape[axis]; ++row) {
         const std::size_t first = row / inner * inner * shape[axis] + row % inner;
         std::vector<double> values;
         for (std::size_t i = 0; i < shape[axis]; ++i) values.push_back(to_double(in[first + i * inner]));
         const softmax_test::reference exact(values, 1);
         for (std::size_t i = 0; i < shape[axis]; ++i) {
-            const double error = softmax_test::error_in_ulp(f, dtype_of<T>, dtype_of<T>, to_double(out[first + i * inner]), exact.of(f, values[i]));
-            ASSERT_LE(error, softmax_test::documented_bound(f, dtype_of<T>)) << op << " axis " << axis << " row " << row << " element " << i;
+            const double error = softmax_test::error_in_ulp(f, dtype_of<T>, dtype_of<T>,
+                                                            to_double(out[first + i * inner]), exact.of(f, values[i]));
+            ASSERT_LE(error, softmax_test::documented_bound(f, dtype_of<T>))
+                << op << " axis " << axis << " row " << row << " element " << i;
         }
     }
 }
 
 TEST(Onnx, EveryAxisOfEveryShapeAndType) {
-    const std::vector<std::vector<std::size_t>> shapes = {{7}, {3, 4}, {3, 4, 5}, {2, 1, 3, 33}, {2, 3, 1, 5, 4}, {1, 1000}};
+    const std::vector<std::vector<std::size_t>> shapes = {{7},           {3, 4},          {3, 4, 5},
+                                                          {2, 1, 3, 33}, {2, 3, 1, 5, 4}, {1, 1000}};
     for (const std::string op : {"Softmax", "LogSoftmax"}) {
         for (const std::vector<std::size_t>& shape : shapes) {
             const std::ptrdiff_t rank = static_cast<std::ptrdiff_t>(shape.size());

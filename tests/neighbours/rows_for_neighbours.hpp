@@ -67,7 +67,8 @@ enum class function { softmax, log_softmax, logsumexp };
 
 /// What the library gives for row-major rows along axis 1, itself checked against long double.
 template <class Out, class In>
-std::vector<Out> of_rows(function f, const std::vector<In>& in, std::size_t rows, const smx::softmax_options& options = {}) {
+std::vector<Out> of_rows(function f, const std::vector<In>& in, std::size_t rows,
+                         const smx::softmax_options& options = {}) {
     const std::size_t length = in.size() / rows;
     std::vector<Out> out(f == function::logsumexp ? rows : in.size());
     const smx::tensor_view<const In, 2> x(in.data(), {rows, length});
@@ -94,17 +95,19 @@ void expect_rows(const std::vector<Out>& expected, std::size_t rows, const At& a
             const Out actual = at(r, i), want = expected[r * length + i];
             const bool both_nan = std::isnan(to_double(actual)) && std::isnan(to_double(want));
             if (!both_nan && !same_bits(actual, want) && wrong++ == 0)
-                ADD_FAILURE() << what << ": row " << r << ", element " << i << " is " << to_double(actual) << " instead of " << to_double(want);
+                ADD_FAILURE() << what << ": row " << r << ", element " << i << " is " << to_double(actual)
+                              << " instead of " << to_double(want);
         }
     }
     EXPECT_EQ(wrong, 0u) << what;
 }
 
 template <class T>
-constexpr softmax_test::dtype dtype_of = smx::format_of<T> == smx::element_format::binary64   ? softmax_test::dtype::f64
-                                         : smx::format_of<T> == smx::element_format::binary32 ? softmax_test::dtype::f32
-                                         : smx::format_of<T> == smx::element_format::binary16 ? softmax_test::dtype::f16
-                                                                                               : softmax_test::dtype::bf16;
+constexpr softmax_test::dtype dtype_of =
+    smx::format_of<T> == smx::element_format::binary64   ? softmax_test::dtype::f64
+    : smx::format_of<T> == smx::element_format::binary32 ? softmax_test::dtype::f32
+    : smx::format_of<T> == smx::element_format::binary16 ? softmax_test::dtype::f16
+                                                         : softmax_test::dtype::bf16;
 
 /// The largest error of each, in ulp of the exact value, over rows of finite logits.
 struct errors {
@@ -113,7 +116,8 @@ struct errors {
 
 /// own(r, i) and theirs(r, i) of finite rows against long double.
 template <class Out, class In, class Own, class Theirs>
-errors compare(softmax_test::function f, const std::vector<In>& in, std::size_t rows, const Own& own, const Theirs& theirs) {
+errors compare(softmax_test::function f, const std::vector<In>& in, std::size_t rows, const Own& own,
+               const Theirs& theirs) {
     const std::size_t length = in.size() / rows;
     errors worst;
     for (std::size_t r = 0; r < rows; ++r) {
@@ -121,7 +125,9 @@ errors compare(softmax_test::function f, const std::vector<In>& in, std::size_t 
         for (std::size_t i = 0; i < length; ++i) row[i] = to_double(in[r * length + i]);
         const softmax_test::reference exact(row, 1);
         for (std::size_t i = 0; i < length; ++i) {
-            const auto error = [&](double actual) { return softmax_test::error_in_ulp(f, dtype_of<In>, dtype_of<Out>, actual, exact.of(f, row[i])); };
+            const auto error = [&](double actual) {
+                return softmax_test::error_in_ulp(f, dtype_of<In>, dtype_of<Out>, actual, exact.of(f, row[i]));
+            };
             worst.own = std::max(worst.own, error(to_double(own(r, i))));
             worst.theirs = std::max(worst.theirs, error(to_double(theirs(r, i))));
         }
@@ -130,7 +136,8 @@ errors compare(softmax_test::function f, const std::vector<In>& in, std::size_t 
 }
 
 /// Ours within the documented bound; theirs within `their_bound`, which shows that the same thing was computed; both printed.
-inline void expect_within(const errors& e, softmax_test::function f, softmax_test::dtype out, double their_bound, const std::string& what) {
+inline void expect_within(const errors& e, softmax_test::function f, softmax_test::dtype out, double their_bound,
+                          const std::string& what) {
     std::printf("%-48s %9.3f ulp, theirs %9.3g ulp\n", what.c_str(), e.own, e.theirs);
     EXPECT_LE(e.own, softmax_test::documented_bound(f, out)) << what;
     EXPECT_LE(e.theirs, their_bound) << what;

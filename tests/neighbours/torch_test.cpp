@@ -44,7 +44,8 @@ void expect_tensor(const std::vector<Out>& expected, const at::Tensor& t, const 
 template <class In, class Out>
 void expect_types() {
     const std::vector<In> x = logits<In>(rows, length);
-    const std::vector<Out> softmax = of_rows<Out>(function::softmax, x, rows), log_softmax = of_rows<Out>(function::log_softmax, x, rows),
+    const std::vector<Out> softmax = of_rows<Out>(function::softmax, x, rows),
+                           log_softmax = of_rows<Out>(function::log_softmax, x, rows),
                            sums = of_rows<Out>(function::logsumexp, x, rows);
     const at::Tensor in = filled(x, {3, 7, length});
     const at::Tensor out = at::empty({3, 7, length}, type_of<Out>());
@@ -68,7 +69,8 @@ void expect_types() {
     EXPECT_TRUE((large_out == 7).all().item<bool>()) << "something beside the slice was written";
     const at::Tensor channels_last = in.view({3, 7, 5, 10}).contiguous(at::MemoryFormat::ChannelsLast);
     const at::Tensor of_channels = smx::torch_softmax(channels_last, 1, options);
-    EXPECT_TRUE(of_channels.equal(smx::torch_softmax(channels_last.contiguous(), 1, options)) || of_channels.isnan().any().item<bool>());
+    EXPECT_TRUE(of_channels.equal(smx::torch_softmax(channels_last.contiguous(), 1, options)) ||
+                of_channels.isnan().any().item<bool>());
     EXPECT_TRUE(of_channels.is_contiguous(at::MemoryFormat::ChannelsLast));
     // Stride 0.
     const at::Tensor expanded = in.select(0, 0).select(0, 0).expand({4, length});
@@ -93,7 +95,7 @@ TEST(Torch, EveryTypeDimAndStride) {
 /// Distance of what torch.softmax gives from ours, in ulp of the result's type at the larger of both.
 double distance(const at::Tensor& ours, const at::Tensor& theirs) {
     const at::Tensor a = ours.to(at::kDouble).contiguous().view(-1), b = theirs.to(at::kDouble).contiguous().view(-1);
-    const softmax_test::dtype type = ours.scalar_type() == at::kDouble ? softmax_test::dtype::f64
+    const softmax_test::dtype type = ours.scalar_type() == at::kDouble  ? softmax_test::dtype::f64
                                      : ours.scalar_type() == at::kFloat ? softmax_test::dtype::f32
                                      : ours.scalar_type() == at::kHalf  ? softmax_test::dtype::f16
                                                                         : softmax_test::dtype::bf16;
@@ -104,7 +106,8 @@ double distance(const at::Tensor& ours, const at::Tensor& theirs) {
             EXPECT_TRUE((std::isnan(x) && std::isnan(y)) || x == y) << "element " << i << ": " << x << ", torch: " << y;
             continue;
         }
-        worst = std::max(worst, std::abs(x - y) / static_cast<double>(softmax_test::ulp(type, std::max(std::abs(x), std::abs(y)))));
+        worst = std::max(
+            worst, std::abs(x - y) / static_cast<double>(softmax_test::ulp(type, std::max(std::abs(x), std::abs(y)))));
     }
     return worst;
 }
@@ -116,9 +119,10 @@ at::Tensor their(bool log, const at::Tensor& x, std::int64_t dim) {
 }
 
 TEST(Torch, AgainstTorchSoftmaxOverATableOfShapes) {
-    const std::vector<std::vector<std::int64_t>> shapes = {{},        {0},          {1},          {5},          {1, 1},        {10, 5},         {5, 10},   {0, 3},
-                                                           {3, 0},    {2, 3, 4},    {4, 1, 6},    {2, 3, 4, 5}, {2, 3, 1, 1},  {2, 2, 2, 2, 2}, {32, 100}, {3, 1000},
-                                                           {1, 4096}, {128, 8, 16}, {8, 16, 128}, {1, 70000},   {2, 1, 3, 33}, {7, 257}};
+    const std::vector<std::vector<std::int64_t>> shapes = {
+        {},        {0},          {1},          {5},          {1, 1},        {10, 5},         {5, 10},   {0, 3},
+        {3, 0},    {2, 3, 4},    {4, 1, 6},    {2, 3, 4, 5}, {2, 3, 1, 1},  {2, 2, 2, 2, 2}, {32, 100}, {3, 1000},
+        {1, 4096}, {128, 8, 16}, {8, 16, 128}, {1, 70000},   {2, 1, 3, 33}, {7, 257}};
     at::manual_seed(3);
     for (const at::ScalarType type : types) {
         double worst = 0, worst_log = 0;
@@ -133,13 +137,19 @@ TEST(Torch, AgainstTorchSoftmaxOverATableOfShapes) {
                 const at::Tensor theirs = their(true, x, dim), far = theirs < -0.125;
                 worst_log = std::max(worst_log, distance(l.masked_fill(~far, 0), theirs.masked_fill(~far, 0)));
                 if (x.numel() != 0) {
-                    const at::Tensor sums = smx::torch_logsumexp(x, dim), expected = at::logsumexp(x.to(at::kDouble), dim);
+                    const at::Tensor sums = smx::torch_logsumexp(x, dim),
+                                     expected = at::logsumexp(x.to(at::kDouble), dim);
                     EXPECT_EQ(sums.sizes(), expected.sizes());
-                    EXPECT_TRUE(at::allclose(sums.to(at::kDouble), expected, type == at::kBFloat16 ? 4e-3 : type == at::kHalf ? 5e-4 : 1e-6, 1e-6));
+                    EXPECT_TRUE(at::allclose(sums.to(at::kDouble), expected,
+                                             type == at::kBFloat16 ? 4e-3
+                                             : type == at::kHalf   ? 5e-4
+                                                                   : 1e-6,
+                                             1e-6));
                 }
             }
         }
-        std::printf("%-9s largest distance: softmax %.3g ulp, log_softmax %.3g ulp\n", c10::toString(type), worst, worst_log);
+        std::printf("%-9s largest distance: softmax %.3g ulp, log_softmax %.3g ulp\n", c10::toString(type), worst,
+                    worst_log);
         // Theirs: the subtraction of the maximum rounds. In 16 bits both round once, from float; but not the log_softmax of bfloat16 of
         // PyTorch 1.13, which rounds in between.
         const bool narrow = type == at::kHalf || type == at::kBFloat16;
@@ -151,12 +161,16 @@ TEST(Torch, AgainstTorchSoftmaxOverATableOfShapes) {
 TEST(Torch, ErrorsOfBothAgainstLongDouble) {
     const std::vector<float> x = logits<float>(rows, length, false);
     const at::Tensor in = filled(x, {rows, length}), own = smx::torch_softmax(in, 1), theirs = at::softmax(in, 1);
-    const auto at_of = [](const at::Tensor& t) { return [p = t.data_ptr<float>()](std::size_t r, std::size_t i) { return p[r * length + i]; }; };
+    const auto at_of = [](const at::Tensor& t) {
+        return [p = t.data_ptr<float>()](std::size_t r, std::size_t i) { return p[r * length + i]; };
+    };
     using softmax_test::dtype;
     using f = softmax_test::function;
-    expect_within(compare<float>(f::softmax, x, rows, at_of(own), at_of(theirs)), f::softmax, dtype::f32, 100, "softmax, float, N = 50");
+    expect_within(compare<float>(f::softmax, x, rows, at_of(own), at_of(theirs)), f::softmax, dtype::f32, 100,
+                  "softmax, float, N = 50");
     const at::Tensor log_own = smx::torch_log_softmax(in, 1), log_theirs = at::log_softmax(in, 1);
-    expect_within(compare<float>(f::log_softmax, x, rows, at_of(log_own), at_of(log_theirs)), f::log_softmax, dtype::f32, 1e6, "log_softmax, float, N = 50");
+    expect_within(compare<float>(f::log_softmax, x, rows, at_of(log_own), at_of(log_theirs)), f::log_softmax,
+                  dtype::f32, 1e6, "log_softmax, float, N = 50");
     const at::Tensor confident = at::tensor({20.0f, 0.0f});
     EXPECT_EQ(smx::torch_log_softmax(confident, 0)[0].item<float>(), -2.0611536e-9f);
 }
@@ -189,7 +203,8 @@ TEST(Torch, Gradients) {
             ((log ? at::log_softmax(b, dim) : at::softmax(b, dim)) * weight).sum().backward();
             EXPECT_TRUE(at::allclose(a.grad(), b.grad(), 1e-4, 1e-6));
         }
-        const at::Tensor c = at::randn({4, 5, 6}).set_requires_grad(true), d = c.detach().clone().set_requires_grad(true);
+        const at::Tensor c = at::randn({4, 5, 6}).set_requires_grad(true),
+                         d = c.detach().clone().set_requires_grad(true);
         smx::torch_logsumexp(c, dim).square().sum().backward();
         at::logsumexp(d, dim).square().sum().backward();
         EXPECT_TRUE(at::allclose(c.grad(), d.grad(), 1e-4, 1e-6));
@@ -221,12 +236,17 @@ TEST(Torch, WhatIsRefusedAndWhy) {
     };
     const at::Tensor o = at::full({2, 3}, 7.0f);
     EXPECT_EQ(error(at::Tensor(), o), "smx::safe_softmax: in is an undefined tensor");
-    EXPECT_EQ(error(x.to(at::kInt), o), "smx::safe_softmax: in has elements of type Int, but float, double, half and bfloat16 are allowed");
-    EXPECT_EQ(error(x, out.to(at::kLong)), "smx::safe_softmax: out has elements of type Long, but float, double, half and bfloat16 are allowed");
+    EXPECT_EQ(error(x.to(at::kInt), o),
+              "smx::safe_softmax: in has elements of type Int, but float, double, half and bfloat16 are allowed");
+    EXPECT_EQ(error(x, out.to(at::kLong)),
+              "smx::safe_softmax: out has elements of type Long, but float, double, half and bfloat16 are allowed");
     EXPECT_EQ(error(x.to_sparse(), o), "smx::safe_softmax: in has a layout without strides (sparse or the like)");
-    EXPECT_EQ(error(at::empty({2, 3}, at::TensorOptions().device(at::kMeta)), o), "smx::safe_softmax: in is on device meta, but has to be on cpu");
+    EXPECT_EQ(error(at::empty({2, 3}, at::TensorOptions().device(at::kMeta)), o),
+              "smx::safe_softmax: in is on device meta, but has to be on cpu");
     EXPECT_EQ(error(x, o.t()), "smx::safe_softmax: extent 0 of out is 3, but that of in is 2");
-    EXPECT_EQ(error(x, o[0].expand({2, 3})), "smx::safe_softmax: out has stride 0 in axis 0, which has 2 elements: they would all be written to one place");
+    EXPECT_EQ(
+        error(x, o[0].expand({2, 3})),
+        "smx::safe_softmax: out has stride 0 in axis 0, which has 2 elements: they would all be written to one place");
     EXPECT_TRUE((o == 7).all().item<bool>());
     for (const std::int64_t dim : {-3, 2}) {
         EXPECT_THROW(smx::torch_softmax(x, dim), std::invalid_argument);

@@ -36,7 +36,8 @@ A filled(const std::vector<T>& x, bool transposed = false) {
 
 template <class Out, class A>
 void expect_array(const std::vector<Out>& expected, const A& a, const std::string& what, bool transposed = false) {
-    expect_rows(expected, rows, [&](std::size_t r, std::size_t i) -> Out { return transposed ? a(i, r) : a(r, i); }, what);
+    expect_rows(
+        expected, rows, [&](std::size_t r, std::size_t i) -> Out { return transposed ? a(i, r) : a(r, i); }, what);
 }
 
 template <class In, class Out>
@@ -54,7 +55,8 @@ void expect_containers(const std::string& what) {
         expect_array(of_rows<U>(function::log_softmax, x, rows), out, what, transposed);
         xt::xtensor<U, 1> sums(std::array<std::size_t, 1>{rows});
         smx::logsumexp(in, sums, options);
-        expect_rows(of_rows<U>(function::logsumexp, x, rows), rows, [&](std::size_t r, std::size_t) { return sums(r); }, what);
+        expect_rows(
+            of_rows<U>(function::logsumexp, x, rows), rows, [&](std::size_t r, std::size_t) { return sums(r); }, what);
         xt::xarray<U> dynamic_sums(std::vector<std::size_t>{rows});
         smx::logsumexp(in, dynamic_sums, options);
         EXPECT_EQ(0, std::memcmp(dynamic_sums.data(), sums.data(), rows * sizeof(U))) << what;
@@ -70,7 +72,8 @@ TEST(Xtensor, ContainersOfStaticAndDynamicRank) {
     using xt::layout_type;
     expect_containers<xt::xtensor<float, 2>, xt::xtensor<float, 2>>("xtensor");
     expect_containers<xt::xtensor<float, 2, layout_type::column_major>, xt::xtensor<float, 2>>("column-major xtensor");
-    expect_containers<xt::xtensor<double, 2, layout_type::dynamic>, xt::xtensor<float, 2, layout_type::column_major>>("dynamic layout");
+    expect_containers<xt::xtensor<double, 2, layout_type::dynamic>, xt::xtensor<float, 2, layout_type::column_major>>(
+        "dynamic layout");
     expect_containers<xt::xarray<float>, xt::xarray<float>>("xarray");
     expect_containers<xt::xarray<double, layout_type::column_major>, xt::xarray<double>>("column-major xarray");
     expect_containers<xt::xtensor<float, 2>, xt::xarray<double>>("xtensor to xarray");
@@ -87,12 +90,15 @@ TEST(Xtensor, Adaptors) {
     const std::vector<float> x = logits<float>(rows, length), expected = of_rows<float>(function::softmax, x, rows);
     std::vector<float> memory(x.size());
     const auto in = xt::adapt(x, shape{rows, length});
-    smx::safe_softmax(in, xt::adapt(memory.data(), memory.size(), xt::no_ownership(), shape{rows, length}), {.axis = 1});
+    smx::safe_softmax(in, xt::adapt(memory.data(), memory.size(), xt::no_ownership(), shape{rows, length}),
+                      {.axis = 1});
     expect_rows(expected, rows, [&](std::size_t r, std::size_t i) { return memory[r * length + i]; }, "xt::adapt");
     std::fill(memory.begin(), memory.end(), 7.0f);
     auto dynamic = xt::adapt(memory, std::vector<std::size_t>{rows, length});
     smx::safe_softmax(in, dynamic, {.axis = 1});
-    expect_rows(expected, rows, [&](std::size_t r, std::size_t i) { return memory[r * length + i]; }, "xt::adapt of dynamic rank");
+    expect_rows(
+        expected, rows, [&](std::size_t r, std::size_t i) { return memory[r * length + i]; },
+        "xt::adapt of dynamic rank");
 }
 
 TEST(Xtensor, Views) {
@@ -126,7 +132,8 @@ TEST(Xtensor, Views) {
     xt::xtensor<float, 3> thin(std::array<std::size_t, 3>{rows, 1, length}), thin_out = thin;
     std::copy(x.begin(), x.end(), thin.begin());
     smx::safe_softmax(thin, thin_out, {.axis = 2});
-    expect_rows(expected, rows, [&](std::size_t r, std::size_t i) { return thin_out(r, 0, i); }, "an axis of one element");
+    expect_rows(
+        expected, rows, [&](std::size_t r, std::size_t i) { return thin_out(r, 0, i); }, "an axis of one element");
 }
 
 TEST(Xtensor, Expressions) {
@@ -143,13 +150,16 @@ TEST(Xtensor, Expressions) {
     expect_array(expected, out, "of dynamic rank");
     xt::xarray<float> sums(std::vector<std::size_t>{rows});
     smx::logsumexp(2.0f * a + b, sums, {.axis = 1});
-    expect_rows(of_rows<float>(function::logsumexp, sum, rows), rows, [&](std::size_t r, std::size_t) { return sums(r); }, "logsumexp");
+    expect_rows(
+        of_rows<float>(function::logsumexp, sum, rows), rows, [&](std::size_t r, std::size_t) { return sums(r); },
+        "logsumexp");
     smx::log_softmax(2.0f * a + a, a, {.axis = 1});  // over its own part
     expect_array(of_rows<float>(function::log_softmax, sum, rows), a, "a = 2*a + a");
 
     const xt::xtensor<float, 1> row = xt::view(b, 0, xt::all());
     smx::safe_softmax(xt::broadcast(row, shape{rows, length}), out, {.axis = 1});
-    const std::vector<float> first = of_rows<float>(function::softmax, std::vector<float>(x.begin(), x.begin() + length), 1);
+    const std::vector<float> first =
+        of_rows<float>(function::softmax, std::vector<float>(x.begin(), x.begin() + length), 1);
     expect_rows(first, 1, [&](std::size_t, std::size_t i) { return out(rows - 1, i); }, "broadcast");
     smx::safe_softmax(xt::view(b, xt::keep(3, 0), xt::all()), xt::view(out, xt::range(0, 2), xt::all()), {.axis = 1});
     expect_rows(first, 1, [&](std::size_t, std::size_t i) { return out(1, i); }, "rows picked by index");
@@ -175,10 +185,11 @@ TEST(Xtensor, AgainstTheFormulaAsItIsWrittenWithXtensor) {
     xt::xtensor<float, 2> own(shape{rows, length});
     smx::safe_softmax(a, own, {.axis = 1});
     const auto now = xt::keep_dims | xt::evaluation_strategy::immediate;
-    const xt::xtensor<float, 2> largest = xt::amax(a, {1}, now), e = xt::exp(a - largest), sum = xt::sum(e, {1}, now), theirs = e / sum;
+    const xt::xtensor<float, 2> largest = xt::amax(a, {1}, now), e = xt::exp(a - largest), sum = xt::sum(e, {1}, now),
+                                theirs = e / sum;
     const auto at = [](const auto& t) { return [&t](std::size_t r, std::size_t i) { return t(r, i); }; };
-    expect_within(compare<float>(softmax_test::function::softmax, x, rows, at(own), at(theirs)), softmax_test::function::softmax, softmax_test::dtype::f32,
-                  100, "softmax, float, N = 50");
+    expect_within(compare<float>(softmax_test::function::softmax, x, rows, at(own), at(theirs)),
+                  softmax_test::function::softmax, softmax_test::dtype::f32, 100, "softmax, float, N = 50");
 }
 
 }  // namespace

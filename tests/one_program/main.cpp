@@ -33,10 +33,10 @@ unsigned features() {
 int main() {
     const object* objects[] = {
 #define ADDRESS(name) &object_##name,
-        OBJECTS(ADDRESS)
-    };
+        OBJECTS(ADDRESS)};
     float logits[object_elements];
-    for (std::size_t i = 0; i < object_elements; ++i) logits[i] = static_cast<float>((i * 2654435761u) % 1000) / 16 - 30;
+    for (std::size_t i = 0; i < object_elements; ++i)
+        logits[i] = static_cast<float>((i * 2654435761u) % 1000) / 16 - 30;
     const unsigned found = features();
     static float results[2][object_results];
     const char* first[2] = {nullptr, nullptr};
@@ -57,8 +57,9 @@ int main() {
             same = std::memcmp(results[fused], mine, sizeof mine) == 0;
         }
         const bool refuses = o->refuses(logits);
-        std::printf("%s (%s fma): %s %s%s\n", o->name, fused ? "with" : "without", same ? "same bits as" : "OTHER BITS THAN",
-                    first[fused], refuses ? "" : ", and DOES NOT REFUSE a wrong extent");
+        std::printf("%s (%s fma): %s %s%s\n", o->name, fused ? "with" : "without",
+                    same ? "same bits as" : "OTHER BITS THAN", first[fused],
+                    refuses ? "" : ", and DOES NOT REFUSE a wrong extent");
         failures += !same + !refuses;
         ++ran;
     }

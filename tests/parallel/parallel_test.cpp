@@ -49,7 +49,8 @@ struct pretended_executor {
         std::vector<std::size_t> index(tasks);
         std::iota(index.begin(), index.end(), std::size_t(0));
         if (tasks_order == order::backward) std::reverse(index.begin(), index.end());
-        if (tasks_order == order::shuffled) std::shuffle(index.begin(), index.end(), std::mt19937(static_cast<unsigned>(tasks)));
+        if (tasks_order == order::shuffled)
+            std::shuffle(index.begin(), index.end(), std::mt19937(static_cast<unsigned>(tasks)));
         for (const std::size_t i : index) f(i);
     }
 };
@@ -120,7 +121,9 @@ constexpr shape shapes[] = {
 };
 
 /// Elements from the first to the last of a view in memory, and where its element with all indices 0 is.
-struct reach { std::size_t size, origin; };
+struct reach {
+    std::size_t size, origin;
+};
 reach reach_of(const shape& s) {
     std::ptrdiff_t below = 0, above = 0;
     for (std::size_t d = 0; d < 3; ++d) {
@@ -160,7 +163,8 @@ void call_in_place(function f, const InOut& inout, const smx::softmax_options& o
 
 /// Every byte that a call leaves behind.
 template <class In, class Out>
-std::vector<Out> result_of(function f, const shape& s, const std::vector<In>& in, const smx::softmax_options& options, auto&... executor) {
+std::vector<Out> result_of(function f, const shape& s, const std::vector<In>& in, const smx::softmax_options& options,
+                           auto&... executor) {
     const reach r = reach_of(s);
     std::vector<Out> out(r.size, Out(7.0f));
     smx::softmax_options along = options;
@@ -173,17 +177,19 @@ std::vector<Out> result_of(function f, const shape& s, const std::vector<In>& in
 }
 
 template <class T>
-std::vector<T> result_in_place(function f, const shape& s, const std::vector<T>& in, const smx::softmax_options& options,
-                               auto&... executor) {
+std::vector<T> result_in_place(function f, const shape& s, const std::vector<T>& in,
+                               const smx::softmax_options& options, auto&... executor) {
     std::vector<T> inout = in;
     smx::softmax_options along = options;
     along.axis = s.axis;
-    call_in_place(f, smx::tensor_view<T, 3>(inout.data() + reach_of(s).origin, s.extents, s.strides), along, executor...);
+    call_in_place(f, smx::tensor_view<T, 3>(inout.data() + reach_of(s).origin, s.extents, s.strides), along,
+                  executor...);
     return inout;
 }
 
 template <class In, class Out>
-void expect_same(const shape& s, const std::vector<In>& in, const smx::softmax_options& options, auto&& executor, const std::string& where) {
+void expect_same(const shape& s, const std::vector<In>& in, const smx::softmax_options& options, auto&& executor,
+                 const std::string& where) {
     for (const function f : all_functions) {
         ASSERT_TRUE(same_bits(result_of<In, Out>(f, s, in, options), result_of<In, Out>(f, s, in, options, executor)))
             << names[static_cast<int>(f)] << ' ' << s.name << ' ' << where;
@@ -212,8 +218,12 @@ template <class Types>
 class Parallel : public testing::Test {};
 
 template <class A, class B>
-struct types { using in = A; using out = B; };
-using tested_types = testing::Types<types<float, float>, types<double, double>, types<smx::bfloat16, smx::bfloat16>, types<float, smx::float16>>;
+struct types {
+    using in = A;
+    using out = B;
+};
+using tested_types = testing::Types<types<float, float>, types<double, double>, types<smx::bfloat16, smx::bfloat16>,
+                                    types<float, smx::float16>>;
 class type_names {
 public:
     template <class T>
@@ -244,12 +254,14 @@ TYPED_TEST(Parallel, EveryNumberOfThreadsAndOrderOfTasksGivesTheSameBits) {
 template <class In, class Out, class E>
 void expect_same_on_real_threads(E&& executor, const std::string& what) {
     for (int i = 0; i < 3; ++i)
-        for (const shape& s : shapes) expect_same<In, Out>(s, logits<In>(reach_of(s).size), {.scale = 0.7}, executor, what);
+        for (const shape& s : shapes)
+            expect_same<In, Out>(s, logits<In>(reach_of(s).size), {.scale = 0.7}, executor, what);
 }
 
 TYPED_TEST(Parallel, ThreadsOfTheDocumentation) {
     for (const std::size_t threads : {2u, 5u})
-        expect_same_on_real_threads<typename TypeParam::in, typename TypeParam::out>(thread_executor{threads}, std::to_string(threads) + " threads");
+        expect_same_on_real_threads<typename TypeParam::in, typename TypeParam::out>(
+            thread_executor{threads}, std::to_string(threads) + " threads");
 }
 
 TYPED_TEST(Parallel, APool) {
@@ -269,7 +281,8 @@ TYPED_TEST(Parallel, OpenMp) {
     EXPECT_EQ(inside, 1) << "in a parallel region";
 #endif
     expect_same_on_real_threads<typename TypeParam::in, typename TypeParam::out>(smx::openmp_executor{}, "OpenMP");
-    expect_same_on_real_threads<typename TypeParam::in, typename TypeParam::out>(smx::openmp_executor{3}, "OpenMP, 3 threads");
+    expect_same_on_real_threads<typename TypeParam::in, typename TypeParam::out>(smx::openmp_executor{3},
+                                                                                 "OpenMP, 3 threads");
 }
 
 #if defined(SMX_TEST_TBB)
@@ -304,7 +317,8 @@ TYPED_TEST(Parallel, SharedRows) {
             for (const std::size_t threads : {2u, 3u, 64u}) {
                 const order o = threads == 2 ? order::backward : order::shuffled;
                 pretended_executor executor{threads, o};
-                expect_same<In, Out>(s, in, {.scale = threads == 2 ? 1 : -0.3}, executor, isa + (" threads " + std::to_string(threads)));
+                expect_same<In, Out>(s, in, {.scale = threads == 2 ? 1 : -0.3}, executor,
+                                     isa + (" threads " + std::to_string(threads)));
                 EXPECT_GT(executor.calls, 0u) << s.name;
             }
         }
@@ -329,14 +343,26 @@ TYPED_TEST(Parallel, SharedRowsOfAllKinds) {
     using In = typename TypeParam::in;
     using Out = typename TypeParam::out;
     constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
-    const shape contiguous{"a row", {1, 1, 200001}, {0, 0, 1}, 2}, stepped{"a row with gaps", {1, 1, 200001}, {0, 0, 2}, 2};
-    struct kind { const char* name; double everywhere, here, there; };
+    const shape contiguous{"a row", {1, 1, 200001}, {0, 0, 1}, 2},
+        stepped{"a row with gaps", {1, 1, 200001}, {0, 0, 2}, 2};
+    struct kind {
+        const char* name;
+        double everywhere, here, there;
+    };
     constexpr double no = 12345;  // what was there
     const kind kinds[] = {
-        {"a NaN", no, nan, no},          {"a NaN at the end", no, no, nan},   {"+inf", no, inf, no},
-        {"+inf twice", no, inf, inf},    {"NaN and +inf", no, nan, inf},      {"all -inf", -inf, no, no},
-        {"all -inf but one", -inf, no, 1}, {"all -inf and a NaN", -inf, nan, no}, {"all +inf", inf, no, no},
-        {"-inf among others", no, -inf, -inf}, {"ties", 3, 50, 50},           {"all equal", 3, no, no},
+        {"a NaN", no, nan, no},
+        {"a NaN at the end", no, no, nan},
+        {"+inf", no, inf, no},
+        {"+inf twice", no, inf, inf},
+        {"NaN and +inf", no, nan, inf},
+        {"all -inf", -inf, no, no},
+        {"all -inf but one", -inf, no, 1},
+        {"all -inf and a NaN", -inf, nan, no},
+        {"all +inf", inf, no, no},
+        {"-inf among others", no, -inf, -inf},
+        {"ties", 3, 50, 50},
+        {"all equal", 3, no, no},
         {"far from 0", no, 30000, 29999},
     };
     for (const shape& s : {contiguous, stepped}) {
@@ -366,7 +392,8 @@ TEST(ParallelCalls, SmallWorkStaysOnTheCallingThread) {
     smx::safe_softmax(executor, smx::tensor_view<float, 2>(x.data(), {1, 32767}));
     smx::safe_softmax(executor, smx::tensor_view<float, 2>(x.data(), {32767, 1}));
     smx::log_softmax(executor, std::span<float>(x).first(100));
-    EXPECT_EQ(smx::logsumexp(executor, std::span<const float>(x).first(100)), smx::logsumexp(std::span<const float>(x).first(100)));
+    EXPECT_EQ(smx::logsumexp(executor, std::span<const float>(x).first(100)),
+              smx::logsumexp(std::span<const float>(x).first(100)));
     smx::safe_softmax(executor, smx::tensor_view<float, 2>(x.data(), {0, 32768}));
     float sums[3] = {7, 7, 7};
     smx::logsumexp(executor, smx::tensor_view<const float, 2>(x.data(), {3, 0}), sums);
@@ -394,9 +421,12 @@ TEST(ParallelCalls, NothingStartsBeforeTheChecks) {
     EXPECT_THROW(smx::log_softmax(executor, in, out), std::invalid_argument);
     EXPECT_THROW(smx::logsumexp(executor, in, reduced), std::invalid_argument);
     EXPECT_THROW(smx::safe_softmax(executor, out, {.axis = 1}), std::invalid_argument);
-    EXPECT_THROW(smx::log_softmax(executor, out, {.scale = std::numeric_limits<double>::infinity()}), std::invalid_argument);
+    EXPECT_THROW(smx::log_softmax(executor, out, {.scale = std::numeric_limits<double>::infinity()}),
+                 std::invalid_argument);
     EXPECT_THROW((void)smx::logsumexp(executor, in, {.axis = -2}), std::invalid_argument);
-    EXPECT_THROW(smx::safe_softmax(executor, std::span<const float>(out).first(90000), std::span<float>(out).last(90000)), std::invalid_argument);
+    EXPECT_THROW(
+        smx::safe_softmax(executor, std::span<const float>(out).first(90000), std::span<float>(out).last(90000)),
+        std::invalid_argument);
     EXPECT_EQ(executor.calls, 0u);
     EXPECT_EQ(std::count(out.begin(), out.end(), 7.0f), 99999);
     EXPECT_EQ(std::count(reduced.begin(), reduced.end(), 7.0f), 2);
@@ -420,7 +450,9 @@ TEST(ParallelCalls, SpecialRowsAndOptions) {
 TEST(ParallelCalls, ExecutorsOfManyKinds) {
     const std::vector<float> in = logits<float>(75000);
     std::vector<float> expected(in.size()), out(in.size());
-    const auto view = [](auto& x) { return smx::tensor_view<std::remove_reference_t<decltype(x[0])>, 2>(x.data(), {75, 1000}); };
+    const auto view = [](auto& x) {
+        return smx::tensor_view<std::remove_reference_t<decltype(x[0])>, 2>(x.data(), {75, 1000});
+    };
     smx::safe_softmax(view(in), view(expected));
 
     struct plain {  // no template, an int, not const
@@ -455,9 +487,11 @@ TEST(ParallelCalls, WhatAThreadHasSetMattersNotAndIsKept) {
             std::fesetround(FE_TONEAREST);
         }
     };
-    for (const shape& s : shapes) expect_same<float, float>(s, logits<float>(reach_of(s).size), {}, rounding_upward{}, "rounding upward");
+    for (const shape& s : shapes)
+        expect_same<float, float>(s, logits<float>(reach_of(s).size), {}, rounding_upward{}, "rounding upward");
     for (const shape& s : {huge_shapes[0], huge_shapes[4]})
-        expect_same<double, double>(s, logits<double>(reach_of(s).size), {.scale = 0.3}, rounding_upward{}, "rounding upward");
+        expect_same<double, double>(s, logits<double>(reach_of(s).size), {.scale = 0.3}, rounding_upward{},
+                                    "rounding upward");
 }
 
 #if SMX_DISPATCH
@@ -474,7 +508,8 @@ TEST(ParallelCalls, AnotherInstructionSetInBetween) {
         smx::isa best = smx::active_isa();
     };
     expect_same<float, float>(rows, logits<float>(reach_of(rows).size), {}, fickle{}, "changing instruction sets");
-    expect_same<float, float>(huge_shapes[0], logits<float>(reach_of(huge_shapes[0]).size), {}, fickle{}, "changing instruction sets");
+    expect_same<float, float>(huge_shapes[0], logits<float>(reach_of(huge_shapes[0]).size), {}, fickle{},
+                              "changing instruction sets");
 }
 #endif
 

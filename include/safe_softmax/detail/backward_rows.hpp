@@ -70,21 +70,24 @@ private:
     /// y: not looked at for log_softmax. On the way asks the cache for what is read soon, and for the elements from `dx` on, which
     /// are written after that.
     template <job_function F>
-    static SMX_NOINLINE void add_piece(row_dot<B, T>& dot, const T* y, const T* dy, const T* dx, std::size_t n) noexcept {
+    static SMX_NOINLINE void add_piece(row_dot<B, T>& dot, const T* y, const T* dy, const T* dx,
+                                       std::size_t n) noexcept {
         row_dot<B, T> sum = dot;
         sum.for_packs(n, [&](part& p, std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
-            if constexpr (F != job_function::log_softmax_backward) prefetch<lanes * sizeof(T)>(far_from(y + i, fetched_ahead));
+            if constexpr (F != job_function::log_softmax_backward)
+                prefetch<lanes * sizeof(T)>(far_from(y + i, fetched_ahead));
             prefetch<lanes * sizeof(T)>(far_from(dy + i, fetched_ahead));
             prefetch<lanes * sizeof(T), true>(dx + i);
-            add_to_dot<F>(p, F == job_function::log_softmax_backward ? P::broadcast(0) : load_up_to<P>(y + i, left), load_up_to<P>(dy + i, left));
+            add_to_dot<F>(p, F == job_function::log_softmax_backward ? P::broadcast(0) : load_up_to<P>(y + i, left),
+                          load_up_to<P>(dy + i, left));
         });
         dot = sum;
     }
 
     /// x: logits, if they went through a softcap; `k` as in softcap_slope.
     template <job_function F, bool Capped>
-    static SMX_NOINLINE void write_piece(const T* y, const T* dy, const T* x, T* dx, std::size_t n, const double_double& sum, double scale,
-                                         double k) noexcept {
+    static SMX_NOINLINE void write_piece(const T* y, const T* dy, const T* x, T* dx, std::size_t n,
+                                         const double_double& sum, double scale, double k) noexcept {
         const gradient_of_row<P, T, F> gradient(P::broadcast(sum.head), P::broadcast(sum.tail), scale);
         const auto step = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
             const P py = load_some<P>(y + i, left);
@@ -107,7 +110,8 @@ private:
         alignas(64) T dy_buffer[piece_elements<T>];
         alignas(64) T dx_buffer[piece_elements<T>];
         alignas(64) T x_buffer[Capped ? piece_elements<T> : 1];
-        const operand_reader<B, T> y{op[backward::y], y_buffer}, dy{op[backward::dy], dy_buffer}, x{op[backward::logits], x_buffer};
+        const operand_reader<B, T> y{op[backward::y], y_buffer}, dy{op[backward::dy], dy_buffer},
+            x{op[backward::logits], x_buffer};
         const operand_writer<B, T> dx{op[backward::dx], dx_buffer};
         constexpr bool needs_y = F != job_function::log_softmax_backward;
         const T* y_piece = nullptr;
@@ -142,11 +146,12 @@ private:
         const auto adjacent = [&](std::size_t o, std::ptrdiff_t bytes) SMX_INLINE_LAMBDA {
             return bytes == static_cast<std::ptrdiff_t>(size_of(j.op[o].type));
         };
-        if (adjacent(backward::y, j.op[backward::y].step) && adjacent(backward::dx, j.op[backward::dx].step)) return j.loops;
+        if (adjacent(backward::y, j.op[backward::y].step) && adjacent(backward::dx, j.op[backward::dx].step))
+            return j.loops;
         for (std::size_t l = 0; l < j.loops; ++l) {
             const std::ptrdiff_t* s = j.loop[l].stride;
-            if (j.loop[l].extent >= lanes / 2 && adjacent(backward::y, s[backward::y]) && adjacent(backward::dy, s[backward::dy]) &&
-                adjacent(backward::dx, s[backward::dx]))
+            if (j.loop[l].extent >= lanes / 2 && adjacent(backward::y, s[backward::y]) &&
+                adjacent(backward::dy, s[backward::dy]) && adjacent(backward::dx, s[backward::dx]))
                 return l;
         }
         return j.loops;
@@ -157,18 +162,23 @@ private:
         operand from;
         std::size_t count;
         T* buffer;  // of tile_rows elements, those past count 0
-        SMX_ALWAYS_INLINE line(const operand& o, std::size_t c, std::size_t n, T* b) noexcept : from(o), count(n), buffer(b) {
+        SMX_ALWAYS_INLINE line(const operand& o, std::size_t c, std::size_t n, T* b) noexcept
+            : from(o), count(n), buffer(b) {
             from.step = static_cast<std::ptrdiff_t>(size_of(o.type));
             from.data = moved(o.data, static_cast<std::ptrdiff_t>(c) * from.step);
             for (std::size_t l = n; l < tile_rows; ++l) b[l] = 0;
         }
-        SMX_ALWAYS_INLINE bool direct() const noexcept { return operand_pieces<B, T>::direct(from) && count % lanes == 0; }
+        SMX_ALWAYS_INLINE bool direct() const noexcept {
+            return operand_pieces<B, T>::direct(from) && count % lanes == 0;
+        }
         SMX_ALWAYS_INLINE const T* read() const noexcept {
             if (direct()) return static_cast<const T*>(from.data);
             operand_pieces<B, T>::copy_in(from, 0, count, buffer);
             return buffer;
         }
-        SMX_ALWAYS_INLINE T* piece() const noexcept { return direct() ? static_cast<T*>(const_cast<void*>(from.data)) : buffer; }
+        SMX_ALWAYS_INLINE T* piece() const noexcept {
+            return direct() ? static_cast<T*>(const_cast<void*>(from.data)) : buffer;
+        }
         SMX_ALWAYS_INLINE void written() const noexcept {
             if (!direct()) operand_pieces<B, T>::template copy_out<false>(from, 0, count, buffer);
         }
@@ -212,14 +222,15 @@ private:
 
     /// The sums of the rows of a tile, in the order that each has on its own. False: one of them is not finite.
     template <job_function F>
-    static SMX_NOINLINE bool sums(const job& j, const operand* op, line y, line dy, std::size_t packs, P (&head)[tile_packs],
-                                  P (&tail)[tile_packs]) noexcept {
+    static SMX_NOINLINE bool sums(const job& j, const operand* op, line y, line dy, std::size_t packs,
+                                  P (&head)[tile_packs], P (&tail)[tile_packs]) noexcept {
         part dot[tile_packs][part::lanes];
         for (std::size_t i = 0, lane = 0; i < j.length; ++i, lane = lane + 1 == part::lanes ? 0 : lane + 1) {
             const T* from_y = F == job_function::log_softmax_backward ? nullptr : y.read();
             const T* from_dy = dy.read();
             for (std::size_t k = 0; k < packs; ++k)
-                add_to_dot<F>(dot[k][lane], F == job_function::log_softmax_backward ? P::broadcast(0) : P::load(from_y + k * lanes),
+                add_to_dot<F>(dot[k][lane],
+                              F == job_function::log_softmax_backward ? P::broadcast(0) : P::load(from_y + k * lanes),
                               P::load(from_dy + k * lanes));
             y.from.data = moved(y.from.data, op[backward::y].step);
             dy.from.data = moved(dy.from.data, op[backward::dy].step);

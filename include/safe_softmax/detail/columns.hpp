@@ -113,20 +113,24 @@ public:
         T max[rows], offset[rows], magic[rows], k_max[rows];
         bool general = false, special = false;  ///< one row needs that: then the whole tile takes this path
 
-        SMX_ALWAYS_INLINE row_constants<T> of_row(std::size_t j) const noexcept { return {max[j], offset[j], magic[j], k_max[j], general}; }
+        SMX_ALWAYS_INLINE row_constants<T> of_row(std::size_t j) const noexcept {
+            return {max[j], offset[j], magic[j], k_max[j], general};
+        }
     };
 
     /// From logits to terms, for each pack of rows.
     template <bool General>
     class all_terms {
     public:
-        SMX_ALWAYS_INLINE all_terms(const column_input& in, const constants& c) noexcept : all_terms(in, c, std::make_index_sequence<K>()) {}
+        SMX_ALWAYS_INLINE all_terms(const column_input& in, const constants& c) noexcept
+            : all_terms(in, c, std::make_index_sequence<K>()) {}
         SMX_ALWAYS_INLINE const row_terms<P, General>& operator[](std::size_t k) const noexcept { return terms_[k]; }
 
     private:
         template <std::size_t... Each>
         SMX_ALWAYS_INLINE all_terms(const column_input& in, const constants& c, std::index_sequence<Each...>) noexcept
-            : terms_{row_terms<P, General>(in.scale_, P::load(c.magic + Each * lanes), P::load(c.offset + Each * lanes))...} {}
+            : terms_{row_terms<P, General>(in.scale_, P::load(c.magic + Each * lanes),
+                                           P::load(c.offset + Each * lanes))...} {}
         row_terms<P, General> terms_[K];
     };
 
@@ -144,9 +148,11 @@ public:
         std::size_t i = 1;
         for (; i + 2 <= in.length_; i += 2) {
             unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { m[k] = maximum(m[k], mul(in.load(i, k), first)); });
-            unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { odd[k] = maximum(odd[k], mul(in.load(i + 1, k), first)); });
+            unrolled<K>([&](std::size_t k)
+                            SMX_INLINE_LAMBDA { odd[k] = maximum(odd[k], mul(in.load(i + 1, k), first)); });
         }
-        if (i < in.length_) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { m[k] = maximum(m[k], mul(in.load(i, k), first)); });
+        if (i < in.length_)
+            unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { m[k] = maximum(m[k], mul(in.load(i, k), first)); });
         unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { m[k] = maximum(m[k], odd[k]); });
         if (plain_constants(m, c)) return;
         for (std::size_t k = 0; k < K; ++k) store(c.max + k * lanes, m[k]);
@@ -168,7 +174,8 @@ public:
     /// The sum of every row; each term goes to visit(i, k, term) as well.
     template <precision Q, bool General, class F>
     SMX_ALWAYS_INLINE void sum_terms(const constants& c, double (&total)[rows], F visit) const noexcept {
-        const column_input in = *this;  // here and below: that the compiler knows that what is written does not change it
+        // Here and below: that the compiler knows that what is written does not change it.
+        const column_input in = *this;
         const all_terms<General> terms(in, c);
         in.sum(total, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
             const P term = terms[k].template operator()<Q>(in.load(i, k));
@@ -327,13 +334,15 @@ private:
 
     /// Adds term(i, k) for i in [start, end).
     template <class F>
-    SMX_ALWAYS_INLINE void add_terms(column_sums<B, T, K>& sums, std::size_t start, std::size_t end, F term) const noexcept {
+    SMX_ALWAYS_INLINE void add_terms(column_sums<B, T, K>& sums, std::size_t start, std::size_t end,
+                                     F term) const noexcept {
         constexpr std::size_t group = packs_per_group * lanes;
         for (; start + group <= end; start += group) {
             for (std::size_t lane = 0; lane < lanes; ++lane) {
                 const std::size_t i = start + lane;
                 SMX_UNROLL for (std::size_t k = 0; k < K; ++k) {
-                    const P a0 = term(i, k), a1 = term(i + lanes, k), a2 = term(i + 2 * lanes, k), a3 = term(i + 3 * lanes, k);
+                    const P a0 = term(i, k), a1 = term(i + lanes, k), a2 = term(i + 2 * lanes, k),
+                            a3 = term(i + 3 * lanes, k);
                     sums.add_group(lane, k, add(add(a0, a1), add(a2, a3)));
                 }
             }
@@ -354,7 +363,8 @@ private:
 };
 
 /// A tile of neighbouring rows, from input to output.
-template <class B, class T, class S, class O, std::size_t K, precision Q = sizeof(O) == 2 && sizeof(T) == 4 ? precision::half : precision::full>
+template <class B, class T, class S, class O, std::size_t K,
+          precision Q = sizeof(O) == 2 && sizeof(T) == 4 ? precision::half : precision::full>
 class column_tile {
     using input = column_input<B, T, S, K>;
     using P = typename input::P;
@@ -362,7 +372,8 @@ class column_tile {
     static constexpr std::size_t lanes = input::lanes, rows = input::rows;
 
 public:
-    SMX_ALWAYS_INLINE column_tile(const input& in, O* out, std::ptrdiff_t step) noexcept : in_(in), out_(out), step_(step) {}
+    SMX_ALWAYS_INLINE column_tile(const input& in, O* out, std::ptrdiff_t step) noexcept
+        : in_(in), out_(out), step_(step) {}
 
     /// False if a row needs the special path; then nothing has been written.
     template <function F>
@@ -428,14 +439,18 @@ private:
             std::size_t i = 0;
             for (; i + many <= to.in_.length(); i += many) {
                 P t[many][K];
-                SMX_UNROLL for (std::size_t q = 0; q < many; ++q) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { t[q][k] = mul(to.term_at(i + q, k), r[k]); });
-                SMX_UNROLL for (std::size_t q = 0; q < many; ++q) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { to.put(i + q, k, t[q][k]); });
+                SMX_UNROLL for (std::size_t q = 0; q < many; ++q)
+                    unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { t[q][k] = mul(to.term_at(i + q, k), r[k]); });
+                SMX_UNROLL for (std::size_t q = 0; q < many; ++q)
+                    unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { to.put(i + q, k, t[q][k]); });
             }
-            for (; i < to.in_.length(); ++i) unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { to.put(i, k, mul(to.term_at(i, k), r[k])); });
+            for (; i < to.in_.length(); ++i)
+                unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { to.put(i, k, mul(to.term_at(i, k), r[k])); });
         } else {
             const typename input::template all_terms<General> terms(to.in_, c);
             for (std::size_t i = 0; i < to.in_.length(); ++i)
-                for (std::size_t k = 0; k < K; ++k) to.put(i, k, mul(terms[k].template operator()<Q>(to.in_.load(i, k)), r[k]));
+                for (std::size_t k = 0; k < K; ++k)
+                    to.put(i, k, mul(terms[k].template operator()<Q>(to.in_.load(i, k)), r[k]));
         }
         if (not_numbers == 0) return;
         for (std::size_t j = 0; j < in_.count(); ++j)
@@ -448,7 +463,8 @@ private:
         for (std::size_t j = 0; j < rows; ++j) rounded[j] = static_cast<T>(log_sum[j]);
         const column_tile to = *this;
         for (std::size_t k = 0; k < K; ++k) {
-            const log_of_terms<P, General> result(to.in_.scale(), P::load(c.max + k * lanes), P::load(rounded + k * lanes));
+            const log_of_terms<P, General> result(to.in_.scale(), P::load(c.max + k * lanes),
+                                                  P::load(rounded + k * lanes));
             for (std::size_t i = 0; i < to.in_.length(); ++i) to.put(i, k, result(to.in_.load(i, k)));
         }
     }

@@ -42,7 +42,8 @@ private:
         const double sum_of_weights = j.label_smoothing == 0 ? 0 : total_weight(j);
         for_each_row(j, [&](const operand* op, std::size_t) SMX_INLINE_LAMBDA {
             const operand& target = op[names::targets];
-            if (j.length == 0 || (!is_floating(target.type) && is_ignored(j, target.type, number_at<std::int64_t>(target.data, target.type))))
+            if (j.length == 0 || (!is_floating(target.type) &&
+                                  is_ignored(j, target.type, number_at<std::int64_t>(target.data, target.type))))
                 return ignored(j, op);
             if constexpr (sizeof(T) == 4) {
                 if (is_contiguous<float16>(j)) return contiguous_row<float16>(j, op, *s, sum_of_weights);
@@ -66,7 +67,8 @@ private:
                (!j.op[names::dlogits] || suits(j.op[names::dlogits]));
     }
     template <class S>
-    static SMX_NOINLINE void contiguous_row(const job& j, const operand* op, const scaling<T>& s, double sum_of_weights) noexcept {
+    static SMX_NOINLINE void contiguous_row(const job& j, const operand* op, const scaling<T>& s,
+                                            double sum_of_weights) noexcept {
         alignas(64) T buffer[piece];
         const pieces_in_place<const S> from{static_cast<const S*>(op[names::logits].data)};
         const pieces_in_place<S> to{static_cast<S*>(const_cast<void*>(op[names::dlogits].data))};
@@ -80,7 +82,8 @@ private:
         row_dot<B, T> sum;
         for_pieces<T>(0, j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T* from = w.read(i, n);
-            sum.for_packs(n, [&](auto& part, std::size_t l, std::size_t left) SMX_INLINE_LAMBDA { part.add_number(load_up_to<D>(from + l, left)); });
+            sum.for_packs(n, [&](auto& part, std::size_t l, std::size_t left)
+                                 SMX_INLINE_LAMBDA { part.add_number(load_up_to<D>(from + l, left)); });
         });
         return sum.result().head;
     }
@@ -97,7 +100,9 @@ private:
         return !is_finite(x) && !is_nan(x) && is_negative(x) != (j.scale < 0);
     }
     /// a*b, where an a of 0 makes 0 of everything.
-    static SMX_ALWAYS_INLINE double times(double a, double b) noexcept { return magnitude_bits(a) == 0 ? 0 : rounded(a * b); }
+    static SMX_ALWAYS_INLINE double times(double a, double b) noexcept {
+        return magnitude_bits(a) == 0 ? 0 : rounded(a * b);
+    }
     /// x, or the number of magnitude `most` that is nearest to it.
     static SMX_ALWAYS_INLINE double within(double x, double most) noexcept {
         if (!is_finite(x) || magnitude_of(x) > most) return is_negative(x) ? -most : most;
@@ -119,7 +124,8 @@ private:
     }
     /// The gradient that arrives at the loss of a row. A mean over nothing passes none on.
     static SMX_ALWAYS_INLINE double arriving(const job& j, const operand* op) noexcept {
-        const double given = op[names::dlosses] ? number_at<double>(op[names::dlosses].data, op[names::dlosses].type) : 1;
+        const double given =
+            op[names::dlosses] ? number_at<double>(op[names::dlosses].data, op[names::dlosses].type) : 1;
         if (j.divisor == 1) return given;
         return j.divisor == 0 ? 0 : fence(given / j.divisor);
     }
@@ -130,13 +136,13 @@ private:
     /// What is known of a row after the pass over its terms.
     struct row_state {
         row_constants<T> row;
-        double max;          // as an element
-        double rest, ties, top;  // sum of the terms below the largest, how many are as large, the largest
-        double sum;          // of all terms
-        double log_sum;      // log(sum of exp(z - max z))
-        double total;        // W, the sum of a_j
+        double max;               // as an element
+        double rest, ties, top;   // sum of the terms below the largest, how many are as large, the largest
+        double sum;               // of all terms
+        double log_sum;           // log(sum of exp(z - max z))
+        double total;             // W, the sum of a_j
         double total_but_target;  // W - a_t, for a class index
-        double slope;        // 2 * z_loss * logsumexp
+        double slope;             // 2 * z_loss * logsumexp
     };
 
     static SMX_NOINLINE void row(const job& j, const operand* op, const scaling<T>& s, double sum_of_weights) noexcept {
@@ -150,8 +156,8 @@ private:
     /// From, To: pieces of the logits, and of the gradient if there is to be one. Terms come to the gradient's own memory where that has the
     /// arithmetic's type, else to the buffer, of a piece.
     template <class From, class To>
-    static SMX_ALWAYS_INLINE void row_from(const job& j, const operand* op, const scaling<T>& s, double sum_of_weights, const From& from,
-                                           const To& to, T* buffer) noexcept {
+    static SMX_ALWAYS_INLINE void row_from(const job& j, const operand* op, const scaling<T>& s, double sum_of_weights,
+                                           const From& from, const To& to, T* buffer) noexcept {
         constexpr bool in_place = !std::is_same_v<typename To::element, T>;  // pieces of 16-bit elements
         row_state state;
         if (!kernel::find_constants(from, j.length, s, state.row)) return special(j, op);
@@ -161,18 +167,20 @@ private:
         const bool gradient = static_cast<bool>(op[names::dlogits]);
         const bool in_output = gradient && simple && operand_pieces<B, T>::direct(op[names::dlogits]);
         const bool keep = in_output || (gradient && j.length <= piece);
-        const double x_target = a.soft ? 0 : element(op[names::logits], a.target);  // before anything is written over it
+        // Before anything is written over it.
+        const double x_target = a.soft ? 0 : element(op[names::logits], a.target);
 
         std::size_t ties = 0;
-        state.rest = sum_of_row<B, T>(j.length, [&](row_sum<B, T>& total, std::size_t first, std::size_t length) SMX_INLINE_LAMBDA {
-            for_pieces<T>(first, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-                T* terms = keep ? buffer : nullptr;
-                if constexpr (!in_place) {
-                    if (in_output) terms = to.piece(i);
-                }
-                add_terms(total, ties, from.read(i, n), n, state.row, s, terms);
+        state.rest = sum_of_row<B, T>(
+            j.length, [&](row_sum<B, T>& total, std::size_t first, std::size_t length) SMX_INLINE_LAMBDA {
+                for_pieces<T>(first, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+                    T* terms = keep ? buffer : nullptr;
+                    if constexpr (!in_place) {
+                        if (in_output) terms = to.piece(i);
+                    }
+                    add_terms(total, ties, from.read(i, n), n, state.row, s, terms);
+                });
             });
-        });
         if (sum_is_nan(state.rest)) return write_nan(j, op);
         complete(state, static_cast<double>(ties), s);
 
@@ -203,7 +211,8 @@ private:
                 add_terms(again, unused, x, n, state.row, s, buffer);
             }
             if (in_place || simple) scale_terms(terms, to.piece(i), n, share_of<T>(state.sum), static_cast<T>(factor));
-            else if constexpr (!in_place) write_gradient(op, a, x, terms, to.piece(i), i, n, fence(1.0 / state.sum), factor, unit, j.scale < 0);
+            else if constexpr (!in_place)
+                write_gradient(op, a, x, terms, to.piece(i), i, n, fence(1.0 / state.sum), factor, unit, j.scale < 0);
             to.written(i, n);
         });
         if (!a.soft && !is_masked_out(j, x_target))
@@ -212,8 +221,8 @@ private:
     }
 
     template <class S>
-    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, std::size_t& ties, const S* x, std::size_t n, const row_constants<T>& row,
-                                            const scaling<T>& s, T* terms) noexcept {
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, std::size_t& ties, const S* x, std::size_t n,
+                                            const row_constants<T>& row, const scaling<T>& s, T* terms) noexcept {
         if (terms != nullptr) {
             if (row.general) pass::template add_terms_below_max<true, true>(total, ties, x, n, row, s, terms);
             else pass::template add_terms_below_max<false, true>(total, ties, x, n, row, s, terms);
@@ -234,11 +243,12 @@ private:
     }
 
     /// The loss; state.total and state.slope are filled in.
-    static SMX_NOINLINE double loss_of(const job& j, const operand* op, const loss_weights& a, row_state& r, double x_target,
-                                       double sum_of_weights, const scaling<T>& s) noexcept {
+    static SMX_NOINLINE double loss_of(const job& j, const operand* op, const loss_weights& a, row_state& r,
+                                       double x_target, double sum_of_weights, const scaling<T>& s) noexcept {
         const double by = twice(j.scale);
         const auto of_class = [&](double x) SMX_INLINE_LAMBDA {  // -log p; no part of it is negative
-            return is_masked_out(j, x) ? infinity() : fma(fence(rounded(r.max * 0.5) - rounded(x * 0.5)), by, r.log_sum);
+            return is_masked_out(j, x) ? infinity()
+                                       : fma(fence(rounded(r.max * 0.5) - rounded(x * 0.5)), by, r.log_sum);
         };
         double loss = 0;
         if (!a.soft) {
@@ -251,7 +261,8 @@ private:
             weighted(op, a, j.length, r.max, distance, weight);
             const double of_weights = a.soft ? weight.head : sum_of_weights;
             double part;
-            if (is_finite(distance.head) && is_finite(distance.tail)) part = fma(distance.head, by, rounded(of_weights * r.log_sum));
+            if (is_finite(distance.head) && is_finite(distance.tail))
+                part = fma(distance.head, by, rounded(of_weights * r.log_sum));
             else part = unreachable(j, op, a);
             if (!a.soft) part = times(a.spread, part);
             loss = fence(loss + part);
@@ -268,14 +279,16 @@ private:
     }
 
     /// Half of the sum of a_j*(max - x_j), and the sum of a_j; of w_j instead of a_j for class indices.
-    static SMX_NOINLINE void weighted(const operand* op, const loss_weights& a, std::size_t length, double max, double_double& distance,
-                                      double_double& weight) noexcept {
+    static SMX_NOINLINE void weighted(const operand* op, const loss_weights& a, std::size_t length, double max,
+                                      double_double& distance, double_double& weight) noexcept {
         alignas(64) T x_buffer[piece];
         alignas(64) T q_buffer[piece];
         alignas(64) T w_buffer[piece];
-        const operand_reader<B, T> x{op[names::logits], x_buffer}, q{op[names::targets], q_buffer}, w{op[names::weights], w_buffer};
+        const operand_reader<B, T> x{op[names::logits], x_buffer}, q{op[names::targets], q_buffer},
+            w{op[names::weights], w_buffer};
         const bool has_weights = static_cast<bool>(op[names::weights]);
-        const D half_max = D::broadcast(max * 0.5), minus_half = D::broadcast(-0.5), zero = D::broadcast(0), one = D::broadcast(1);
+        const D half_max = D::broadcast(max * 0.5), minus_half = D::broadcast(-0.5), zero = D::broadcast(0),
+                one = D::broadcast(1);
         const D kept = D::broadcast(a.kept), spread = D::broadcast(a.spread);
         row_dot<B, T> distances, weights;
         for_pieces<T>(0, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
@@ -292,7 +305,8 @@ private:
                 part.add_product(c, zero_where_equal(fma(load_up_to<D>(px + l, left), minus_half, half_max), c, zero));
             });
             if (a.soft)
-                weights.for_packs(n, [&](auto& part, std::size_t l, std::size_t left) SMX_INLINE_LAMBDA { part.add_number(coefficient(l, left)); });
+                weights.for_packs(n, [&](auto& part, std::size_t l, std::size_t left)
+                                         SMX_INLINE_LAMBDA { part.add_number(coefficient(l, left)); });
         });
         distance = distances.result();
         weight = weights.result();
@@ -323,7 +337,8 @@ private:
         double term = rounded(r.top * exp_of_number<B, T>(distance));
         if (distance > -700) term = fma(term, fma(lost, by, below.tail), term);
         const double others = x == r.max ? fma(r.ties - 1, r.top, r.rest) : fence(r.sum - term);
-        return fma(fence(r.total_but_target + r.slope), fence(term / r.sum), rounded(-a.of(a.target) * fence(others / r.sum)));
+        return fma(fence(r.total_but_target + r.slope), fence(term / r.sum),
+                   rounded(-a.of(a.target) * fence(others / r.sum)));
     }
 
     /// Terms times their share times a factor.
@@ -336,8 +351,9 @@ private:
     }
 
     /// factor*p_j - unit*a_j, and +0 where the logit is -inf. At a class index a_j lacks what belongs to the target alone.
-    static SMX_NOINLINE void write_gradient(const operand* op, const loss_weights& a, const T* x, const T* terms, T* out, std::size_t i,
-                                            std::size_t n, double share, double factor, double unit, bool negative) noexcept {
+    static SMX_NOINLINE void write_gradient(const operand* op, const loss_weights& a, const T* x, const T* terms,
+                                            T* out, std::size_t i, std::size_t n, double share, double factor,
+                                            double unit, bool negative) noexcept {
         alignas(64) T q_buffer[piece];
         alignas(64) T w_buffer[piece];
         const bool has_weights = static_cast<bool>(op[names::weights]);

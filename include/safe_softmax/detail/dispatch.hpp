@@ -18,7 +18,8 @@ namespace dispatch {
 using kernel = void (*)(const vocabulary::work&) noexcept;
 using job_kernel = void (*)(const vocabulary::job&) noexcept;
 /// Of a segment of a row, the last argument, as in segments.hpp. Null: rows of these types are not shared.
-using segment_kernel = void (*)(const vocabulary::work&, vocabulary::shared_row&, vocabulary::stage, std::size_t) noexcept;
+using segment_kernel = void (*)(const vocabulary::work&, vocabulary::shared_row&, vocabulary::stage,
+                                std::size_t) noexcept;
 
 struct table {
     isa level;

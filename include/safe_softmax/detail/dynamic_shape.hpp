@@ -22,7 +22,8 @@ namespace detail {
 inline constexpr std::size_t fitted_rank = 8;
 
 SMX_NOINLINE inline void check_dynamic_view(element_format format, std::size_t extents, std::size_t strides) {
-    if (format == element_format::none) refuse("dynamic_view", "format is element_format::none: elements need a format");
+    if (format == element_format::none)
+        refuse("dynamic_view", "format is element_format::none: elements need a format");
     if (extents > vocabulary::max_dynamic_rank)
         refuse("dynamic_view", "extents has %zu axes, but %zu is the most", extents, vocabulary::max_dynamic_rank);
     if (extents != strides) refuse("dynamic_view", "strides has %zu axes, but extents has %zu", strides, extents);
@@ -38,16 +39,19 @@ public:
         std::span<const std::ptrdiff_t> strides;
     };
 
-    SMX_NOINLINE fitted_views(const char* function, bool reduces, const any_layout& in, const any_layout& out, std::ptrdiff_t wanted_axis) {
+    SMX_NOINLINE fitted_views(const char* function, bool reduces, const any_layout& in, const any_layout& out,
+                              std::ptrdiff_t wanted_axis) {
         const std::size_t own = in.extents.size(), rank = own == 0 ? 1 : own;
         const std::ptrdiff_t signed_rank = static_cast<std::ptrdiff_t>(rank);
         if (wanted_axis < -signed_rank || wanted_axis >= signed_rank)
-            refuse(function, "options.axis is %td, but in has rank %zu: %td to %td are allowed", wanted_axis, own, -signed_rank, signed_rank - 1);
+            refuse(function, "options.axis is %td, but in has rank %zu: %td to %td are allowed", wanted_axis, own,
+                   -signed_rank, signed_rank - 1);
         const std::size_t at = static_cast<std::size_t>(wanted_axis < 0 ? wanted_axis + signed_rank : wanted_axis);
 
         const bool kept = out.extents.size() == own;
         if (!kept && !(reduces && out.extents.size() + 1 == rank))
-            refuse(function, "out has rank %zu, but in has %zu%s", out.extents.size(), own, reduces ? ": it must be the same, or one less" : "");
+            refuse(function, "out has rank %zu, but in has %zu%s", out.extents.size(), own,
+                   reduces ? ": it must be the same, or one less" : "");
         for (std::size_t d = 0; d < rank; ++d) {
             axes_[d] = {own == 0 ? 1 : in.extents[d], own == 0 ? 1 : in.strides[d], 1, 1, d == at};
             const std::size_t source = kept || d < at ? d : d - 1;
@@ -58,8 +62,11 @@ public:
             }
             const std::size_t needed = reduces && d == at ? 1 : axes_[d].extent;
             if (axes_[d].out_extent == needed) continue;
-            if (!reduces) refuse(function, "extent %zu of out is %zu, but that of in is %zu", d, axes_[d].out_extent, axes_[d].extent);
-            refuse(function, "extent %zu of out is %zu, but %zu is needed for that of in, %zu", source, axes_[d].out_extent, needed, axes_[d].extent);
+            if (!reduces)
+                refuse(function, "extent %zu of out is %zu, but that of in is %zu", d, axes_[d].out_extent,
+                       axes_[d].extent);
+            refuse(function, "extent %zu of out is %zu, but %zu is needed for that of in, %zu", source,
+                   axes_[d].out_extent, needed, axes_[d].extent);
         }
         count_ = rank;
         if (rank > fitted_rank) put_together(function, rank);
@@ -97,8 +104,9 @@ private:
     void put_together(const char* function, std::size_t rank) {
         for (std::size_t d = 0; d < rank; ++d)
             if (axes_[d].out == 0 && axes_[d].out_extent > 1)
-                refuse(function, "out has stride 0 in axis %zu, which has %zu elements: they would all be written to one place", d,
-                       axes_[d].out_extent);
+                refuse(function,
+                       "out has stride 0 in axis %zu, which has %zu elements: they would all be written to one place",
+                       d, axes_[d].out_extent);
         count_ = 0;
         for (std::size_t d = 0; d < rank; ++d) {
             const one_axis next = axes_[d];
@@ -106,7 +114,8 @@ private:
             if (count_ != 0 && !next.is_axis) {
                 one_axis& last = axes_[count_ - 1];
                 const bool few = last.extent >> 31 == 0;  // their product is a number
-                if (few && !last.is_axis && continues(last.in, next.in, next.extent) && continues(last.out, next.out, next.extent)) {
+                if (few && !last.is_axis && continues(last.in, next.in, next.extent) &&
+                    continues(last.out, next.out, next.extent)) {
                     last = {last.extent * next.extent, next.in, last.out_extent * next.out_extent, next.out, false};
                     continue;
                 }
@@ -114,7 +123,9 @@ private:
             axes_[count_++] = next;
         }
         if (count_ > fitted_rank)
-            refuse(function, "in has rank %zu, and %zu axes remain where those that continue each other in memory, in and out, are one: %zu is the most",
+            refuse(function,
+                   "in has rank %zu, and %zu axes remain where those that continue each other in memory, in and out, "
+                   "are one: %zu is the most",
                    rank, count_, fitted_rank);
     }
 

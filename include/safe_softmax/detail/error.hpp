@@ -19,7 +19,8 @@ template <class... A>
 [[noreturn]] SMX_NOINLINE void refuse(const char* function, const char* format, A... values) {
     char text[320];
     const int used = std::snprintf(text, sizeof text, "smx::%s: ", function);
-    if constexpr (sizeof...(A) == 0) std::snprintf(text + used, sizeof text - static_cast<std::size_t>(used), "%s", format);
+    if constexpr (sizeof...(A) == 0)
+        std::snprintf(text + used, sizeof text - static_cast<std::size_t>(used), "%s", format);
     else std::snprintf(text + used, sizeof text - static_cast<std::size_t>(used), format, values...);
 #if SMX_EXCEPTIONS
     throw std::invalid_argument(text);

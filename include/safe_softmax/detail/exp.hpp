@@ -33,7 +33,7 @@ template <class T>
 struct exp_constants;
 template <>
 struct exp_constants<float> {
-    static constexpr float round = 0x1.8p23f;    // adding it rounds to an integer, which its low bits then show
+    static constexpr float round = 0x1.8p23f;     // adding it rounds to an integer, which its low bits then show
     static constexpr float subtract_from = 2954;  // |x*C| from which the maximum is subtracted first: 256 * 8*log2(e)
     static constexpr int bias = 127;
     static constexpr float full[] = {-0x1.3bd6cp-26f, 0x1.62e43p-4f, 0x1.ec0f96p-9f, 0x1.c6b67p-14f};
@@ -44,7 +44,7 @@ struct exp_constants<double> {
     static constexpr double round = 0x1.8p52;
     static constexpr double subtract_from = 23637;  // 2048 * 8*log2(e)
     static constexpr int bias = 1023;
-    static constexpr double full[] = {-0x1.63e01fee3eb6p-59,  0x1.62e42fefa39efp-4,  0x1.ebfbdff82c855p-9,
+    static constexpr double full[] = {-0x1.63e01fee3eb6p-59, 0x1.62e42fefa39efp-4,  0x1.ebfbdff82c855p-9,
                                       0x1.c6b08d704b27dp-14, 0x1.3b2ab6edc6d62p-19, 0x1.5d87fe3d16fbbp-25,
                                       0x1.430e9e7e205fcp-31, 0x1.ffdec565b12acp-38};
 };
@@ -63,7 +63,7 @@ struct scale_parts {
 template <precision Q, class P>
 SMX_ALWAYS_INLINE P exp2_eighths_minus_1(P r) noexcept {
     using constants = exp_constants<typename P::value_type>;
-    const auto& c = [] () -> const auto& {
+    const auto& c = []() -> const auto& {
         if constexpr (Q == precision::half) return constants::half;
         else return constants::full;
     }();

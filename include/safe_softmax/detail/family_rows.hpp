@@ -17,7 +17,9 @@ namespace detail {
 SMX_ALWAYS_INLINE double element_of(const operand& o, std::size_t i) noexcept {
     return number_at<double>(moved(o.data, static_cast<std::ptrdiff_t>(i) * o.step), o.type);
 }
-SMX_ALWAYS_INLINE double quiet_nan() noexcept { return from_bits<double>(infinity_bits<double> | std::uint64_t(1) << 51); }
+SMX_ALWAYS_INLINE double quiet_nan() noexcept {
+    return from_bits<double>(infinity_bits<double> | std::uint64_t(1) << 51);
+}
 
 /// log(exp(a) + exp(b)); see logaddexp.hpp.
 SMX_ALWAYS_INLINE double logaddexp_of_numbers(double a, double b) noexcept {
@@ -36,7 +38,8 @@ SMX_ALWAYS_INLINE double logaddexp_of_numbers(double a, double b) noexcept {
 SMX_NOINLINE inline void logaddexp_rows(const job& j) noexcept {
     using v = vocabulary::logaddexp_of;
     for_each_row(j, [&](const operand* op, std::size_t) SMX_INLINE_LAMBDA {
-        for (std::size_t i = 0; i < j.length; ++i) put_any(op[v::out], i, logaddexp_of_numbers(element_of(op[v::in], i), element_of(op[v::other], i)));
+        for (std::size_t i = 0; i < j.length; ++i)
+            put_any(op[v::out], i, logaddexp_of_numbers(element_of(op[v::in], i), element_of(op[v::other], i)));
     });
 }
 
@@ -187,7 +190,8 @@ public:
     }
 
 private:
-    static SMX_NOINLINE void row(const job& j, const operand* op, const vocabulary::gumbel_call& call, std::uint64_t first, const scaling<T>& s) noexcept {
+    static SMX_NOINLINE void row(const job& j, const operand* op, const vocabulary::gumbel_call& call,
+                                 std::uint64_t first, const scaling<T>& s) noexcept {
         const operand &in = op[v::in], &out = op[v::out];
         alignas(64) T copy[piece_elements<T>];
         alignas(64) T buffer[piece_elements<T>];

@@ -29,7 +29,8 @@ SMX_ALWAYS_INLINE void for_each_gradient(const job& j, F f) noexcept {
 template <job_function F, class Part, class P>
 SMX_ALWAYS_INLINE void add_to_dot(Part& part, P y, P dy) noexcept {
     if constexpr (F == job_function::softmax_backward) part.add_product(y, zero_where_equal(dy, y, P::broadcast(0)));
-    else if constexpr (F == job_function::masked_log_softmax_backward) part.add_number(zero_where_less(dy, y, P::broadcast(lowest<double>)));
+    else if constexpr (F == job_function::masked_log_softmax_backward)
+        part.add_number(zero_where_less(dy, y, P::broadcast(lowest<double>)));
     else part.add_number(dy);
 }
 
@@ -53,7 +54,8 @@ struct gradient_of_row {
         } else {
             if constexpr (wide) dy = product(dy, P::broadcast(0.5));
             const P r = mul(fma(exp_of_logarithm<T>(y), minus_head, dy), by);
-            if constexpr (F == job_function::masked_log_softmax_backward) return zero_where_less(r, y, P::broadcast(lowest<double>));
+            if constexpr (F == job_function::masked_log_softmax_backward)
+                return zero_where_less(r, y, P::broadcast(lowest<double>));
             else return r;
         }
     }

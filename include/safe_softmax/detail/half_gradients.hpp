@@ -21,7 +21,9 @@ public:
     static bool suits(const job& j) noexcept {
         if (j.softcap != 0) return false;
         for (std::size_t o = 0; o <= backward::dx; ++o)
-            if (j.op[o].type != vocabulary::scalar_type_of<S>() || j.op[o].step != static_cast<std::ptrdiff_t>(sizeof(S))) return false;
+            if (j.op[o].type != vocabulary::scalar_type_of<S>() ||
+                j.op[o].step != static_cast<std::ptrdiff_t>(sizeof(S)))
+                return false;
         return true;
     }
     /// other(operands, length, scale) does a row with an infinity or a NaN.
@@ -61,8 +63,10 @@ private:
                 }
                 p = product(py, p);
             }
-            if constexpr (F == job_function::masked_log_softmax_backward) p = zero_where_less(p, py, H::broadcast(lowest<float>));
-            if constexpr (F != job_function::softmax_backward && std::is_same_v<S, bfloat16>) bad = maximum(bad, zero_where_less(one, py, limit));
+            if constexpr (F == job_function::masked_log_softmax_backward)
+                p = zero_where_less(p, py, H::broadcast(lowest<float>));
+            if constexpr (F != job_function::softmax_backward && std::is_same_v<S, bfloat16>)
+                bad = maximum(bad, zero_where_less(one, py, limit));
             const wide w(p);
             low = add(low, w.lower);
             high = add(high, w.upper);

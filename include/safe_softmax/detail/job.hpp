@@ -61,23 +61,23 @@ struct loss_total {
 
 struct job {
     job_function function;
-    std::size_t length;            ///< elements of a row
-    std::size_t operands;          ///< how many of op[] are in use; each function names its own
+    std::size_t length;    ///< elements of a row
+    std::size_t operands;  ///< how many of op[] are in use; each function names its own
     operand op[max_operands];
     job_loop loop[array_ref::max_rank];  ///< outermost first; a row is what is left inside
     std::size_t loops;
-    std::size_t query_loop;        ///< the loop whose index is the row's place in a causal mask; `loops`: none, index 0
+    std::size_t query_loop;  ///< the loop whose index is the row's place in a causal mask; `loops`: none, index 0
     double scale;
     special_values special;
     bool causal;
     std::ptrdiff_t causal_offset;
-    double softcap;                ///< 0: none
+    double softcap;  ///< 0: none
     double label_smoothing;
     double z_loss;
     std::int64_t ignore_index;
-    loss_total* total;             ///< where losses are added up; null: each row has its own
-    double divisor;                ///< of the total, and so of every gradient: 1, or what a mean is taken over
-    bool wide;                     ///< the arithmetic is in double because an element is
+    loss_total* total;  ///< where losses are added up; null: each row has its own
+    double divisor;     ///< of the total, and so of every gradient: 1, or what a mean is taken over
+    bool wide;          ///< the arithmetic is in double because an element is
 };
 
 }  // namespace vocabulary

@@ -36,14 +36,16 @@ SMX_ALWAYS_INLINE void for_each_row(const job& j, F f) noexcept {
         std::size_t d = j.loops - 1;
         const vocabulary::job_loop& inner = j.loop[d];
         if (++index[d] < inner.extent) {
-            for (std::size_t m = 0; m < count; ++m) row[moving[m]].data = moved(row[moving[m]].data, inner.stride[moving[m]]);
+            for (std::size_t m = 0; m < count; ++m)
+                row[moving[m]].data = moved(row[moving[m]].data, inner.stride[moving[m]]);
             continue;
         }
         while (true) {
             const vocabulary::job_loop& ended = j.loop[d];
             index[d] = 0;
             for (std::size_t o = 0; o < j.operands; ++o)
-                if (row[o]) row[o].data = moved(row[o].data, -ended.stride[o] * static_cast<std::ptrdiff_t>(ended.extent - 1));
+                if (row[o])
+                    row[o].data = moved(row[o].data, -ended.stride[o] * static_cast<std::ptrdiff_t>(ended.extent - 1));
             if (d == 0) return;
             const vocabulary::job_loop& l = j.loop[--d];
             if (++index[d] < l.extent) {

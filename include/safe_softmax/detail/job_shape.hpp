@@ -17,7 +17,8 @@ inline constexpr std::size_t byte_axes = array_ref::max_rank + 1;
 using byte_layout = layout<const char, byte_axes>;
 
 SMX_NOINLINE inline byte_layout bytes_of(const array_ref& a, argument name) {
-    if (!a.is_strided()) refuse(name.function, "%s has a layout without strides (is_strided() is 0, must be 1)", name.name);
+    if (!a.is_strided())
+        refuse(name.function, "%s has a layout without strides (is_strided() is 0, must be 1)", name.name);
     const std::size_t size = size_of(a.type());
     constexpr std::ptrdiff_t limit = (std::numeric_limits<std::ptrdiff_t>::max)();
     byte_layout l{static_cast<const char*>(a.data()), {}, {}};
@@ -26,8 +27,8 @@ SMX_NOINLINE inline byte_layout bytes_of(const array_ref& a, argument name) {
         if (l.extent[d] <= 1) continue;
         const std::ptrdiff_t stride = a.stride(d);
         if (stride > limit / 8 || stride < -(limit / 8))
-            refuse(name.function, "%s reaches further than memory: stride %td of axis %zu times extent %zu", name.name, stride, d,
-                   l.extent[d]);
+            refuse(name.function, "%s reaches further than memory: stride %td of axis %zu times extent %zu", name.name,
+                   stride, d, l.extent[d]);
         l.stride[d] = stride * static_cast<std::ptrdiff_t>(size);
     }
     l.extent[byte_axes - 1] = size;
@@ -47,7 +48,8 @@ SMX_ALWAYS_INLINE void for_each_number(const array_ref& a, F f) {
     while (true) {
         std::ptrdiff_t offset = 0;
         for (std::size_t d = 0; d < inner; ++d) offset += static_cast<std::ptrdiff_t>(index[d]) * a.stride(d) * size;
-        for (std::size_t i = 0; i < length; ++i) f(number_at<T>(moved(a.data(), offset + static_cast<std::ptrdiff_t>(i) * step), a.type()), count++);
+        for (std::size_t i = 0; i < length; ++i)
+            f(number_at<T>(moved(a.data(), offset + static_cast<std::ptrdiff_t>(i) * step), a.type()), count++);
         std::size_t d = inner;
         while (d > 0 && ++index[d - 1] == a.extent(d - 1)) index[--d] = 0;
         if (d == 0) return;
@@ -55,7 +57,8 @@ SMX_ALWAYS_INLINE void for_each_number(const array_ref& a, F f) {
 }
 
 inline void check_floating(const char* function, const char* name, const array_ref& a) {
-    if (!is_floating(a.type()) && a.rank() != 0) refuse(function, "%s must have floating elements, but they are integers", name);
+    if (!is_floating(a.type()) && a.rank() != 0)
+        refuse(function, "%s must have floating elements, but they are integers", name);
 }
 
 /// A job under construction: the shape is that of its first operand, the input.
@@ -67,8 +70,8 @@ public:
         : function_(function), in_name_(in_name), in_(in), in_bytes_(bytes_of(in, {function, in_name})) {
         const std::ptrdiff_t rank = static_cast<std::ptrdiff_t>(in.rank());
         if (axis < -rank || axis >= rank)
-            refuse(function, "options.axis is %td, but %s has rank %zu: %td to %td are allowed", axis, in_name, in.rank(), -rank,
-                   rank - 1);
+            refuse(function, "options.axis is %td, but %s has rank %zu: %td to %td are allowed", axis, in_name,
+                   in.rank(), -rank, rank - 1);
         if (!is_finite(scale)) refuse(function, "options.scale is %g, but it must be finite", scale);
         axis_ = static_cast<std::size_t>(axis < 0 ? axis + rank : axis);
         job_.function = f;
@@ -98,8 +101,8 @@ public:
         const std::size_t missing = in_.rank() - a.rank();
         for (std::size_t d = 0; d < a.rank(); ++d)
             if (a.extent(d) != 1 && a.extent(d) != in_.extent(missing + d))
-                refuse(function_, "extent %zu of %s is %zu, but that of %s is %zu there (1 is allowed, too)", d, name, a.extent(d), in_name_,
-                       in_.extent(missing + d));
+                refuse(function_, "extent %zu of %s is %zu, but that of %s is %zu there (1 is allowed, too)", d, name,
+                       a.extent(d), in_name_, in_.extent(missing + d));
         look_at(a, name);
         add(o, a, [&](std::size_t d) { return d < missing || a.extent(d - missing) == 1 ? 0 : a.stride(d - missing); });
     }
@@ -115,7 +118,8 @@ public:
     SMX_NOINLINE void add_along_axis(std::size_t o, const array_ref& a, const char* name) {
         if (a.rank() > 1) refuse(function_, "%s has rank %zu, but 1 is needed", name, a.rank());
         if (a.rank() == 1 && a.extent(0) != job_.length)
-            refuse(function_, "extent 0 of %s is %zu, but that of %s along the axis is %zu", name, a.extent(0), in_name_, job_.length);
+            refuse(function_, "extent 0 of %s is %zu, but that of %s along the axis is %zu", name, a.extent(0),
+                   in_name_, job_.length);
         look_at(a, name);
         add(o, a, [&](std::size_t d) { return d == axis_ && a.rank() == 1 ? a.stride(0) : 0; });
     }
@@ -125,8 +129,8 @@ public:
     SMX_NOINLINE void add_per_row(std::size_t o, const array_ref& a, const char* name) {
         const bool keeps_axis = a.rank() == in_.rank();
         if (a.rank() > in_.rank() || (keeps_axis && a.rank() != 0 && a.extent(axis_) != 1))
-            refuse(function_, "%s has rank %zu and %s %zu: it must be smaller, or extent %zu of %s must be 1", name, a.rank(), in_name_,
-                   in_.rank(), axis_, name);
+            refuse(function_, "%s has rank %zu and %s %zu: it must be smaller, or extent %zu of %s must be 1", name,
+                   a.rank(), in_name_, in_.rank(), axis_, name);
         const std::size_t missing = keeps_axis ? 0 : in_.rank() - 1 - a.rank();
         const auto own = [&](std::size_t d, std::size_t& axis) {  // false: none, repeated
             const std::size_t kept = keeps_axis || d < axis_ ? d : d - 1;
@@ -137,8 +141,8 @@ public:
         std::size_t axis = 0;
         for (std::size_t d = 0; d < in_.rank(); ++d)
             if (own(d, axis) && a.extent(axis) != 1 && a.extent(axis) != in_.extent(d))
-                refuse(function_, "extent %zu of %s is %zu, but that of %s is %zu there (1 is allowed, too)", axis, name, a.extent(axis),
-                       in_name_, in_.extent(d));
+                refuse(function_, "extent %zu of %s is %zu, but that of %s is %zu there (1 is allowed, too)", axis,
+                       name, a.extent(axis), in_name_, in_.extent(d));
         look_at(a, name);
         const bool wide = job_.wide;  // a number for a row does not decide on the arithmetic
         add(o, a, [&](std::size_t d) {
@@ -180,7 +184,9 @@ public:
     /// An output of one number for all rows.
     SMX_NOINLINE void add_output_for_all(std::size_t o, const array_ref& out, const char* name) {
         for (std::size_t d = 0; d < out.rank(); ++d)
-            if (out.extent(d) != 1) refuse(function_, "extent %zu of %s is %zu, but 1 is needed: there is one number for all rows", d, name, out.extent(d));
+            if (out.extent(d) != 1)
+                refuse(function_, "extent %zu of %s is %zu, but 1 is needed: there is one number for all rows", d, name,
+                       out.extent(d));
         add_written(o, out, name);
         add(o, out, [](std::size_t) { return std::ptrdiff_t(0); });
     }
@@ -191,16 +197,21 @@ public:
         if (!has_elements_ && !rows_without_elements()) return false;
         for (std::size_t w = 0; w < written_; ++w) {
             const view_of& out = output_[w];
-            if (has_elements_ && !(out.bytes.extent[byte_axes - 1] == in_bytes_.extent[byte_axes - 1] && same_elements(in_bytes_, out.bytes) &&
-                                   detail::has_elements(out.bytes) && same_extents(in_bytes_, out.bytes)))
+            if (has_elements_ && !(out.bytes.extent[byte_axes - 1] == in_bytes_.extent[byte_axes - 1] &&
+                                   same_elements(in_bytes_, out.bytes) && detail::has_elements(out.bytes) &&
+                                   same_extents(in_bytes_, out.bytes)))
                 check_apart(in_bytes_, in_range_, out.bytes, out.range, function_, in_name_, out.name);
             for (std::size_t r = 0; r < read_; ++r) {
                 // The last input may be written over element by element, too, where the function reads it first.
-                if (input_[r].may_be_output && same_elements(input_[r].bytes, out.bytes) && same_extents(input_[r].bytes, out.bytes)) continue;
-                check_apart(input_[r].bytes, input_[r].range, out.bytes, out.range, function_, input_[r].name, out.name);
+                if (input_[r].may_be_output && same_elements(input_[r].bytes, out.bytes) &&
+                    same_extents(input_[r].bytes, out.bytes))
+                    continue;
+                check_apart(input_[r].bytes, input_[r].range, out.bytes, out.range, function_, input_[r].name,
+                            out.name);
             }
             for (std::size_t other = 0; other < w; ++other)
-                check_apart(output_[other].bytes, output_[other].range, out.bytes, out.range, function_, output_[other].name, out.name);
+                check_apart(output_[other].bytes, output_[other].range, out.bytes, out.range, function_,
+                            output_[other].name, out.name);
         }
         return true;
     }
@@ -229,19 +240,24 @@ private:
     static bool same_extents(const byte_layout& a, const byte_layout& b) noexcept { return a.extent == b.extent; }
 
     void check_same_extents(const array_ref& a, const char* name) {
-        if (a.rank() != in_.rank()) refuse(function_, "%s has rank %zu, but %s has %zu", name, a.rank(), in_name_, in_.rank());
+        if (a.rank() != in_.rank())
+            refuse(function_, "%s has rank %zu, but %s has %zu", name, a.rank(), in_name_, in_.rank());
         for (std::size_t d = 0; d < in_.rank(); ++d)
             if (a.extent(d) != in_.extent(d))
-                refuse(function_, "extent %zu of %s is %zu, but that of %s is %zu", d, name, a.extent(d), in_name_, in_.extent(d));
+                refuse(function_, "extent %zu of %s is %zu, but that of %s is %zu", d, name, a.extent(d), in_name_,
+                       in_.extent(d));
     }
 
     /// The axis of `a` that axis d of `in` is.
-    std::size_t reduced_axis(const array_ref& a, std::size_t d) const noexcept { return a.rank() == in_.rank() || d < axis_ ? d : d - 1; }
+    std::size_t reduced_axis(const array_ref& a, std::size_t d) const noexcept {
+        return a.rank() == in_.rank() || d < axis_ ? d : d - 1;
+    }
 
     void check_each_row(const array_ref& a, const char* name) {
         const bool keeps_axis = a.rank() == in_.rank();
         if (!keeps_axis && a.rank() + 1 != in_.rank())
-            refuse(function_, "%s has rank %zu, but %s has %zu: it must be the same, or one less", name, a.rank(), in_name_, in_.rank());
+            refuse(function_, "%s has rank %zu, but %s has %zu: it must be the same, or one less", name, a.rank(),
+                   in_name_, in_.rank());
         for (std::size_t d = 0; d < in_.rank(); ++d) {
             if (d == axis_ && !keeps_axis) continue;
             const std::size_t needed = d == axis_ ? 1 : in_.extent(d), own = reduced_axis(a, d);

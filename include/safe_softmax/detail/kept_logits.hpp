@@ -47,19 +47,23 @@ public:
         return !nan;
     }
     /// False: the row has no sink, or one of -inf.
-    SMX_ALWAYS_INLINE bool take_sink(const operand& o, sink_of_row& sink) noexcept { return detail::take_sink(o, row_, *scaling_, sink); }
+    SMX_ALWAYS_INLINE bool take_sink(const operand& o, sink_of_row& sink) noexcept {
+        return detail::take_sink(o, row_, *scaling_, sink);
+    }
     template <class From>
     SMX_ALWAYS_INLINE void find_reference(const From&, std::size_t) noexcept {}
 
     /// Adds the terms of a piece to the sum of its row and writes them to `to`.
     template <precision Q, class S>
-    SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const masked_piece<S>& from, T* to, std::size_t n) const noexcept {
+    SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const masked_piece<S>& from, T* to,
+                                     std::size_t n) const noexcept {
         if (from.keep == nullptr) terms_of<Q, false>(total, from, to, n);
         else terms_of<Q, true>(total, from, to, n);
     }
     /// Adds those below the largest, relative to it, and counts the largest ones.
     template <class S>
-    SMX_ALWAYS_INLINE void add_other_terms(row_sum<B, T>& total, std::size_t& ties, const masked_piece<S>& from, std::size_t n) const noexcept {
+    SMX_ALWAYS_INLINE void add_other_terms(row_sum<B, T>& total, std::size_t& ties, const masked_piece<S>& from,
+                                           std::size_t n) const noexcept {
         if (from.keep == nullptr) other_terms<false>(total, ties, from, n);
         else other_terms<true>(total, ties, from, n);
     }
@@ -73,26 +77,32 @@ public:
 
 private:
     template <precision Q, bool Keep, class S>
-    SMX_ALWAYS_INLINE void terms_of(row_sum<B, T>& total, const masked_piece<S>& from, T* to, std::size_t n) const noexcept {
+    SMX_ALWAYS_INLINE void terms_of(row_sum<B, T>& total, const masked_piece<S>& from, T* to,
+                                    std::size_t n) const noexcept {
         if (row_.general) terms<Q, true, Keep>(total, from, to, n, row_, *scaling_);
         else terms<Q, false, Keep>(total, from, to, n, row_, *scaling_);
     }
 
     template <bool Keep, class S>
-    SMX_ALWAYS_INLINE void other_terms(row_sum<B, T>& total, std::size_t& ties, const masked_piece<S>& from, std::size_t n) const noexcept {
+    SMX_ALWAYS_INLINE void other_terms(row_sum<B, T>& total, std::size_t& ties, const masked_piece<S>& from,
+                                       std::size_t n) const noexcept {
         if (of_max_.general) terms_below_max<true, Keep>(total, ties, from, n, of_max_, *scaling_);
         else terms_below_max<false, Keep>(total, ties, from, n, of_max_, *scaling_);
     }
 
     /// What becomes -inf once it is scaled.
-    static SMX_ALWAYS_INLINE P none(const scaling<T>& s) noexcept { return P::broadcast(s.negative ? -minus_infinity<T>() : minus_infinity<T>()); }
+    static SMX_ALWAYS_INLINE P none(const scaling<T>& s) noexcept {
+        return P::broadcast(s.negative ? -minus_infinity<T>() : minus_infinity<T>());
+    }
 
     template <class S>
     static SMX_ALWAYS_INLINE T largest(const masked_piece<S>& from, std::size_t n, const scaling<T>& s) noexcept {
-        return from.keep == nullptr ? largest_of<false>(from.x, nullptr, n, s) : largest_of<true>(from.x, from.keep, n, s);
+        return from.keep == nullptr ? largest_of<false>(from.x, nullptr, n, s)
+                                    : largest_of<true>(from.x, from.keep, n, s);
     }
     template <bool Keep, class S>
-    static SMX_NOINLINE T largest_of(const S* x, const std::uint8_t* keep, std::size_t n, const scaling<T>& s) noexcept {
+    static SMX_NOINLINE T largest_of(const S* x, const std::uint8_t* keep, std::size_t n,
+                                     const scaling<T>& s) noexcept {
         const P first = P::broadcast(s.plain ? T(1) : s.first), hidden = none(s);
         const auto logit = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
             return mul(where_kept(Keep ? keep + i : nullptr, load_some<P>(x + i, left), hidden, left), first);
@@ -112,8 +122,8 @@ private:
     }
 
     template <precision Q, bool General, bool Keep, class S>
-    static SMX_NOINLINE void terms(row_sum<B, T>& total, const masked_piece<S>& piece, T* to, std::size_t n, const row_constants<T>& row,
-                                   const scaling<T>& s) noexcept {
+    static SMX_NOINLINE void terms(row_sum<B, T>& total, const masked_piece<S>& piece, T* to, std::size_t n,
+                                   const row_constants<T>& row, const scaling<T>& s) noexcept {
         const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
         const P zero = P::broadcast(0);
         const masked_piece<S> from = piece;
@@ -121,15 +131,16 @@ private:
             prefetch<lanes * sizeof(S)>(from.x_soon + i);
             prefetch<lanes * sizeof(S), true>(from.out_soon + i);
             if constexpr (Keep) prefetch<1>(from.keep_soon + i);
-            const P t = where_kept(Keep ? from.keep + i : nullptr, term.template operator()<Q>(load_some<P>(from.x + i, left)), zero, left);
+            const P t = where_kept(Keep ? from.keep + i : nullptr,
+                                   term.template operator()<Q>(load_some<P>(from.x + i, left)), zero, left);
             store_some(to + i, t, left);
             return t;
         });
     }
 
     template <bool General, bool Keep, class S>
-    static SMX_NOINLINE void terms_below_max(row_sum<B, T>& total, std::size_t& ties, const masked_piece<S>& piece, std::size_t n,
-                                             const row_constants<T>& row, const scaling<T>& s) noexcept {
+    static SMX_NOINLINE void terms_below_max(row_sum<B, T>& total, std::size_t& ties, const masked_piece<S>& piece,
+                                             std::size_t n, const row_constants<T>& row, const scaling<T>& s) noexcept {
         const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
         const P max = term.logit_of_max(P::broadcast(row.max)), hidden = none(s);
         const masked_piece<S> from = piece;
@@ -138,7 +149,8 @@ private:
             prefetch<lanes * sizeof(S)>(from.x_soon + i);
             prefetch<lanes * sizeof(S), true>(from.out_soon + i);
             if constexpr (Keep) prefetch<1>(from.keep_soon + i);
-            const P z = term.logit(where_kept(Keep ? from.keep + i : nullptr, load_some<P>(from.x + i, left), hidden, left));
+            const P z =
+                term.logit(where_kept(Keep ? from.keep + i : nullptr, load_some<P>(from.x + i, left), hidden, left));
             equal += count_equal(z, max);
             return zero_where_equal(term.template of_logit<precision::full>(z), z, max);
         });
@@ -146,15 +158,17 @@ private:
     }
 
     template <bool General, class S, class O>
-    static SMX_NOINLINE void logarithms(const masked_piece<S>& from, O* to, std::size_t n, const row_constants<T>& row, T log_sum,
-                                        const scaling<T>& s) noexcept {
+    static SMX_NOINLINE void logarithms(const masked_piece<S>& from, O* to, std::size_t n, const row_constants<T>& row,
+                                        T log_sum, const scaling<T>& s) noexcept {
         const log_of_terms<P, General> result(s, P::broadcast(row.max), P::broadcast(log_sum));
         const P hidden = none(s);
         const S* const x = from.x;
         const std::uint8_t* const keep = from.keep;
         const auto map = [&](auto f) SMX_INLINE_LAMBDA {
             const auto step = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
-                store_some(to + i, f(where_kept(keep == nullptr ? nullptr : keep + i, load_some<P>(x + i, left), hidden, left)), left);
+                store_some(to + i,
+                           f(where_kept(keep == nullptr ? nullptr : keep + i, load_some<P>(x + i, left), hidden, left)),
+                           left);
             };
             std::size_t i = 0;
             for (; i + lanes <= n; i += lanes) step(i, std::integral_constant<std::size_t, lanes>());

@@ -32,7 +32,8 @@ class kernels {
     using kernel = row_kernel<B, T>;
     static constexpr std::size_t lanes = P::lanes;
     /// Where a pack is more than two registers, code is long and few paths are faster: different types go row by row, as rare pairs do.
-    static constexpr bool has_every_path = vocabulary::every_path<In, Out> && (P::registers <= 2 || std::is_same_v<In, Out>);
+    static constexpr bool has_every_path =
+        vocabulary::every_path<In, Out> && (P::registers <= 2 || std::is_same_v<In, Out>);
     static constexpr precision Q = sizeof(Out) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
 
 public:
@@ -46,8 +47,9 @@ public:
     /// One row, under the default environment. The next one is so many elements away, or 0. Room: for all terms, or for several pieces
     /// of them, from a caller that has it.
     template <function F>
-    static SMX_NOINLINE void contiguous_row(const In* in, Out* out, std::size_t length, const recipe<T>& r, std::ptrdiff_t next_in = 0,
-                                            std::ptrdiff_t next_out = 0, [[maybe_unused]] const waiting_terms<T>& room = {}) noexcept {
+    static SMX_NOINLINE void contiguous_row(const In* in, Out* out, std::size_t length, const recipe<T>& r,
+                                            std::ptrdiff_t next_in = 0, std::ptrdiff_t next_out = 0,
+                                            [[maybe_unused]] const waiting_terms<T>& room = {}) noexcept {
         const pieces_in_place<const In> from{in};
         const pieces_in_place<Out> to{out};
         row_constants<T> row;
@@ -57,16 +59,19 @@ public:
         if constexpr (F == function::softmax) {
             bool done;
             if constexpr (std::is_same_v<Out, T>) {
-                done = kernel::template softmax_through_output<Q>(in, out, length, row, r.scale, in_soon, far_from(out, distant ? fetched_ahead : next_out));
+                done = kernel::template softmax_through_output<Q>(in, out, length, row, r.scale, in_soon,
+                                                                  far_from(out, distant ? fetched_ahead : next_out));
             } else {
                 const wanted_soon<pieces_in_place<const In>> wanted{in_soon, reinterpret_cast<char*>(out)};
-                if (room.is_there()) done = kernel::template softmax_through_buffer<Q>(from, to, length, room, row, r.scale, wanted);
+                if (room.is_there())
+                    done = kernel::template softmax_through_buffer<Q>(from, to, length, room, row, r.scale, wanted);
                 else if (length <= piece_elements<T>) done = softmax_with_room<1>(from, to, length, row, r, wanted);
                 else done = softmax_with_room<waiting_pieces>(from, to, length, row, r, wanted);
             }
             if (!done) fill_nan(stepped<Out>{out, 1}, length);
         } else {
-            with_logarithm<F>(from, to, {out, 1}, length, row, r, {in_soon, F == function::log_softmax ? reinterpret_cast<char*>(out) : nullptr});
+            with_logarithm<F>(from, to, {out, 1}, length, row, r,
+                              {in_soon, F == function::log_softmax ? reinterpret_cast<char*>(out) : nullptr});
         }
     }
 
@@ -74,14 +79,15 @@ public:
     static constexpr bool has_pipeline = has_every_path && P::registers <= 2;
     template <function F>
     static SMX_ALWAYS_INLINE bool takes_pipeline(std::size_t length) noexcept {
-        return has_pipeline && length >= lanes && (F != function::softmax || std::is_same_v<Out, T> || length <= waiting_pieces * piece_elements<T>);
+        return has_pipeline && length >= lanes &&
+               (F != function::softmax || std::is_same_v<Out, T> || length <= waiting_pieces * piece_elements<T>);
     }
 
 private:
     /// Not inlined: the stack is taken where it is needed.
     template <std::size_t Pieces>
-    static SMX_NOINLINE bool softmax_with_room(const pieces_in_place<const In>& in, const pieces_in_place<Out>& out, std::size_t length,
-                                               const row_constants<T>& row, const recipe<T>& r,
+    static SMX_NOINLINE bool softmax_with_room(const pieces_in_place<const In>& in, const pieces_in_place<Out>& out,
+                                               std::size_t length, const row_constants<T>& row, const recipe<T>& r,
                                                const wanted_soon<pieces_in_place<const In>>& wanted) noexcept {
         alignas(64) T buffer[Pieces * piece_elements<T>];
         return kernel::template softmax_through_buffer<Q>(in, out, length, {buffer, Pieces}, row, r.scale, wanted);
@@ -107,7 +113,8 @@ private:
                 return for_each_outer<In, Out>(outer, [&](const work& inner) { few_neighbours<F>(inner, blocks, r); });
             }
         }
-        if (Many && w.outer_count != 0) return for_each_outer<In, Out>(w, [&](const work& inner) { run_rows<F, Many>(inner, r); });
+        if (Many && w.outer_count != 0)
+            return for_each_outer<In, Out>(w, [&](const work& inner) { run_rows<F, Many>(inner, r); });
         run_rows<F, Many>(w, r);
     }
 
@@ -121,11 +128,13 @@ private:
         }
         if constexpr (Many && has_every_path) {
             // Next to each other, and enough of them to fill a quarter of a pack.
-            if (w.rows.in == 1 && w.rows.out == 1 && w.in_step != 1 && w.rows.extent >= lanes / 4) return columns<F>(w, r);
+            if (w.rows.in == 1 && w.rows.out == 1 && w.in_step != 1 && w.rows.extent >= lanes / 4)
+                return columns<F>(w, r);
         }
         const bool contiguous = w.in_step == 1 && (w.out_step == 1 || F == function::logsumexp);
         if constexpr (Many && has_every_path && F != function::logsumexp) {
-            if (contiguous && w.length <= longest_turned_row<F> && w.rows.extent >= lanes) return many_short_rows<F>(w, r);
+            if (contiguous && w.length <= longest_turned_row<F> && w.rows.extent >= lanes)
+                return many_short_rows<F>(w, r);
         }
         if constexpr (has_every_path && longest_short_row<P> != 0) {
             if (contiguous && r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(w, r);
@@ -141,9 +150,8 @@ private:
 
     template <function F>
     static SMX_NOINLINE void pipeline(const work& w, const recipe<T>& r) noexcept {
-        const auto other = [&](const In* in, Out* out, std::size_t length, const waiting_terms<T>& room) SMX_INLINE_LAMBDA {
-            contiguous_row<F>(in, out, length, r, 0, 0, room);
-        };
+        const auto other = [&](const In* in, Out* out, std::size_t length, const waiting_terms<T>& room)
+                               SMX_INLINE_LAMBDA { contiguous_row<F>(in, out, length, r, 0, 0, room); };
         row_pipeline<B, In, Out, F, decltype(other)> rows(r, other);
         rows.add_rows(in_row<In>(w, 0), w.rows.in, out_row<Out>(w, 0), w.rows.out, w.length, w.rows.extent);
         rows.flush();
@@ -166,17 +174,20 @@ private:
     /// Rows that are less than half a pack of neighbours, without gaps between them, in many blocks.
     static SMX_ALWAYS_INLINE bool can_turn(const work& w) noexcept {
         const auto neighbours = static_cast<std::ptrdiff_t>(w.rows.extent);
-        return w.rows.extent <= lanes / 2 && w.rows.in == 1 && w.rows.out == 1 && w.in_step == neighbours && w.out_step == neighbours &&
-               w.length > 1 && w.length <= longest_turned_block / w.rows.extent && w.outer[w.outer_count - 1].extent >= lanes;
+        return w.rows.extent <= lanes / 2 && w.rows.in == 1 && w.rows.out == 1 && w.in_step == neighbours &&
+               w.out_step == neighbours && w.length > 1 && w.length <= longest_turned_block / w.rows.extent &&
+               w.outer[w.outer_count - 1].extent >= lanes;
     }
     template <function F>
-    static SMX_NOINLINE void few_neighbours(const work& w, const vocabulary::row_loop& blocks, const recipe<T>& r) noexcept {
+    static SMX_NOINLINE void few_neighbours(const work& w, const vocabulary::row_loop& blocks,
+                                            const recipe<T>& r) noexcept {
         using turned = turned_rows<B, In, Out, 1, longest_turned_block>;
         const In* in = static_cast<const In*>(w.in);
         Out* out = static_cast<Out*>(w.out);
         for (std::size_t left = blocks.extent; left > 0;) {
             std::size_t done = left < turned::count ? left : turned::count;
-            if (done < turned::count || !turned::template run<F>(in, blocks.in, out, blocks.out, w.length, w.rows.extent, r)) {
+            if (done < turned::count ||
+                !turned::template run<F>(in, blocks.in, out, blocks.out, w.length, w.rows.extent, r)) {
                 work one = w;
                 for (std::size_t i = 0; i < done; ++i) {
                     one.in = in + static_cast<std::ptrdiff_t>(i) * blocks.in;
@@ -204,7 +215,8 @@ private:
     }
     /// `count` of the rows, from j on, one by one or a few at a time.
     template <function F>
-    static SMX_NOINLINE void few_short_rows(const work& w, const recipe<T>& r, std::size_t j, std::size_t count) noexcept {
+    static SMX_NOINLINE void few_short_rows(const work& w, const recipe<T>& r, std::size_t j,
+                                            std::size_t count) noexcept {
         work some = w;
         some.in = in_row<In>(w, j);
         some.out = out_row<Out>(w, j);
@@ -215,7 +227,8 @@ private:
         if constexpr (has_pipeline) {
             if (takes_pipeline<F>(w.length)) return pipeline<F>(some, r);
         }
-        for (std::size_t i = 0; i < count; ++i) contiguous_row<F>(in_row<In>(some, i), out_row<Out>(some, i), w.length, r);
+        for (std::size_t i = 0; i < count; ++i)
+            contiguous_row<F>(in_row<In>(some, i), out_row<Out>(some, i), w.length, r);
     }
 
     template <function F>
@@ -236,7 +249,8 @@ private:
     }
 
     template <function F>
-    static SMX_NOINLINE void stepped_row(stepped<const In> in, stepped<Out> out, std::size_t length, const recipe<T>& r) noexcept {
+    static SMX_NOINLINE void stepped_row(stepped<const In> in, stepped<Out> out, std::size_t length,
+                                         const recipe<T>& r) noexcept {
         alignas(64) T copy[piece_elements<T>];
         alignas(64) T buffer[piece_elements<T>];
         const pieces_copied<T, const In> from{in.data, in.step, copy};
@@ -244,7 +258,8 @@ private:
         row_constants<T> row;
         if (!kernel::find_constants(from, length, r.scale, row)) return special<F>(in, out, length, r);
         if constexpr (F == function::softmax) {
-            if (!kernel::template softmax_through_buffer<Q>(from, to, length, {buffer}, row, r.scale)) fill_nan(out, length);
+            if (!kernel::template softmax_through_buffer<Q>(from, to, length, {buffer}, row, r.scale))
+                fill_nan(out, length);
         } else {
             with_logarithm<F>(from, to, out, length, row, r);
         }
@@ -252,7 +267,8 @@ private:
 
     template <function F, class From, class To>
     static SMX_ALWAYS_INLINE void with_logarithm(const From& from, const To& to, stepped<Out> out, std::size_t length,
-                                                 const row_constants<T>& row, const recipe<T>& r, const wanted_soon<From>& wanted = {}) noexcept {
+                                                 const row_constants<T>& row, const recipe<T>& r,
+                                                 const wanted_soon<From>& wanted = {}) noexcept {
         double log_sum;
         const bool number = kernel::log_of_sum(from, length, row, r.scale, log_sum, wanted);
         if constexpr (F == function::logsumexp) {
@@ -265,7 +281,8 @@ private:
     }
 
     template <function F>
-    static SMX_ALWAYS_INLINE void special(stepped<const In> in, stepped<Out> out, std::size_t length, const recipe<T>& r) noexcept {
+    static SMX_ALWAYS_INLINE void special(stepped<const In> in, stepped<Out> out, std::size_t length,
+                                          const recipe<T>& r) noexcept {
         const special_row row = inspect<T>(in, length, r.scale.negative);
         if constexpr (F == function::logsumexp) write_special_total(row, out.data, r.special);
         else write_special_row<T, F == function::log_softmax>(row, in, out, length, r);
@@ -279,7 +296,8 @@ private:
         if constexpr (wide > 2) {  // 32 neighbours by halves would take 1.6 times as long
             for (; j + 2 * lanes <= w.rows.extent; j += 2 * lanes) tile<F, 2>(w, r, j, 2 * lanes);
         }
-        for (; j < w.rows.extent; j += lanes) tile<F, 1>(w, r, j, w.rows.extent - j < lanes ? w.rows.extent - j : lanes);
+        for (; j < w.rows.extent; j += lanes)
+            tile<F, 1>(w, r, j, w.rows.extent - j < lanes ? w.rows.extent - j : lanes);
     }
 
     template <function F, std::size_t K>
@@ -288,7 +306,8 @@ private:
         Out* out = static_cast<Out*>(w.out) + j;
         column_tile<B, T, In, Out, K> t({in, w.in_step, w.length, count, r.scale}, out, w.out_step);
         const bool done = t.template run<F>();
-        for (std::size_t l = 0; l < count && !done; ++l) stepped_row<F>({in + l, w.in_step}, {out + l, w.out_step}, w.length, r);
+        for (std::size_t l = 0; l < count && !done; ++l)
+            stepped_row<F>({in + l, w.in_step}, {out + l, w.out_step}, w.length, r);
     }
 };
 

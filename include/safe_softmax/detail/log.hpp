@@ -10,10 +10,12 @@ namespace detail {
 inline constexpr double log_2_head = 0x1.62e42feep-1, log_2_tail = 0x1.a39ef35793c76p-33;
 /// Of log_1_plus, highest power first.
 template <class T>
-inline constexpr double log_coefficients[] = {0x1.2b5f5b2f7190cp-3, 0x1.39fdcbbcee0e7p-3, 0x1.7462b925f9f72p-3, 0x1.c71c62d649d8dp-3,
-                                              0x1.2492492dfb9b8p-2, 0x1.99999999952b9p-2, 0x1.5555555555558p-1};
+inline constexpr double log_coefficients[] = {0x1.2b5f5b2f7190cp-3, 0x1.39fdcbbcee0e7p-3, 0x1.7462b925f9f72p-3,
+                                              0x1.c71c62d649d8dp-3, 0x1.2492492dfb9b8p-2, 0x1.99999999952b9p-2,
+                                              0x1.5555555555558p-1};
 template <>
-inline constexpr double log_coefficients<float>[] = {0x1.dddae4bba1bc5p-3, 0x1.245c01dbf9fe7p-2, 0x1.9999ec10019e4p-2, 0x1.5555554b8ed6fp-1};
+inline constexpr double log_coefficients<float>[] = {0x1.dddae4bba1bc5p-3, 0x1.245c01dbf9fe7p-2, 0x1.9999ec10019e4p-2,
+                                                     0x1.5555554b8ed6fp-1};
 
 /// 1 + x = 2^k * (1 + f), 1 + f in [sqrt(1/2), sqrt(2)); `sum` is what 1 + x rounds to, if k is not 0.
 struct octaves {

@@ -30,8 +30,8 @@ SMX_ALWAYS_INLINE D exact_max_terms(D z, D k, const typename scaling<T>::factor&
 /// log_sum_exp_of for plain rows, a pack of double at a time, with the same bits: step by step what exact_max_term (terms.hpp)
 /// and log_1_plus (log.hpp) do. Rows is a multiple of the lanes.
 template <class B, class T, std::size_t Rows>
-SMX_NOINLINE void log_sums_of_rows(const double* rest, const double* ties, const T* max, const T* k_max, const scaling<T>& s,
-                                   double* log_sum) noexcept {
+SMX_NOINLINE void log_sums_of_rows(const double* rest, const double* ties, const T* max, const T* k_max,
+                                   const scaling<T>& s, double* log_sum) noexcept {
     using D = typename B::f64;
     constexpr bool narrow = sizeof(T) == 4;
     const D zero = D::broadcast(0), one = D::broadcast(1);

@@ -25,7 +25,8 @@ public:
         : job_(j), op_(op), scale_head_(static_cast<T>(j.scale)),
           scale_tail_(static_cast<T>(fence(j.scale - static_cast<double>(scale_head_)))) {
         if (op[masked::temperature]) {
-            const double scale = fence(j.scale / number_at<double>(op[masked::temperature].data, op[masked::temperature].type));
+            const double scale =
+                fence(j.scale / number_at<double>(op[masked::temperature].data, op[masked::temperature].type));
             scale_head_ = static_cast<T>(scale);
             scale_tail_ = static_cast<T>(fence(scale - static_cast<double>(scale_head_)));
         }
@@ -64,7 +65,9 @@ public:
         P top = none, most = zero;
         for (std::size_t l = 0; l < n; l += lanes) {
             const std::size_t left = n - l;
-            const auto load = [&](const T* p) SMX_INLINE_LAMBDA { return left >= lanes ? P::load(p + l) : P::load_partial(p + l, left); };
+            const auto load = [&](const T* p) SMX_INLINE_LAMBDA {
+                return left >= lanes ? P::load(p + l) : P::load_partial(p + l, left);
+            };
             P h = load(x), e = zero;
             if (scale_head_ == 0) {  // infinite elements stay, as with a very small scale; 0 times one would be NaN
                 h = zero_where_less(h, maximum(h, sub(zero, h)), sub(zero, none));
@@ -119,11 +122,14 @@ private:
     /// ALiBi: slope * (key - query).
     SMX_ALWAYS_INLINE void add_slope(std::size_t i, P& h, P& e) const noexcept {
         static constexpr auto ramp = [] {
-            struct { T lane[lanes]; } r{};
+            struct {
+                T lane[lanes];
+            } r{};
             for (std::size_t l = 0; l < lanes; ++l) r.lane[l] = static_cast<T>(l);
             return r;
         }();
-        const P distance = add(P::load(ramp.lane), P::broadcast(static_cast<T>(fence(static_cast<double>(i) - diagonal_))));
+        const P distance =
+            add(P::load(ramp.lane), P::broadcast(static_cast<T>(fence(static_cast<double>(i) - diagonal_))));
         P low, error;
         const P b = two_product(distance, P::broadcast(slope_head_), low);
         low = fma(distance, P::broadcast(slope_tail_), low);
@@ -140,7 +146,8 @@ private:
                 const P head = two_product(h, P::broadcast(by_head_), product);
                 double_pack a{head, fma(e, P::broadcast(by_head_), fma(h, P::broadcast(by_tail_), product))};
                 a.head = within(a.head, P::broadcast(80));
-                a.tail = zero_where_less(a.tail, sub(P::broadcast(79), maximum(a.head, sub(P::broadcast(0), a.head))), P::broadcast(0));
+                a.tail = zero_where_less(a.tail, sub(P::broadcast(79), maximum(a.head, sub(P::broadcast(0), a.head))),
+                                         P::broadcast(0));
                 a = capped(a);
                 h = two_product(a.head, cap, product);
                 e = fma(a.tail, cap, product);
@@ -148,8 +155,9 @@ private:
                 const scaling<double>& unit = no_scaling<double>;
                 using constants = exp_constants<double>;
                 const P a = within(mul(h, P::broadcast(by_head_)), P::broadcast(60));
-                const P exp = exp_term<precision::full>(a, P::broadcast(constants::round + 8 * constants::bias), P::broadcast(unit.direct.c.head),
-                                                        P::broadcast(unit.direct.c.tail), P::broadcast(unit.direct.c.whole));
+                const P exp = exp_term<precision::full>(
+                    a, P::broadcast(constants::round + 8 * constants::bias), P::broadcast(unit.direct.c.head),
+                    P::broadcast(unit.direct.c.tail), P::broadcast(unit.direct.c.whole));
                 h = mul(div(sub(exp, one), add(exp, one)), cap);
                 e = P::broadcast(0);
             }

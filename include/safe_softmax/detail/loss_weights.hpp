@@ -17,7 +17,10 @@ public:
     SMX_ALWAYS_INLINE loss_weights(const job& j, const operand* op) noexcept
         : op_(op), soft(is_floating(op[cross_entropy_of::targets].type)), kept(fence(1 - j.label_smoothing)),
           spread(j.length == 0 ? 0 : fence(j.label_smoothing / static_cast<double>(j.length))),
-          target(soft ? 0 : number_at<std::size_t>(op[cross_entropy_of::targets].data, op[cross_entropy_of::targets].type)) {}
+          target(soft
+                     ? 0
+                     : number_at<std::size_t>(op[cross_entropy_of::targets].data, op[cross_entropy_of::targets].type)) {
+    }
 
     SMX_ALWAYS_INLINE double class_weight(std::size_t i) const noexcept {
         const operand& w = op_[cross_entropy_of::weights];
@@ -28,7 +31,8 @@ public:
         const double w = class_weight(i);
         if (!soft) return i == target ? fma(kept, w, rounded(spread * w)) : rounded(spread * w);
         const operand& q = op_[cross_entropy_of::targets];
-        return rounded(fma(number_at<double>(moved(q.data, static_cast<std::ptrdiff_t>(i) * q.step), q.type), kept, spread) * w);
+        return rounded(
+            fma(number_at<double>(moved(q.data, static_cast<std::ptrdiff_t>(i) * q.step), q.type), kept, spread) * w);
     }
 
 private:

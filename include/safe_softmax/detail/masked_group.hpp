@@ -17,7 +17,8 @@ class masked_factors {
 
 public:
     explicit masked_factors(const job& j) noexcept
-        : job_(j), shared_(j.scale == 1.0 ? no_scaling<T> : make_scaling<T>(j.scale)), in_place_(j.op[masked::in].data == j.op[masked::out].data) {
+        : job_(j), shared_(j.scale == 1.0 ? no_scaling<T> : make_scaling<T>(j.scale)),
+          in_place_(j.op[masked::in].data == j.op[masked::out].data) {
         set_factor<T>(shared_factor_, j.scale);
     }
 
@@ -110,7 +111,10 @@ private:
             const auto now = reinterpret_cast<std::uintptr_t>(op[o].data);
             const std::ptrdiff_t size = op[o] && !is_floating(op[o].type) ? 1 : static_cast<std::ptrdiff_t>(sizeof(O));
             if (kept > fetched_ahead) soon_[o] = static_cast<std::ptrdiff_t>(fetched_ahead) * size;
-            else soon_[o] = last_[o] == 0 ? 0 : static_cast<std::ptrdiff_t>(now - last_[o]) * static_cast<std::ptrdiff_t>(kept > grouped ? 1 : rows);
+            else
+                soon_[o] = last_[o] == 0 ? 0
+                                         : static_cast<std::ptrdiff_t>(now - last_[o]) *
+                                               static_cast<std::ptrdiff_t>(kept > grouped ? 1 : rows);
             last_[o] = now;
         }
     }
@@ -148,7 +152,9 @@ private:
             f(From(m.row));
         }
     }
-    SMX_ALWAYS_INLINE operand sink_of(const member& m) const noexcept { return {m.data[masked::sink], 0, job_.op[masked::sink].type}; }
+    SMX_ALWAYS_INLINE operand sink_of(const member& m) const noexcept {
+        return {m.data[masked::sink], 0, job_.op[masked::sink].type};
+    }
 
     SMX_NOINLINE void run() noexcept {
         run_steps();
@@ -197,7 +203,8 @@ private:
             else if constexpr (Log) m.logits.find_reference(from, m.kept);
         });
         if (!finite) {
-            if (nothing && job_.special == special_values::safe && !sink_of(m)) put_nothing(arguments(job_, m).op[masked::out], 0, m.kept, Log);
+            if (nothing && job_.special == special_values::safe && !sink_of(m))
+                put_nothing(arguments(job_, m).op[masked::out], 0, m.kept, Log);
             else m.otherwise = true;
             return false;
         }
@@ -212,13 +219,14 @@ private:
     SMX_ALWAYS_INLINE void add_up(member& m, T* buffer) noexcept {
         m.ties = 0;
         with_row(m, [&](const From& from) SMX_INLINE_LAMBDA {
-            m.sum = sum_of_row<B, T>(m.kept, [&](row_sum<B, T>& total, std::size_t first, std::size_t length) SMX_INLINE_LAMBDA {
-                for_pieces<T>(first, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-                    if constexpr (Log) m.logits.add_other_terms(total, m.ties, from.read(i, n), n);
-                    else if constexpr (in_output) add_terms(m, total, from.read(i, n), m.out() + i, n);
-                    else add_terms(m, total, from.read(i, n), buffer, n);
+            m.sum = sum_of_row<B, T>(
+                m.kept, [&](row_sum<B, T>& total, std::size_t first, std::size_t length) SMX_INLINE_LAMBDA {
+                    for_pieces<T>(first, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+                        if constexpr (Log) m.logits.add_other_terms(total, m.ties, from.read(i, n), n);
+                        else if constexpr (in_output) add_terms(m, total, from.read(i, n), m.out() + i, n);
+                        else add_terms(m, total, from.read(i, n), buffer, n);
+                    });
                 });
-            });
         });
         if (!sum_is_nan(m.sum)) return;
         if (Logits::can_retry) m.otherwise = true;
@@ -226,7 +234,8 @@ private:
         m.open = false;
     }
     template <class Piece>
-    SMX_ALWAYS_INLINE void add_terms(const member& m, row_sum<B, T>& total, const Piece& from, T* to, std::size_t n) const noexcept {
+    SMX_ALWAYS_INLINE void add_terms(const member& m, row_sum<B, T>& total, const Piece& from, T* to,
+                                     std::size_t n) const noexcept {
         if (by_copy && sizeof(T) == 4 && size_of(job_.op[masked::out].type) == 2) {
             constexpr precision half = sizeof(T) == 4 ? precision::half : precision::full;
             m.logits.template add_terms<half>(total, from, to, n);
@@ -236,7 +245,8 @@ private:
     }
 
     SMX_ALWAYS_INLINE void take_logarithm(member& m) noexcept {
-        m.sum = log_of_sum_with_sink<T>(m.sum, static_cast<double>(m.ties) - 1, m.logits.top_term(), m.has_sink, m.sink);
+        m.sum =
+            log_of_sum_with_sink<T>(m.sum, static_cast<double>(m.ties) - 1, m.logits.top_term(), m.has_sink, m.sink);
     }
 
     SMX_ALWAYS_INLINE void write(member& m, T* buffer) noexcept {
@@ -262,7 +272,8 @@ private:
         }
     }
     template <class To>
-    SMX_ALWAYS_INLINE void results_of(member& m, const From& from, T* buffer, To* to, std::size_t i, std::size_t n, T number) const noexcept {
+    SMX_ALWAYS_INLINE void results_of(member& m, const From& from, T* buffer, To* to, std::size_t i, std::size_t n,
+                                      T number) const noexcept {
         if constexpr (Log) {
             m.logits.subtract(from.read(i, n), to, n, number);
         } else {

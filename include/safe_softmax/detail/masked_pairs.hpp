@@ -73,17 +73,18 @@ public:
 
         const operand_writer<B, T, true> to{out, buffer};
         const bool in_output = !log && operand_pieces<B, T>::direct(out);
-        double sum = sum_of_row<B, T>(kept, [&](row_sum<B, T>& total, std::size_t first, std::size_t length) SMX_INLINE_LAMBDA {
-            for (std::size_t i = first; i < first + length; i += pairs::piece) {
-                const std::size_t n = count(i, kept);
-                if (!one_piece) logits.prepare(i, n, head, tail, unused);
-                const T top_head = head[at];
-                if (log && i == piece_of_top) head[at] = minus_infinity<T>();
-                terms(out, total, head, tail, buffer, n, log ? of_max : row, top_tail);
-                head[at] = top_head;
-                if (in_output) std::memcpy(to.piece(i), buffer, n * sizeof(T));
-            }
-        });
+        double sum =
+            sum_of_row<B, T>(kept, [&](row_sum<B, T>& total, std::size_t first, std::size_t length) SMX_INLINE_LAMBDA {
+                for (std::size_t i = first; i < first + length; i += pairs::piece) {
+                    const std::size_t n = count(i, kept);
+                    if (!one_piece) logits.prepare(i, n, head, tail, unused);
+                    const T top_head = head[at];
+                    if (log && i == piece_of_top) head[at] = minus_infinity<T>();
+                    terms(out, total, head, tail, buffer, n, log ? of_max : row, top_tail);
+                    head[at] = top_head;
+                    if (in_output) std::memcpy(to.piece(i), buffer, n * sizeof(T));
+                }
+            });
         if (sum_is_nan(sum)) return write_nan(j, op, kept), true;
 
         if (log) {
@@ -120,11 +121,12 @@ private:
 
     static SMX_ALWAYS_INLINE double exact_top(const row_constants<T>& row, T top, T top_tail) noexcept {
         return row.general ? exact_term<T>(0.0, 0.0, static_cast<double>(row.k_max), no_scaling<T>.rest)
-                           : exact_term<T>(static_cast<double>(top), static_cast<double>(top_tail), static_cast<double>(row.k_max), no_scaling<T>.direct);
+                           : exact_term<T>(static_cast<double>(top), static_cast<double>(top_tail),
+                                           static_cast<double>(row.k_max), no_scaling<T>.direct);
     }
 
-    static SMX_ALWAYS_INLINE void terms(const operand& out, row_sum<B, T>& total, const T* head, const T* tail, T* to, std::size_t n,
-                                        const row_constants<T>& row, T top_tail) noexcept {
+    static SMX_ALWAYS_INLINE void terms(const operand& out, row_sum<B, T>& total, const T* head, const T* tail, T* to,
+                                        std::size_t n, const row_constants<T>& row, T top_tail) noexcept {
         if (sizeof(T) == 4 && size_of(out.type) == 2) {
             if (row.general) add_pairs<half_of, true>(total, head, tail, to, n, row, top_tail);
             else add_pairs<half_of, false>(total, head, tail, to, n, row, top_tail);
@@ -138,17 +140,20 @@ private:
     static SMX_NOINLINE T largest_tail(const T* head, const T* tail, std::size_t n, T top) noexcept {
         const P all = P::broadcast(top), huge = P::broadcast(-lowest<T>);
         P most = P::broadcast(lowest<T>);
-        for (std::size_t l = 0; l < n; l += lanes) most = maximum(most, sub(P::load(tail + l), zero_where_equal(huge, P::load(head + l), all)));
+        for (std::size_t l = 0; l < n; l += lanes)
+            most = maximum(most, sub(P::load(tail + l), zero_where_equal(huge, P::load(head + l), all)));
         return reduce_max(most);
     }
 
     /// head and tail are padded to whole packs; the buffer has room for them.
     template <precision Q, bool General>
-    static SMX_NOINLINE void add_pairs(row_sum<B, T>& total, const T* head, const T* tail, T* to, std::size_t n, const row_constants<T>& row,
-                                       T top_tail) noexcept {
+    static SMX_NOINLINE void add_pairs(row_sum<B, T>& total, const T* head, const T* tail, T* to, std::size_t n,
+                                       const row_constants<T>& row, T top_tail) noexcept {
         const auto& c = no_scaling<T>.direct.c;
-        const P magic = P::broadcast(row.magic), c_head = P::broadcast(c.head), c_tail = P::broadcast(c.tail), whole = P::broadcast(c.whole);
-        const P minus_top = P::broadcast(-row.max), minus_tail = P::broadcast(-top_tail), least = P::broadcast(lowest<T>);
+        const P magic = P::broadcast(row.magic), c_head = P::broadcast(c.head), c_tail = P::broadcast(c.tail),
+                whole = P::broadcast(c.whole);
+        const P minus_top = P::broadcast(-row.max), minus_tail = P::broadcast(-top_tail),
+                least = P::broadcast(lowest<T>);
         const auto term = [&](std::size_t l) SMX_INLINE_LAMBDA {
             P h = P::load(head + l), e = P::load(tail + l);
             if constexpr (General) {
@@ -170,18 +175,22 @@ private:
         }
     }
 
-    static SMX_NOINLINE void subtract(const T* head, const T* tail, std::size_t n, T top, T top_tail, T log_sum, T* to) noexcept {
-        const P minus_top = P::broadcast(-top), minus_tail = P::broadcast(-top_tail), minus_log = P::broadcast(-log_sum);
+    static SMX_NOINLINE void subtract(const T* head, const T* tail, std::size_t n, T top, T top_tail, T log_sum,
+                                      T* to) noexcept {
+        const P minus_top = P::broadcast(-top), minus_tail = P::broadcast(-top_tail),
+                minus_log = P::broadcast(-log_sum);
         for (std::size_t l = 0; l < n; l += lanes) {
             const P d = add(P::load(head + l), minus_top), e = add(P::load(tail + l), minus_tail);
             store(to + l, add(d, add(e, minus_log)));
         }
     }
 
-    static SMX_ALWAYS_INLINE bool take_sink(const operand* op, T top, T top_tail, T shift, row_constants<T>& row, sink_of_row& sink) noexcept {
+    static SMX_ALWAYS_INLINE bool take_sink(const operand* op, T top, T top_tail, T shift, row_constants<T>& row,
+                                            sink_of_row& sink) noexcept {
         if (!op[masked::sink]) return false;
         const double_double shifted = normalised(static_cast<double>(top), static_cast<double>(top_tail));
-        return place_sink(op[masked::sink], add(shifted, {-static_cast<double>(shift), 0}), exact_top(row, top, top_tail), row, sink);
+        return place_sink(op[masked::sink], add(shifted, {-static_cast<double>(shift), 0}),
+                          exact_top(row, top, top_tail), row, sink);
     }
 };
 

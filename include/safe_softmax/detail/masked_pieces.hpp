@@ -37,7 +37,13 @@ struct masked_in_place {
         : row{static_cast<const S*>(op[masked::in].data),
               is_floating(op[masked::mask].type) ? nullptr : static_cast<const std::uint8_t*>(op[masked::mask].data),
               is_floating(op[masked::mask].type) ? static_cast<const S*>(op[masked::mask].data) : nullptr,
-              static_cast<const S*>(op[masked::bias].data), 0, nullptr, nullptr, nullptr, nullptr, nullptr} {
+              static_cast<const S*>(op[masked::bias].data),
+              0,
+              nullptr,
+              nullptr,
+              nullptr,
+              nullptr,
+              nullptr} {
         row.x_soon = away(row.x, soon[masked::in]);
         row.out_soon = away(static_cast<const S*>(op[masked::out].data), soon[masked::out]);
         row.keep_soon = away(row.keep, soon[masked::mask]);
@@ -47,7 +53,7 @@ struct masked_in_place {
     SMX_ALWAYS_INLINE explicit masked_in_place(const masked_piece<S>& whole) noexcept : row(whole) {}
     SMX_ALWAYS_INLINE masked_piece<S> read(std::size_t i, std::size_t) const noexcept {
         const auto at = [i](auto* p) SMX_INLINE_LAMBDA { return p == nullptr ? p : p + i; };
-        return {row.x + i,       at(row.keep),      at(row.added),      at(row.bias),      i,
+        return {row.x + i,      at(row.keep),      at(row.added),      at(row.bias),      i,
                 row.x_soon + i, row.keep_soon + i, row.added_soon + i, row.bias_soon + i, row.out_soon + i};
     }
     template <class E>
@@ -60,7 +66,8 @@ struct masked_in_place {
         };
         constexpr scalar_type type = vocabulary::scalar_type_of<S>();
         const operand& mask = j.op[masked::mask];
-        return contiguous(j.op[masked::in], type) && contiguous(j.op[masked::out], type) && contiguous(j.op[masked::bias], type) &&
+        return contiguous(j.op[masked::in], type) && contiguous(j.op[masked::out], type) &&
+               contiguous(j.op[masked::bias], type) &&
                (is_floating(mask.type) ? contiguous(mask, type) : !mask || mask.step == 1);
     }
 };
@@ -77,7 +84,16 @@ public:
         const auto numbers = [&](const operand& o, T* buffer) SMX_INLINE_LAMBDA -> const T* {
             return o && is_floating(o.type) ? operand_reader<B, T>{o, buffer}.read(i, n) : nullptr;
         };
-        masked_piece<T> p{numbers(op_[masked::in], x_), nullptr, numbers(mask, added_), numbers(op_[masked::bias], bias_), i, nullptr, nullptr, nullptr, nullptr, nullptr};
+        masked_piece<T> p{numbers(op_[masked::in], x_),
+                          nullptr,
+                          numbers(mask, added_),
+                          numbers(op_[masked::bias], bias_),
+                          i,
+                          nullptr,
+                          nullptr,
+                          nullptr,
+                          nullptr,
+                          nullptr};
         if (mask && !is_floating(mask.type)) p.keep = operand_pieces<B, T>::bytes(mask, i, n, bytes_);
         p.x_soon = p.out_soon = p.x;
         p.keep_soon = p.keep;
@@ -104,7 +120,7 @@ struct partial_bytes {
             std::memcpy(byte, from, N);
             std::memcpy(byte + n - N, from + n - N, N);
         };
-        if (Lanes > 8 && n >= 8) copy(std::integral_constant<std::size_t, Lanes < 8 ? Lanes : 8>());
+        if (Lanes > 8 && n >= 8) copy(std::integral_constant < std::size_t, Lanes<8 ? Lanes : 8>());
         else if (n >= 4) copy(std::integral_constant<std::size_t, 4>());
         else if (n >= 2) copy(std::integral_constant<std::size_t, 2>());
         else if (n == 1) byte[0] = from[0];
@@ -120,7 +136,8 @@ SMX_ALWAYS_INLINE row_sum<B, T> sum_in_groups(row_sum<B, T> sum, std::size_t n, 
     constexpr std::size_t group = packs_per_group * P::lanes;
     std::size_t i = 0;
     for (; i + group <= n; i += group) {
-        const P a = term(i, whole), b = term(i + P::lanes, whole), c = term(i + 2 * P::lanes, whole), d = term(i + 3 * P::lanes, whole);
+        const P a = term(i, whole), b = term(i + P::lanes, whole), c = term(i + 2 * P::lanes, whole),
+                d = term(i + 3 * P::lanes, whole);
         sum.add_group(add(add(a, b), add(c, d)));
     }
     if (i < n) {
@@ -146,7 +163,9 @@ SMX_ALWAYS_INLINE P where_kept(const std::uint8_t* keep, P a, P b, N n) noexcept
 }
 
 template <class T>
-SMX_ALWAYS_INLINE bool is_minus_infinity(T x) noexcept { return !is_finite(x) && !is_nan(x) && is_negative(x); }
+SMX_ALWAYS_INLINE bool is_minus_infinity(T x) noexcept {
+    return !is_finite(x) && !is_nan(x) && is_negative(x);
+}
 
 /// Whether a number that is kept is NaN, or at least as large as the largest finite one. Without numbers there is none.
 template <class B, class T, class S>

@@ -32,7 +32,8 @@ public:
 private:
     template <bool Log>
     static SMX_NOINLINE void run_under_default(const job& j) noexcept {
-        if (j.softcap != 0 || (sizeof(T) == 4 && j.op[masked::slope] && !has_small_distances(j))) return run_pairs<Log>(j);
+        if (j.softcap != 0 || (sizeof(T) == 4 && j.op[masked::slope] && !has_small_distances(j)))
+            return run_pairs<Log>(j);
         if (has_prefix_rows(j)) {
             const scaling<T> s = j.scale == 1.0 ? no_scaling<T> : make_scaling<T>(j.scale);
             constexpr function f = Log ? function::log_softmax : function::softmax;
@@ -42,7 +43,8 @@ private:
                 default: return run_prefix_rows<T, f>(j, s);
             }
         }
-        const bool parts = j.op[masked::bias] || j.op[masked::slope] || (j.op[masked::mask] && is_floating(j.op[masked::mask].type));
+        const bool parts =
+            j.op[masked::bias] || j.op[masked::slope] || (j.op[masked::mask] && is_floating(j.op[masked::mask].type));
         if (parts) run_logits<part_logits<B, T>, Log>(j);
         else run_logits<kept_logits<B, T>, Log>(j);
     }
@@ -51,8 +53,10 @@ private:
     static SMX_ALWAYS_INLINE void run_logits(const job& j) noexcept {
         if (masked_in_place<T>::suits(j)) return run_groups<Logits, masked_in_place<T>, T, Log>(j);
         if constexpr (sizeof(T) == 4) {
-            if (masked_in_place<float16>::suits(j)) return run_groups<Logits, masked_in_place<float16>, float16, Log>(j);
-            if (masked_in_place<bfloat16>::suits(j)) return run_groups<Logits, masked_in_place<bfloat16>, bfloat16, Log>(j);
+            if (masked_in_place<float16>::suits(j))
+                return run_groups<Logits, masked_in_place<float16>, float16, Log>(j);
+            if (masked_in_place<bfloat16>::suits(j))
+                return run_groups<Logits, masked_in_place<bfloat16>, bfloat16, Log>(j);
         }
         run_groups<Logits, masked_by_copy<B, T>, T, Log>(j);
     }
@@ -88,7 +92,8 @@ private:
     static SMX_ALWAYS_INLINE bool has_small_distances(const job& j) noexcept {
         constexpr std::size_t limit = std::size_t(1) << 22;
         const std::size_t queries = j.query_loop == j.loops ? 1 : j.loop[j.query_loop].extent;
-        return j.length < limit && queries < limit && j.causal_offset < std::ptrdiff_t(limit) && j.causal_offset > -std::ptrdiff_t(limit);
+        return j.length < limit && queries < limit && j.causal_offset < std::ptrdiff_t(limit) &&
+               j.causal_offset > -std::ptrdiff_t(limit);
     }
 
     static SMX_ALWAYS_INLINE bool has_prefix_rows(const job& j) noexcept {
@@ -96,15 +101,16 @@ private:
         for (const std::size_t o : {masked::mask, masked::bias, masked::slope, masked::sink, masked::temperature})
             if (j.op[o]) return false;
         const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_of(in.type));
-        return j.softcap == 0 && j.special != special_values::ieee && in.type == out.type && in.step == size && out.step == size &&
-               (sizeof(T) == 4 || in.type == scalar_type::float64);
+        return j.softcap == 0 && j.special != special_values::ieee && in.type == out.type && in.step == size &&
+               out.step == size && (sizeof(T) == 4 || in.type == scalar_type::float64);
     }
 
     /// +0, or -inf.
     template <bool Log, class S>
     static SMX_ALWAYS_INLINE void fill(S* out, std::size_t n) noexcept {
         // From here on the C library has ways to write lines without reading them first.
-        if (!Log && n * sizeof(S) >= 1024) return static_cast<void>(std::memset(static_cast<void*>(out), 0, n * sizeof(S)));
+        if (!Log && n * sizeof(S) >= 1024)
+            return static_cast<void>(std::memset(static_cast<void*>(out), 0, n * sizeof(S)));
         constexpr std::size_t lanes = P::lanes;
         const P nothing = P::broadcast(Log ? minus_infinity<T>() : T(0));
         std::size_t i = 0;
@@ -126,7 +132,8 @@ private:
                 S* const out = static_cast<S*>(const_cast<void*>(op[masked::out].data));
                 fill<F == function::log_softmax>(out + kept, j.length - kept);
                 if (kept > 1) rows.add(in, out, kept);
-                else if (kept == 1 && is_finite(load_element<T>(in))) store_exact(out, F == function::log_softmax ? 0.0 : 1.0);
+                else if (kept == 1 && is_finite(load_element<T>(in)))
+                    store_exact(out, F == function::log_softmax ? 0.0 : 1.0);
                 else if (kept == 1) write_special(j, op, kept);
             });
             rows.flush();

@@ -18,7 +18,8 @@ struct sink_of_row {
 
 /// log(sum of exp(z - max)) from the sum of all terms but the counted ones, of which there are ties + 1. Each of those is `top`.
 template <class T>
-SMX_ALWAYS_INLINE double log_of_sum_with_sink(double rest, double ties, double top, bool has_sink, const sink_of_row& sink) noexcept {
+SMX_ALWAYS_INLINE double log_of_sum_with_sink(double rest, double ties, double top, bool has_sink,
+                                              const sink_of_row& sink) noexcept {
     const double below = fence(ties + fence(rest / top));
     if (!has_sink) return log_1_plus<T>(below);
     const double_double& d = sink.above_max;
@@ -30,7 +31,8 @@ SMX_ALWAYS_INLINE double log_of_sum_with_sink(double rest, double ties, double t
 /// False: no sink, or one of -inf. `top` is a logit of the row's size, top_term its term. The row's constants are moved down where
 /// the sink is above it.
 template <class T>
-SMX_NOINLINE bool place_sink(const operand& o, double_double top, double top_term, row_constants<T>& row, sink_of_row& sink) noexcept {
+SMX_NOINLINE bool place_sink(const operand& o, double_double top, double top_term, row_constants<T>& row,
+                             sink_of_row& sink) noexcept {
     const double z = number_at<double>(o.data, o.type);
     sink.above_max = {z, 0};
     if (is_nan(z)) return true;
@@ -59,7 +61,8 @@ SMX_NOINLINE bool place_sink(const operand& o, double_double top, double top_ter
 
 /// The same for rows whose logits are elements times a scale.
 template <class T>
-SMX_ALWAYS_INLINE bool take_sink(const operand& o, row_constants<T>& row, const scaling<T>& s, sink_of_row& sink) noexcept {
+SMX_ALWAYS_INLINE bool take_sink(const operand& o, row_constants<T>& row, const scaling<T>& s,
+                                 sink_of_row& sink) noexcept {
     if (!o) return false;
     const T z = row.general ? rounded(rounded(row.max * s.second) * s.third) : row.max;
     const split_double top = two_product(static_cast<double>(z), row.general ? s.rest.value : s.direct.value);

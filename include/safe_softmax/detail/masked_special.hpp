@@ -52,7 +52,8 @@ SMX_ALWAYS_INLINE logit_class class_of(const job& j, const operand* op, std::siz
 }
 
 /// A finite row with a sink of NaN or +inf.
-SMX_NOINLINE inline void write_by_sink(const job& j, const operand* op, std::size_t kept, const sink_of_row& sink) noexcept {
+SMX_NOINLINE inline void write_by_sink(const job& j, const operand* op, std::size_t kept,
+                                       const sink_of_row& sink) noexcept {
     if (is_nan(sink.above_max.head)) write_nan(j, op, kept);
     else put_nothing(op[masked::out], 0, kept, j.function == vocabulary::job_function::masked_log_softmax);
 }

@@ -17,11 +17,12 @@ struct online {
 
 struct online_call {
     online_state* state;
-    const online_state* other;  ///< online_merge: what is merged into state. online_read: the factor is exp(state - other)
+    const online_state*
+        other;  ///< online_merge: what is merged into state. online_read: the factor is exp(state - other)
     // Numbers of the arithmetic: the caller, who may round otherwise, does not have to.
-    double factor;              ///< by which what is relative to the maximum before the call has to be multiplied
-    double sum, inverse_sum;    ///< online_read: of exp(z - max); logsumexp is written to `out`, if there is one
-    bool refused;               ///< a logit is larger than the maximum; nothing was written
+    double factor;            ///< by which what is relative to the maximum before the call has to be multiplied
+    double sum, inverse_sum;  ///< online_read: of exp(z - max); logsumexp is written to `out`, if there is one
+    bool refused;             ///< a logit is larger than the maximum; nothing was written
 };
 
 }  // namespace vocabulary

@@ -72,19 +72,22 @@ private:
         c.factor = rounded_to_arithmetic(rescale_factor(before, *c.state, magnitude_of_scale(j)));
     }
 
-    static SMX_NOINLINE void push_blocks(const job& j, const scaling<T>& s, const reader& from, online_state& state) noexcept {
+    static SMX_NOINLINE void push_blocks(const job& j, const scaling<T>& s, const reader& from,
+                                         online_state& state) noexcept {
         for (std::size_t i = 0; i < j.length; i += block) {
             const std::size_t n = j.length - i < block ? j.length - i : block;
             const T* x = from.read(i, n);
             const T top = pass::largest(x, n, sign_of(s));
             online_state b;
-            if (!is_finite(top) || !state_of_block(x, n, top, s, magnitude_of_scale(j), b)) b = state_of_special(j, x, n, s.negative);
+            if (!is_finite(top) || !state_of_block(x, n, top, s, magnitude_of_scale(j), b))
+                b = state_of_special(j, x, n, s.negative);
             merge_states(state, b, magnitude_of_scale(j));
         }
     }
 
     /// False: there is a NaN.
-    static SMX_ALWAYS_INLINE bool state_of_block(const T* x, std::size_t n, T top, const scaling<T>& s, double scale, online_state& b) noexcept {
+    static SMX_ALWAYS_INLINE bool state_of_block(const T* x, std::size_t n, T top, const scaling<T>& s, double scale,
+                                                 online_state& b) noexcept {
         b.max = magnitude_bits(top) == 0 ? 0.0 : static_cast<double>(top);
         const row_constants<T> row = constants_of(b.max, s);
         row_sum<B, T> total;
@@ -109,7 +112,8 @@ private:
             value = {rounded(first * rest), 0};
         } else {
             const split_double back = two_product(first, max_term);
-            const double second = fence(fence(fence(fence(p.factor.head - back.head) - back.tail) + p.factor.tail) / max_term);
+            const double second =
+                fence(fence(fence(fence(p.factor.head - back.head) - back.tail) + p.factor.tail) / max_term);
             value = mul(double_double{first, second}, rest);
         }
         add_to_rest(b, value, p.octave - 62, 1);
@@ -136,7 +140,9 @@ private:
     static SMX_ALWAYS_INLINE bool gives_nan(const job& j, const online_state& s) noexcept {
         return is_nan(s.max) || (j.special == special_values::ieee && s.count != 0);
     }
-    static SMX_ALWAYS_INLINE double nan() noexcept { return from_bits<double>(infinity_bits<double> | std::uint64_t(1) << 51); }
+    static SMX_ALWAYS_INLINE double nan() noexcept {
+        return from_bits<double>(infinity_bits<double> | std::uint64_t(1) << 51);
+    }
 
     /// sum of exp(z - max) - count
     static SMX_ALWAYS_INLINE double_double rest_of(const job& j, const online_state& s) noexcept {
@@ -147,10 +153,15 @@ private:
     }
     static SMX_ALWAYS_INLINE double log_sum_of(double_double rest, const online_state& s) noexcept {
         const double below = add(rest, {static_cast<double>(s.count - 1), 0}).head;
-        return fence(magnitude_bits(below) == 0 ? 0.0 : log_1_plus<T>(below));  // +0, which compilers would fold where signs of zero do not matter to them
+        return fence(
+            magnitude_bits(below) == 0
+                ? 0.0
+                : log_1_plus<T>(below));  // +0, which compilers would fold where signs of zero do not matter to them
     }
 
-    static SMX_ALWAYS_INLINE double rounded_to_arithmetic(double x) noexcept { return static_cast<double>(static_cast<T>(x)); }
+    static SMX_ALWAYS_INLINE double rounded_to_arithmetic(double x) noexcept {
+        return static_cast<double>(static_cast<T>(x));
+    }
     static SMX_ALWAYS_INLINE void set_sums(online_call& c, double sum) noexcept {
         c.sum = rounded_to_arithmetic(sum);
         c.inverse_sum = sum > 0 || is_nan(sum) ? rounded_to_arithmetic(fence(1 / sum)) : 0.0;
@@ -158,7 +169,8 @@ private:
 
     static SMX_NOINLINE void read(const job& j, const scaling<T>& s, online_call& c) noexcept {
         const online_state& state = *c.state;
-        c.factor = c.other != nullptr ? rounded_to_arithmetic(rescale_factor(state, *c.other, magnitude_of_scale(j))) : 1;
+        c.factor =
+            c.other != nullptr ? rounded_to_arithmetic(rescale_factor(state, *c.other, magnitude_of_scale(j))) : 1;
         if (is_special(state)) {
             const double sum = gives_nan(j, state) ? nan() : is_nothing(state) ? 0 : static_cast<double>(state.count);
             set_sums(c, sum);
@@ -167,7 +179,8 @@ private:
         }
         const double_double rest = rest_of(j, state);
         set_sums(c, sum_of(rest, state));
-        if (j.op[online::out]) put_any(j.op[online::out], 0, log_total(log_sum_of(rest, state), constants_of(state.max, s), s));
+        if (j.op[online::out])
+            put_any(j.op[online::out], 0, log_total(log_sum_of(rest, state), constants_of(state.max, s), s));
     }
 
     static SMX_NOINLINE void write(const job& j, const scaling<T>& s, online_call& c) noexcept {
@@ -196,7 +209,8 @@ private:
             return;
         }
         const double max_term = exact_max_term(row, s);
-        const T share = share_of<T>(j.function == function::online_weights ? max_term : rounded(max_term * sum_of(rest_of(j, state), state)));
+        const T share = share_of<T>(
+            j.function == function::online_weights ? max_term : rounded(max_term * sum_of(rest_of(j, state), state)));
         for_blocks(j, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T* x = from.read(i, n);
             row_sum<B, T> unused;
@@ -221,10 +235,13 @@ private:
             return true;
         }
         using P = pack_t<B, T>;
-        const P limit = P::broadcast(is_nothing(state) ? -(std::numeric_limits<T>::max)() : next_above(static_cast<T>(state.max)));
+        const P limit =
+            P::broadcast(is_nothing(state) ? -(std::numeric_limits<T>::max)() : next_above(static_cast<T>(state.max)));
         const P zero = P::broadcast(0), one = P::broadcast(1);
         P found = zero;
-        const auto look = [&](P a) SMX_INLINE_LAMBDA { found = maximum(found, zero_where_less(one, negative ? sub(zero, a) : a, limit)); };
+        const auto look = [&](P a) SMX_INLINE_LAMBDA {
+            found = maximum(found, zero_where_less(one, negative ? sub(zero, a) : a, limit));
+        };
         std::size_t i = 0;
         for (; i + P::lanes <= n; i += P::lanes) look(P::load(x + i));
         if (i < n) look(blend_first(P::load_partial(x + i, n - i), P::broadcast(x[i]), n - i));
@@ -242,7 +259,9 @@ private:
         const operand &in = j.op[online::in], &out = j.op[online::out];
         const bool log = j.function == function::online_log_probabilities, nan = gives_nan(j, state);
         const std::size_t count = static_cast<std::size_t>(state.count);
-        const double share = j.function == function::online_weights ? 1.0 : log ? share_of_infinity<true>(count) : share_of_infinity<false>(count);
+        const double share = j.function == function::online_weights ? 1.0
+                             : log                                  ? share_of_infinity<true>(count)
+                                                                    : share_of_infinity<false>(count);
         for (std::size_t i = 0; i < j.length; ++i) {
             const double x = number_at<double>(moved(in.data, static_cast<std::ptrdiff_t>(i) * in.step), in.type);
             const bool top = !is_nothing(state) && !is_finite(x) && is_negative(x) == negative;

@@ -80,13 +80,16 @@ SMX_NOINLINE inline power power_of(double max, double scale) noexcept {
     const split_double product = exact_product(r.head, ln2.head);
     const double_double u = normalised(product.head, fma(r.head, ln2.tail, fma(r.tail, ln2.head, product.tail)));
     const double x = u.head, x2 = rounded(x * x), x4 = rounded(x2 * x2);
-    const double low = fma(x2, fma(x, 0x1.1111111111111p-7, 0x1.5555555555555p-5), fma(x, 0x1.5555555555555p-3, 0x1p-1));
-    const double high = fma(x2, fma(x, 0x1.71de3a556c734p-19, 0x1.a01a01a01a01ap-16), fma(x, 0x1.a01a01a01a01ap-13, 0x1.6c16c16c16c17p-10));
+    const double low =
+        fma(x2, fma(x, 0x1.1111111111111p-7, 0x1.5555555555555p-5), fma(x, 0x1.5555555555555p-3, 0x1p-1));
+    const double high = fma(x2, fma(x, 0x1.71de3a556c734p-19, 0x1.a01a01a01a01ap-16),
+                            fma(x, 0x1.a01a01a01a01ap-13, 0x1.6c16c16c16c17p-10));
     const double q = fma(x4, fma(x4, 0x1.27e4fb7789f5cp-22, high), low);  // 1/2! + x/3! + … + x^8/10!
     const double_double e = normalised(x, fma(q, x2, fma(x, u.tail, u.tail)));
     const split_double p = exact_product(t[0], e.head);
     const double_double sum = normalised(t[0], p.head);
-    return {octave, normalised(sum.head, fence(sum.tail + fence(p.tail + fma(t[0], e.tail, fma(t[1], e.head, t[1]))))), false};
+    return {octave, normalised(sum.head, fence(sum.tail + fence(p.tail + fma(t[0], e.tail, fma(t[1], e.head, t[1]))))),
+            false};
 }
 
 inline constexpr int digit_bits = 24, digits_kept = 5;
@@ -108,12 +111,15 @@ SMX_ALWAYS_INLINE void raise_rest(online_state& s, std::int64_t top) noexcept {
 }
 
 /// rest += times * value * 2^octave; value > 0 and normal.
-SMX_NOINLINE inline void add_to_rest(online_state& s, double_double value, std::int64_t octave, std::uint64_t times) noexcept {
+SMX_NOINLINE inline void add_to_rest(online_state& s, double_double value, std::int64_t octave,
+                                     std::uint64_t times) noexcept {
     // 88 bits of the value, as an integer with the last bit at 2^last.
     const int e = exponent_of(value.head);
-    const std::uint64_t head = (vocabulary::bit_cast<std::uint64_t>(value.head) & 0x000fffffffffffffu) | 0x0010000000000000u;
+    const std::uint64_t head =
+        (vocabulary::bit_cast<std::uint64_t>(value.head) & 0x000fffffffffffffu) | 0x0010000000000000u;
     std::int64_t tail = 0;
-    if (e > -900) tail = static_cast<std::int64_t>(fence(rounded(value.tail * power_of_two(87 - e)) + 0x1.8p52) - 0x1.8p52);
+    if (e > -900)
+        tail = static_cast<std::int64_t>(fence(rounded(value.tail * power_of_two(87 - e)) + 0x1.8p52) - 0x1.8p52);
     std::uint64_t low = head << 35, high = head >> 29;
     const std::uint64_t sum = low + static_cast<std::uint64_t>(tail);
     if (tail >= 0 ? sum < low : sum > low) high += tail >= 0 ? 1 : ~std::uint64_t(0);
@@ -126,7 +132,8 @@ SMX_NOINLINE inline void add_to_rest(online_state& s, double_double value, std::
         low <<= shift;
     }
     constexpr std::uint64_t mask = (std::uint64_t(1) << digit_bits) - 1;
-    const std::uint64_t digits[5] = {low & mask, low >> 24 & mask, (low >> 48 | high << 16) & mask, high >> 8 & mask, high >> 32};
+    const std::uint64_t digits[5] = {low & mask, low >> 24 & mask, (low >> 48 | high << 16) & mask, high >> 8 & mask,
+                                     high >> 32};
     const std::int64_t top = digit + (digits[4] != 0 ? 4 : 3);
     raise_rest(s, top);
     for (int i = 0; i < 5; ++i) {
@@ -187,8 +194,10 @@ SMX_NOINLINE inline void merge_states(online_state& s, const online_state& t, do
 
 /// exp(old max - new max), for states of which the second is the first and more: what sums relative to the old one have to
 /// be multiplied by.
-SMX_NOINLINE inline double rescale_factor(const online_state& before, const online_state& after, double scale) noexcept {
-    if (is_nan(after.max) || is_nan(before.max)) return from_bits<double>(infinity_bits<double> | std::uint64_t(1) << 51);
+SMX_NOINLINE inline double rescale_factor(const online_state& before, const online_state& after,
+                                          double scale) noexcept {
+    if (is_nan(after.max) || is_nan(before.max))
+        return from_bits<double>(infinity_bits<double> | std::uint64_t(1) << 51);
     if (vocabulary::bit_cast<std::uint64_t>(before.max) == vocabulary::bit_cast<std::uint64_t>(after.max)) return 1;
     if (!is_finite(before.max) || !is_finite(after.max)) return 0;
     const power a = power_of(before.max, scale), b = power_of(after.max, scale);

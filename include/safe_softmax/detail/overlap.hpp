@@ -47,7 +47,9 @@ public:
     }
 
 private:
-    struct term { std::ptrdiff_t step, last; };
+    struct term {
+        std::ptrdiff_t step, last;
+    };
     static constexpr int most_tries = 100000;
 
     /// Whether 0 < value + … < width.

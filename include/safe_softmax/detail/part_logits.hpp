@@ -25,8 +25,10 @@ struct exp_of_parts<float> {
 };
 template <>
 struct exp_of_parts<double> {
-    static constexpr double full[] = {0x1.a69fc858ef1p-61,   0x1.62e42fefa39efp-4,  0x1.ebfbdff82c569p-9,  0x1.c6b08d704a487p-14, 0x1.3b2ab6fbc68abp-19,
-                                      0x1.5d87fe760ea9ep-25, 0x1.43091059848c6p-31, 0x1.ffcc27f60e9fcp-38, 0x1.62eac0b4a6c19p-44, 0x1.b43cad5175cd4p-51};
+    static constexpr double full[] = {0x1.a69fc858ef1p-61,   0x1.62e42fefa39efp-4,  0x1.ebfbdff82c569p-9,
+                                      0x1.c6b08d704a487p-14, 0x1.3b2ab6fbc68abp-19, 0x1.5d87fe760ea9ep-25,
+                                      0x1.43091059848c6p-31, 0x1.ffcc27f60e9fcp-38, 0x1.62eac0b4a6c19p-44,
+                                      0x1.b43cad5175cd4p-51};
 };
 
 /// The logits of one row, as kept_logits has them for rows without such parts. Good for what is not too large (see find_constants);
@@ -70,8 +72,11 @@ public:
             if (in_place_ && moderate) moderate = !has_nan(piece, n);
         });
         if (is_minus_infinity(found.logit)) of_max_.max = found.logit;
-        if (!moderate || !(found.part < most) || !(magnitude_of(found.logit) * one.direct.c.whole < exp_constants<T>::subtract_from)) return false;
-        if (distance_ != nullptr && !(magnitude_of(distance_->value) * reach(length) < static_cast<double>(most))) return false;
+        if (!moderate || !(found.part < most) ||
+            !(magnitude_of(found.logit) * one.direct.c.whole < exp_constants<T>::subtract_from))
+            return false;
+        if (distance_ != nullptr && !(magnitude_of(distance_->value) * reach(length) < static_cast<double>(most)))
+            return false;
         row_ = constants_of_row(found.logit, one);
         of_max_ = row_;
         reference_ = {static_cast<double>(found.logit), 0};
@@ -108,18 +113,21 @@ public:
     }
 
     template <precision Q, class S>
-    SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const masked_piece<S>& from, T* to, std::size_t n) const noexcept {
+    SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const masked_piece<S>& from, T* to,
+                                     std::size_t n) const noexcept {
         if (is_simple(from)) terms<Q, true, true>(total, from, to, n);
         else terms<Q, false, true>(total, from, to, n);
     }
     template <class S>
-    SMX_ALWAYS_INLINE void add_other_terms(row_sum<B, T>& total, std::size_t& ties, const masked_piece<S>& from, std::size_t n) const noexcept {
+    SMX_ALWAYS_INLINE void add_other_terms(row_sum<B, T>& total, std::size_t& ties, const masked_piece<S>& from,
+                                           std::size_t n) const noexcept {
         ties = 1;
         if (is_simple(from)) terms<precision::full, true, false>(total, from, nullptr, n);
         else terms<precision::full, false, false>(total, from, nullptr, n);
     }
     SMX_ALWAYS_INLINE double top_term() const noexcept {
-        return exact_term<T>(reference_.head, reference_.tail, static_cast<double>(of_max_.k_max), no_scaling<T>.direct);
+        return exact_term<T>(reference_.head, reference_.tail, static_cast<double>(of_max_.k_max),
+                             no_scaling<T>.direct);
     }
     template <class S, class O>
     SMX_ALWAYS_INLINE void subtract(const masked_piece<S>& from, O* to, std::size_t n, T log_sum) const noexcept {
@@ -138,15 +146,20 @@ private:
         return p.keep == nullptr && distance_ == nullptr && (p.added == nullptr || p.bias == nullptr);
     }
     template <class S>
-    static SMX_ALWAYS_INLINE const S* addend(const masked_piece<S>& p) noexcept { return p.added != nullptr ? p.added : p.bias; }
+    static SMX_ALWAYS_INLINE const S* addend(const masked_piece<S>& p) noexcept {
+        return p.added != nullptr ? p.added : p.bias;
+    }
 
     SMX_ALWAYS_INLINE double reach(std::size_t length) const noexcept {
-        const double front = magnitude_of(diagonal_), back = magnitude_of(fence(static_cast<double>(length) - diagonal_));
+        const double front = magnitude_of(diagonal_),
+                     back = magnitude_of(fence(static_cast<double>(length) - diagonal_));
         return front < back ? back : front;
     }
     SMX_ALWAYS_INLINE P distances(std::size_t i) const noexcept {
         static constexpr auto ramp = [] {
-            struct { T lane[lanes]; } r{};
+            struct {
+                T lane[lanes];
+            } r{};
             for (std::size_t l = 0; l < lanes; ++l) r.lane[l] = static_cast<T>(l);
             return r;
         }();
@@ -211,7 +224,8 @@ private:
         T lane[lanes];
         const auto found = [&](std::size_t i, auto left, std::size_t& at) SMX_INLINE_LAMBDA {
             P part;
-            const P z = is_simple(from) ? rounded_logit<true>(from, i, left, part) : rounded_logit<false>(from, i, left, part);
+            const P z =
+                is_simple(from) ? rounded_logit<true>(from, i, left, part) : rounded_logit<false>(from, i, left, part);
             if (count_equal(z, top) == 0) return false;
             store(lane, z);
             at = 0;
@@ -284,7 +298,8 @@ private:
     SMX_NOINLINE double_double pair_at(const masked_piece<S>& from, std::size_t at, std::size_t n) const noexcept {
         const std::size_t i = at - at % lanes;
         P low;
-        const P h = n - i < lanes ? logit_pair<Simple>(from, i, n - i, low) : logit_pair<Simple>(from, i, std::integral_constant<std::size_t, lanes>(), low);
+        const P h = n - i < lanes ? logit_pair<Simple>(from, i, n - i, low)
+                                  : logit_pair<Simple>(from, i, std::integral_constant<std::size_t, lanes>(), low);
         T head[lanes], tail[lanes];
         store(head, h);
         store(tail, low);
@@ -296,7 +311,8 @@ private:
     SMX_NOINLINE void terms(row_sum<B, T>& total, const masked_piece<S>& piece, T* to, std::size_t n) const noexcept {
         const masked_piece<S> from = piece;
         const scale_parts<T>&cx = x_->c, &c1 = no_scaling<T>.direct.c, &cd = distance_ != nullptr ? distance_->c : c1;
-        const P magic = P::broadcast(Store ? row_.magic : of_max_.magic), round = P::broadcast(exp_constants<T>::round), zero = P::broadcast(0);
+        const P magic = P::broadcast(Store ? row_.magic : of_max_.magic), round = P::broadcast(exp_constants<T>::round),
+                zero = P::broadcast(0);
         const std::size_t at = at_ - from.first;
         const S* const x = from.x;
         const S* const a = Simple ? addend(from) : from.added;
@@ -329,7 +345,7 @@ private:
     }
     template <precision Q>
     static SMX_ALWAYS_INLINE P term_of_parts(P t, P r) noexcept {
-        const auto& c = [] () -> const auto& {
+        const auto& c = []() -> const auto& {
             if constexpr (Q == precision::half) return exp_of_parts<T>::half;
             else return exp_of_parts<T>::full;
         }();
@@ -349,7 +365,8 @@ private:
     template <bool Simple, class S, class O>
     SMX_NOINLINE void logarithms(const masked_piece<S>& from, O* to, std::size_t n, T log_sum) const noexcept {
         const P none = P::broadcast(minus_infinity<T>()), minus_log = P::broadcast(-log_sum);
-        const P minus_head = P::broadcast(-static_cast<T>(reference_.head)), minus_low = P::broadcast(-static_cast<T>(reference_.tail));
+        const P minus_head = P::broadcast(-static_cast<T>(reference_.head)),
+                minus_low = P::broadcast(-static_cast<T>(reference_.tail));
         const auto step = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
             P low;
             const P h = logit_pair<Simple>(from, i, left, low);

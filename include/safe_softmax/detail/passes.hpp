@@ -64,8 +64,9 @@ struct passes {
     /// Adds the terms of a piece to the sum of its row and writes them to `terms`. On the way asks the cache for as many elements
     /// that are read soon, from `in_soon` on, and results that are written soon, from `out_soon` on.
     template <precision Q, bool General, class S>
-    static SMX_NOINLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
-                                       const scaling<T>& s, const S* in_soon, char* out_soon) noexcept {
+    static SMX_NOINLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n,
+                                       const row_constants<T>& row, const scaling<T>& s, const S* in_soon,
+                                       char* out_soon) noexcept {
         const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
         total = in_groups(
             total, n,
@@ -79,15 +80,16 @@ struct passes {
             [&](std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
                 prefetch<lanes * sizeof(S)>(in_soon + i);
                 prefetch<lanes * result_bytes<Q>, true>(out_soon + i * result_bytes<Q>);
-                const P t = blend_first(term.template operator()<Q>(P::load_partial(in + i, left)), P::broadcast(0), left);
+                const P t =
+                    blend_first(term.template operator()<Q>(P::load_partial(in + i, left)), P::broadcast(0), left);
                 store_partial(terms + i, t, left);
                 return t;
             });
     }
 
     template <precision Q, bool General, class S>
-    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
-                                            const scaling<T>& s) noexcept {
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n,
+                                            const row_constants<T>& row, const scaling<T>& s) noexcept {
         add_terms<Q, General>(total, in, terms, n, row, s, in, reinterpret_cast<char*>(terms));
     }
 
@@ -95,7 +97,8 @@ struct passes {
     /// On the way asks the cache for as many elements from `in_soon` on, and as many bytes of results from `out_soon` on.
     template <bool General, bool Keep = false, class S>
     static SMX_NOINLINE void add_terms_below_max(row_sum<B, T>& total, std::size_t& ties, const S* in, std::size_t n,
-                                                 const row_constants<T>& row, const scaling<T>& s, T* terms, const S* in_soon, const char* out_soon) noexcept {
+                                                 const row_constants<T>& row, const scaling<T>& s, T* terms,
+                                                 const S* in_soon, const char* out_soon) noexcept {
         const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
         const P max = term.logit_of_max(P::broadcast(row.max));
         std::size_t equal = 0;
@@ -125,8 +128,9 @@ struct passes {
     }
 
     template <bool General, bool Keep = false, class S>
-    static SMX_ALWAYS_INLINE void add_terms_below_max(row_sum<B, T>& total, std::size_t& ties, const S* in, std::size_t n,
-                                                      const row_constants<T>& row, const scaling<T>& s, T* terms = nullptr) noexcept {
+    static SMX_ALWAYS_INLINE void add_terms_below_max(row_sum<B, T>& total, std::size_t& ties, const S* in,
+                                                      std::size_t n, const row_constants<T>& row, const scaling<T>& s,
+                                                      T* terms = nullptr) noexcept {
         add_terms_below_max<General, Keep>(total, ties, in, n, row, s, terms, in, reinterpret_cast<const char*>(in));
     }
 

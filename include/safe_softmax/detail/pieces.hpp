@@ -54,7 +54,8 @@ struct operand_pieces {
     }
 
     /// Truth values i to i + n, one byte each; where they lie like that already, nothing is copied.
-    static SMX_ALWAYS_INLINE const std::uint8_t* bytes(const operand& o, std::size_t i, std::size_t n, std::uint8_t* buffer) noexcept {
+    static SMX_ALWAYS_INLINE const std::uint8_t* bytes(const operand& o, std::size_t i, std::size_t n,
+                                                       std::uint8_t* buffer) noexcept {
         const std::uint8_t* from = static_cast<const std::uint8_t*>(o.data) + static_cast<std::ptrdiff_t>(i) * o.step;
         if (o.step == 1) return from;
         copy_bytes(from, o.step, n, buffer);
@@ -65,7 +66,8 @@ private:
     template <class, class>
     friend struct operand_pieces;
 
-    static SMX_NOINLINE void copy_bytes(const std::uint8_t* from, std::ptrdiff_t step, std::size_t n, std::uint8_t* to) noexcept {
+    static SMX_NOINLINE void copy_bytes(const std::uint8_t* from, std::ptrdiff_t step, std::size_t n,
+                                        std::uint8_t* to) noexcept {
         for (std::size_t l = 0; l < n; ++l) to[l] = from[static_cast<std::ptrdiff_t>(l) * step];
     }
 
@@ -113,7 +115,8 @@ private:
         if constexpr (!Numbers) {
             typename float_bits<T>::type above = 0;  // its sign bit: something is above infinity
             for (std::size_t l = 0; l < lanes; ++l) above |= infinity_bits<T> - magnitude_bits(from[l]);
-            if (above >> (8 * sizeof(T) - 1) != 0) return store_elements(p, from, lanes, static_cast<std::ptrdiff_t>(sizeof(S)));
+            if (above >> (8 * sizeof(T) - 1) != 0)
+                return store_elements(p, from, lanes, static_cast<std::ptrdiff_t>(sizeof(S)));
         }
         store(p, a);
     }
@@ -192,7 +195,8 @@ SMX_NOINLINE inline void put_nothing(const operand& o, std::size_t first, std::s
             for (S& n : nothing) store_infinity(&n, true);
         if (o.step != static_cast<std::ptrdiff_t>(sizeof(S))) {
             for (std::size_t i = first; i < last; ++i)
-                std::memcpy(const_cast<void*>(moved(begin, static_cast<std::ptrdiff_t>(i) * o.step)), nothing, sizeof(S));
+                std::memcpy(const_cast<void*>(moved(begin, static_cast<std::ptrdiff_t>(i) * o.step)), nothing,
+                            sizeof(S));
             return;
         }
         char* at = reinterpret_cast<char*>(begin + first);

@@ -40,7 +40,7 @@ private:
 
 /// What loops there are, for a function F.
 enum class loop_kind {
-    usual,      ///< plain rows; softmax: terms wait in a buffer, padded to whole packs, where those of the row that is done were
+    usual,  ///< plain rows; softmax: terms wait in a buffer, padded to whole packs, where those of the row that is done were
     in_output,  ///< softmax: terms wait in the output
     searching,  ///< logarithms: the largest logit is looked for in groups first, by a branch that is mostly not taken
     general     ///< rows that are not plain
@@ -61,11 +61,14 @@ class pipeline_loop {
 
 public:
     /// Whether rows of several segments get here, and whether rows that are not in a cache do.
-    static constexpr bool takes_segments = softmax ? in_output : F == function::log_softmax && !Unscaled ? Kind == loop_kind::usual : Kind == loop_kind::searching;
+    static constexpr bool takes_segments = softmax                                   ? in_output
+                                           : F == function::log_softmax && !Unscaled ? Kind == loop_kind::usual
+                                                                                     : Kind == loop_kind::searching;
     static constexpr bool fetches = takes_segments || (softmax && Kind == loop_kind::usual);
 
     /// finish: there are results to be written.
-    static SMX_ALWAYS_INLINE void run(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish, lanes_sum& sum, P& top) noexcept {
+    static SMX_ALWAYS_INLINE void run(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish,
+                                      lanes_sum& sum, P& top) noexcept {
         pipeline_loop loop(rows, s, i, finish);
         const std::size_t together = loop.turns() * group;
         std::size_t e = 0;
@@ -78,7 +81,8 @@ public:
         top = loop.most_.lanes();
     }
     /// The same of a row of several segments, or one that is not in a cache, and its sum. Not inlined: it would take registers from the other.
-    static SMX_NOINLINE void run_far(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish, bool fetch, P& top) noexcept {
+    static SMX_NOINLINE void run_far(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish, bool fetch,
+                                     P& top) noexcept {
         pipeline_loop loop(rows, s, i, finish);
         const std::size_t length = loop.length(), segment = vocabulary::segment_length(length);
         std::size_t together = loop.turns() * group;
@@ -106,11 +110,15 @@ public:
 
 private:
     SMX_ALWAYS_INLINE pipeline_loop(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish) noexcept
-        : rows_(rows), i_(i), finish_(has_results && finish), in_(rows.now.in[i]), later_(rows.later.in[i]), done_(rows.last.in[i]), out_(rows.last.out[i]),
-          terms_(in_output ? terms_in(rows.now.out[i]) : rows.terms + i * rows.pitch), done_terms_(in_output ? terms_in(out_) : terms_),
+        : rows_(rows), i_(i), finish_(has_results && finish), in_(rows.now.in[i]), later_(rows.later.in[i]),
+          done_(rows.last.in[i]), out_(rows.last.out[i]),
+          terms_(in_output ? terms_in(rows.now.out[i]) : rows.terms + i * rows.pitch),
+          done_terms_(in_output ? terms_in(out_) : terms_),
           term_(s, P::broadcast(rows.now.magic[i]), P::broadcast(rows.now.offset[i])),
-          max_(term_.logit_of_max(P::broadcast(rows.now.max[i]))), share_(P::broadcast(finish_ ? rows.last.result[i] : T(0))),
-          log_(s, P::broadcast(finish_ ? rows.last.max[i] : T(0)), share_), most_(start_max(later_, s)), last_results_(share_) {
+          max_(term_.logit_of_max(P::broadcast(rows.now.max[i]))),
+          share_(P::broadcast(finish_ ? rows.last.result[i] : T(0))),
+          log_(s, P::broadcast(finish_ ? rows.last.max[i] : T(0)), share_), most_(start_max(later_, s)),
+          last_results_(share_) {
         if constexpr (has_results && !in_output) {
             if (finish_) last_results_ = results(done_length() - lanes);
         }
@@ -148,8 +156,10 @@ private:
     SMX_ALWAYS_INLINE void fetch(std::size_t e) const noexcept {
         constexpr std::ptrdiff_t page = 4096;
         prefetch<group * sizeof(In)>(far_from(later_ + e, page / static_cast<std::ptrdiff_t>(sizeof(In))));
-        if constexpr (in_output) prefetch<group * sizeof(T), true>(far_from(terms_ + e, page / static_cast<std::ptrdiff_t>(sizeof(T))));
-        else if constexpr (has_results) prefetch<group * sizeof(Out), true>(far_from(out_ + e, page / static_cast<std::ptrdiff_t>(sizeof(Out))));
+        if constexpr (in_output)
+            prefetch<group * sizeof(T), true>(far_from(terms_ + e, page / static_cast<std::ptrdiff_t>(sizeof(T))));
+        else if constexpr (has_results)
+            prefetch<group * sizeof(Out), true>(far_from(out_ + e, page / static_cast<std::ptrdiff_t>(sizeof(Out))));
     }
 
     /// Each row from e on by itself, where one has more than the others.
@@ -167,7 +177,8 @@ private:
             for (; e + lanes <= end; e += lanes) finish(e);
             if (e == end) return;
             // Masked stores hold up what follows: some results are written a second time.
-            if constexpr (in_output) store_partial(out_ + e, mul(P::load_partial(done_terms_ + e, end - e), share_), end - e);
+            if constexpr (in_output)
+                store_partial(out_ + e, mul(P::load_partial(done_terms_ + e, end - e), share_), end - e);
             else store(out_ + end - lanes, last_results_);
         }
     }
@@ -214,7 +225,8 @@ private:
     }
     /// The same for the last `left` elements, less than a pack.
     SMX_ALWAYS_INLINE P last_pack(std::size_t e, std::size_t left) noexcept {
-        const P x = blend_first(term_.logit(P::load_partial(in_ + e, left)), P::broadcast(minus_infinity<T>()), left), t = term(x);
+        const P x = blend_first(term_.logit(P::load_partial(in_ + e, left)), P::broadcast(minus_infinity<T>()), left),
+                t = term(x);
         if constexpr (in_output) store_partial(terms_ + e, t, left);
         else if constexpr (softmax) store(terms_ + e, t);
         return summand(x, t);

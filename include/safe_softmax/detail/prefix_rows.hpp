@@ -55,8 +55,9 @@ private:
                 for (std::size_t i = 0; i < count; ++i)
                     if (row[i].plain()) row[i].take_sum();
                 if (count > 2) row[0].take_logarithms(row, count);
-                else for (std::size_t i = 0; i < count; ++i)
-                    if (row[i].plain()) row[i].take_logarithm();
+                else
+                    for (std::size_t i = 0; i < count; ++i)
+                        if (row[i].plain()) row[i].take_logarithm();
             }
             for (std::size_t i = 0; i < count; ++i) {
                 if (!row[i].plain()) short_row_by_itself(in[i], out[i], length[i], r);
@@ -79,7 +80,8 @@ private:
     }
     struct other_rows {
         const recipe<T>& r;
-        SMX_ALWAYS_INLINE void operator()(const S* in, S* out, std::size_t length, const waiting_terms<T>& room) const noexcept {
+        SMX_ALWAYS_INLINE void operator()(const S* in, S* out, std::size_t length,
+                                          const waiting_terms<T>& room) const noexcept {
             kernels<B, S, S>::template contiguous_row<F>(in, out, length, r, 0, 0, room);
         }
     };
@@ -89,7 +91,8 @@ private:
     struct no_rows {
         SMX_ALWAYS_INLINE no_rows(const recipe<T>&, const other_rows&) noexcept {}
     };
-    std::conditional_t<kernels<B, S, S>::has_pipeline, row_pipeline<B, S, S, F, other_rows>, no_rows> rows_{recipe_, other_};
+    std::conditional_t<kernels<B, S, S>::has_pipeline, row_pipeline<B, S, S, F, other_rows>, no_rows> rows_{recipe_,
+                                                                                                            other_};
     short_rows short_;
 };
 

@@ -21,9 +21,9 @@ struct row_block {
     const In* in[most_rows] = {};
     Out* out[most_rows] = {};
     std::size_t length[most_rows] = {};
-    bool general = false;     ///< a row of it is: then all are taken for such
-    unsigned special = 0;     ///< a bit for each row without a finite maximum
-    bool has_nan = false;     ///< a sum is not a number
+    bool general = false;  ///< a row of it is: then all are taken for such
+    unsigned special = 0;  ///< a bit for each row without a finite maximum
+    bool has_nan = false;  ///< a sum is not a number
     alignas(64) T max[arrays];
     alignas(64) T magic[arrays];
     alignas(64) T k_max[arrays];
@@ -35,7 +35,9 @@ struct row_block {
     SMX_ALWAYS_INLINE bool is_special(std::size_t i) const noexcept { return (special >> i & 1) != 0; }
     /// Results of row i are to be written.
     SMX_ALWAYS_INLINE bool has_results(std::size_t i) const noexcept { return i < count && !is_special(i); }
-    SMX_ALWAYS_INLINE row_constants<T> constants(std::size_t i) const noexcept { return {max[i], offset[i], magic[i], k_max[i], general}; }
+    SMX_ALWAYS_INLINE row_constants<T> constants(std::size_t i) const noexcept {
+        return {max[i], offset[i], magic[i], k_max[i], general};
+    }
 
     /// Every row of it, with the same bits.
     SMX_ALWAYS_INLINE void make_general(const scaling<T>& s) noexcept {
@@ -50,7 +52,8 @@ struct row_block {
     /// From the largest logit of each row (times `first` unless plain), by lanes.
     SMX_ALWAYS_INLINE void find_constants(const P (&top)[most_rows], const scaling<T>& s) noexcept {
         if (count > 2) reduce_max_each(max, top);
-        else for (std::size_t i = 0; i < count; ++i) max[i] = reduce_max(top[i]);
+        else
+            for (std::size_t i = 0; i < count; ++i) max[i] = reduce_max(top[i]);
         for (std::size_t i = count; i < arrays; ++i) max[i] = max[0];
         special = 0;
         general = false;
@@ -68,10 +71,12 @@ struct row_block {
         using D = typename B::f64;
         const D one = D::broadcast(1), limit = D::broadcast(0x1p126);
         std::size_t nans = 0;  // see sum_is_nan
-        SMX_UNROLL for (std::size_t i = 0; i < most_rows; i += D::lanes) nans += count_equal(zero_where_less(one, D::load(sum + i), limit), one);
+        SMX_UNROLL for (std::size_t i = 0; i < most_rows; i += D::lanes) nans +=
+            count_equal(zero_where_less(one, D::load(sum + i), limit), one);
         has_nan = nans != 0;
         if constexpr (F == function::softmax) {
-            SMX_UNROLL for (std::size_t i = 0; i < most_rows; i += D::lanes) store(result + i, div(D::broadcast(1), D::load(sum + i)));  // as share_of
+            SMX_UNROLL for (std::size_t i = 0; i < most_rows; i += D::lanes)
+                store(result + i, div(D::broadcast(1), D::load(sum + i)));  // as share_of
         } else {
             double log_sum[most_rows];
             find_log_sums(log_sum, s);

@@ -10,20 +10,25 @@ namespace detail {
 // Options that masked functions and their gradients have in common.
 
 SMX_NOINLINE inline void set_softcap(job_builder& b, double softcap) {
-    if (!(softcap >= 0) || !is_finite(softcap)) refuse(b.function(), "options.softcap is %g, but it must be 0 or a positive number", softcap);
+    if (!(softcap >= 0) || !is_finite(softcap))
+        refuse(b.function(), "options.softcap is %g, but it must be 0 or a positive number", softcap);
     b.job().softcap = softcap;
 }
 
 SMX_NOINLINE inline void add_lengths(job_builder& b, std::size_t o, const array_ref& lengths) {
     const char* const function = b.function();
-    if (is_floating(lengths.type()) || lengths.type() == scalar_type::boolean) refuse(function, "options.lengths must have integer elements");
+    if (is_floating(lengths.type()) || lengths.type() == scalar_type::boolean)
+        refuse(function, "options.lengths must have integer elements");
     b.add_per_row(o, lengths, "options.lengths");
     const bool has_sign = lengths.type() >= scalar_type::int8;
     const std::size_t most = b.job().length;
     for_each_number<std::uint64_t>(lengths, [&](std::uint64_t n, std::size_t i) {
         if (n <= most) return;
-        if (has_sign) refuse(function, "options.lengths has %lld at place %zu, but 0 to %zu is allowed", static_cast<long long>(n), i, most);
-        refuse(function, "options.lengths has %llu at place %zu, but 0 to %zu is allowed", static_cast<unsigned long long>(n), i, most);
+        if (has_sign)
+            refuse(function, "options.lengths has %lld at place %zu, but 0 to %zu is allowed",
+                   static_cast<long long>(n), i, most);
+        refuse(function, "options.lengths has %llu at place %zu, but 0 to %zu is allowed",
+               static_cast<unsigned long long>(n), i, most);
     });
 }
 
@@ -33,8 +38,11 @@ SMX_NOINLINE inline void add_temperature(job_builder& b, std::size_t o, const ar
     check_floating(function, "options.temperature", temperature);
     b.add_per_row(o, temperature, "options.temperature");
     for_each_number<double>(temperature, [&](double t, std::size_t i) {
-        if (!(t > 0) || !is_finite(t)) refuse(function, "options.temperature has %g at place %zu, but it must be positive and finite", t, i);
-        if (!is_finite(fence(scale / t))) refuse(function, "options.scale %g divided by options.temperature %g (place %zu) is not finite", scale, t, i);
+        if (!(t > 0) || !is_finite(t))
+            refuse(function, "options.temperature has %g at place %zu, but it must be positive and finite", t, i);
+        if (!is_finite(fence(scale / t)))
+            refuse(function, "options.scale %g divided by options.temperature %g (place %zu) is not finite", scale, t,
+                   i);
     });
 }
 

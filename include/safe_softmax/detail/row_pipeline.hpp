@@ -28,7 +28,8 @@ class row_pipeline {
     /// Terms of softmax wait for their sum in a buffer of so many elements, those of longer rows in the output, which then has the
     /// arithmetic's type.
     static constexpr bool waits_here = softmax && !std::is_same_v<Out, T>;
-    static constexpr std::size_t waiting_elements = !softmax ? 1 : (waits_here ? waiting_pieces : 1) * piece_elements<T>;
+    static constexpr std::size_t waiting_elements =
+        !softmax ? 1 : (waits_here ? waiting_pieces : 1) * piece_elements<T>;
     static constexpr std::size_t searching_length = 512;  // see loop_kind
     /// Rows of more bytes than that together are fetched early. Fewer may be in a cache, where asking for them costs more than it wins.
     static constexpr std::size_t not_in_cache = std::size_t(24) << 20;
@@ -37,7 +38,8 @@ public:
     SMX_ALWAYS_INLINE row_pipeline(const recipe<T>& r, const Other& other) noexcept : scale_(r.scale), other_(other) {}
 
     /// Many rows of one length. They are the caller's until flush().
-    SMX_ALWAYS_INLINE void add_rows(const In* in, std::ptrdiff_t in_pitch, Out* out, std::ptrdiff_t out_pitch, std::size_t length, std::size_t count) noexcept {
+    SMX_ALWAYS_INLINE void add_rows(const In* in, std::ptrdiff_t in_pitch, Out* out, std::ptrdiff_t out_pitch,
+                                    std::size_t length, std::size_t count) noexcept {
         if (length > room_) make_room(length);
         fetch_ = count > not_in_cache / (length * (sizeof(In) + sizeof(Out)));
         while (count != 0) {
@@ -77,7 +79,8 @@ private:
         flush();
         room_ = (length + lanes - 1) / lanes * lanes;
         if (!first) room_ = (room_ + room_ / 4 + lanes - 1) / lanes * lanes;  // others are likely to be longer still
-        if (softmax && room_ > waiting_elements) room_ = length <= waiting_elements ? waiting_elements : static_cast<std::size_t>(-1);
+        if (softmax && room_ > waiting_elements)
+            room_ = length <= waiting_elements ? waiting_elements : static_cast<std::size_t>(-1);
         const std::size_t fit = block_elements / room_;
         rows_ = fit < 1 ? 1 : fit < most_rows ? fit : most_rows;
     }
@@ -98,7 +101,8 @@ private:
         if (last.has_nan) write_nans(last);
         if (now.count != 0) now.template find_results<F>(scale_);
         if (next.count != 0) next.find_constants(top_, scale_);
-        if (next.general && (softmax ? terms_in_output() : room_ > vocabulary::segment_step)) next.special = ~0u;  // there is no such loop
+        if (next.general && (softmax ? terms_in_output() : room_ > vocabulary::segment_step))
+            next.special = ~0u;  // there is no such loop
         last.count = 0;
         last.special = 0;
         last.has_nan = false;
@@ -113,7 +117,8 @@ private:
             }
             if (last.has_results(i)) finish(last, i);
             if (i < next.count) find_top(next, i);
-            other_(now.in[i], now.out[i], now.length[i], waits_here ? waiting_terms<T>{waiting_ + i * room_, waiting_pieces} : waiting_terms<T>{});
+            other_(now.in[i], now.out[i], now.length[i],
+                   waits_here ? waiting_terms<T>{waiting_ + i * room_, waiting_pieces} : waiting_terms<T>{});
             now.sum[i] = now.ties[i] = 1;
         }
     }
@@ -122,7 +127,9 @@ private:
             if (b.has_results(i) && sum_is_nan(b.sum[i])) fill_nan(stepped<Out>{b.out[i], 1}, b.length[i]);
     }
 
-    SMX_ALWAYS_INLINE void find_top(const block& b, std::size_t i) noexcept { top_[i] = pass::largest_pack(b.in[i], b.length[i], scale_); }
+    SMX_ALWAYS_INLINE void find_top(const block& b, std::size_t i) noexcept {
+        top_[i] = pass::largest_pack(b.in[i], b.length[i], scale_);
+    }
 
     SMX_NOINLINE void finish(const block& b, std::size_t i) noexcept {
         if constexpr (softmax) {
@@ -131,13 +138,15 @@ private:
             }
             pass::scale(waiting_ + i * room_, b.out[i], b.length[i], b.result[i]);
         } else if constexpr (F == function::log_softmax) {
-            if (b.general) pass::template subtract<true>(b.in[i], b.out[i], b.length[i], b.constants(i), b.result[i], scale_);
+            if (b.general)
+                pass::template subtract<true>(b.in[i], b.out[i], b.length[i], b.constants(i), b.result[i], scale_);
             else pass::template subtract<false>(b.in[i], b.out[i], b.length[i], b.constants(i), b.result[i], scale_);
         }
     }
 
     /// Rows i to end of `now`, all of them with a finite maximum, and those beside them.
-    SMX_ALWAYS_INLINE void run(block& last, block& now, const block& next, std::size_t i, std::size_t end, bool finishes) noexcept {
+    SMX_ALWAYS_INLINE void run(block& last, block& now, const block& next, std::size_t i, std::size_t end,
+                               bool finishes) noexcept {
         const bool unscaled = scale_.direct.value == 1;
         if (now.general || (F == function::log_softmax && finishes && last.general)) {
             now.make_general(scale_);
@@ -150,7 +159,9 @@ private:
             }
         } else {
             const bool plain_results = F == function::logsumexp || unscaled;
-            if (plain_results && now.length[i] >= searching_length) return run_rows<loop_kind::searching, F == function::log_softmax>(last, now, next, i, end, finishes);
+            if (plain_results && now.length[i] >= searching_length)
+                return run_rows < loop_kind::searching,
+                       F == function::log_softmax > (last, now, next, i, end, finishes);
             if constexpr (F == function::log_softmax) {
                 if (unscaled) return run_rows<loop_kind::usual, true>(last, now, next, i, end, finishes);
             }
@@ -159,7 +170,8 @@ private:
     }
 
     template <loop_kind Kind, bool Unscaled>
-    SMX_NOINLINE void run_rows(const block& last, block& now, const block& next, std::size_t i, std::size_t end, bool finishes) noexcept {
+    SMX_NOINLINE void run_rows(const block& last, block& now, const block& next, std::size_t i, std::size_t end,
+                               bool finishes) noexcept {
         using loop = pipeline_loop<B, In, Out, F, Kind, Unscaled>;
         typename row_sum<B, T>::lanes_sum sum[most_rows];
         for (std::size_t j = i; j < end; ++j) {
@@ -178,7 +190,8 @@ private:
             row_sum<B, T>::results(now.sum, sum);
         } else {
             for (std::size_t j = i; j < end; ++j)
-                if (!loop::takes_segments || now.length[j] <= vocabulary::segment_step) now.sum[j] = row_sum<B, T>::result_of(sum[j]);
+                if (!loop::takes_segments || now.length[j] <= vocabulary::segment_step)
+                    now.sum[j] = row_sum<B, T>::result_of(sum[j]);
         }
     }
 

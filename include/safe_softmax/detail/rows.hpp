@@ -29,7 +29,8 @@ struct pieces_copied {
     T* buffer;
     SMX_ALWAYS_INLINE T* piece(std::size_t) const noexcept { return buffer; }
     SMX_NOINLINE const T* read(std::size_t i, std::size_t n) const noexcept {
-        for (std::size_t j = 0; j < n; ++j) buffer[j] = load_element<T>(data + static_cast<std::ptrdiff_t>(i + j) * step);
+        for (std::size_t j = 0; j < n; ++j)
+            buffer[j] = load_element<T>(data + static_cast<std::ptrdiff_t>(i + j) * step);
         return buffer;
     }
     SMX_NOINLINE void written(std::size_t i, std::size_t n) const noexcept {
@@ -84,7 +85,8 @@ public:
 
     /// As passes::largest. count >= 1.
     template <class In>
-    static SMX_ALWAYS_INLINE T largest(const In& in, std::size_t begin, std::size_t count, const scaling<T>& s) noexcept {
+    static SMX_ALWAYS_INLINE T largest(const In& in, std::size_t begin, std::size_t count,
+                                       const scaling<T>& s) noexcept {
         T top = 0;
         for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T m = pass::largest(in.read(i, n), n, s);
@@ -95,7 +97,8 @@ public:
 
     /// False if the maximum is not finite.
     template <class In>
-    static SMX_ALWAYS_INLINE bool find_constants(const In& in, std::size_t length, const scaling<T>& s, row_constants<T>& row) noexcept {
+    static SMX_ALWAYS_INLINE bool find_constants(const In& in, std::size_t length, const scaling<T>& s,
+                                                 row_constants<T>& row) noexcept {
         const T top = largest(in, 0, length, s);
         if (!is_finite(top)) return false;
         row = constants_of_row(top, s);
@@ -103,33 +106,38 @@ public:
     }
 
     template <precision Q, class S>
-    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
-                                            const scaling<T>& s, const S* in_soon, char* out_soon) noexcept {
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n,
+                                            const row_constants<T>& row, const scaling<T>& s, const S* in_soon,
+                                            char* out_soon) noexcept {
         if (row.general) pass::template add_terms<Q, true>(total, in, terms, n, row, s, in_soon, out_soon);
         else pass::template add_terms<Q, false>(total, in, terms, n, row, s, in_soon, out_soon);
     }
     template <precision Q, class S>
-    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n, const row_constants<T>& row,
-                                            const scaling<T>& s) noexcept {
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n,
+                                            const row_constants<T>& row, const scaling<T>& s) noexcept {
         add_terms<Q>(total, in, terms, n, row, s, in, reinterpret_cast<char*>(terms));
     }
     template <precision Q, class In>
-    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const In& in, std::size_t begin, std::size_t count, const waiting_terms<T>& waiting,
-                                            const row_constants<T>& row, const scaling<T>& s, const wanted_soon<In>& wanted = {}) noexcept {
+    static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const In& in, std::size_t begin, std::size_t count,
+                                            const waiting_terms<T>& waiting, const row_constants<T>& row,
+                                            const scaling<T>& s, const wanted_soon<In>& wanted = {}) noexcept {
         for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const auto* const from = in.read(i, n);
             T* const terms = waiting.piece(i);
             add_terms<Q>(total, from, terms, n, row, s, wanted.in == nullptr ? from : wanted.in + i,
-                         wanted.out == nullptr ? reinterpret_cast<char*>(terms) : wanted.out + i * pass::template result_bytes<Q>);
+                         wanted.out == nullptr ? reinterpret_cast<char*>(terms)
+                                               : wanted.out + i * pass::template result_bytes<Q>);
         });
     }
 
     /// Terms times `share`. Those that do not wait are computed a second time.
     template <precision Q, class In, class Out>
-    static SMX_ALWAYS_INLINE void write_shares(const In& in, const Out& out, std::size_t begin, std::size_t count, const waiting_terms<T>& waiting,
-                                               T share, const row_constants<T>& row, const scaling<T>& s) noexcept {
+    static SMX_ALWAYS_INLINE void write_shares(const In& in, const Out& out, std::size_t begin, std::size_t count,
+                                               const waiting_terms<T>& waiting, T share, const row_constants<T>& row,
+                                               const scaling<T>& s) noexcept {
         for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            if (const T* const terms = waiting.kept(i, i + n == begin + count)) pass::scale(terms, out.piece(i), n, share);
+            if (const T* const terms = waiting.kept(i, i + n == begin + count))
+                pass::scale(terms, out.piece(i), n, share);
             else if (row.general) pass::template write_shares<Q, true>(in.read(i, n), out.piece(i), n, share, row, s);
             else pass::template write_shares<Q, false>(in.read(i, n), out.piece(i), n, share, row, s);
             out.written(i, n);
@@ -139,11 +147,13 @@ public:
     /// Terms in `out` itself: its elements are of the arithmetic's type, one behind the other. in_soon, out_soon: see passes.hpp;
     /// for the whole row. False: a NaN.
     template <precision Q, class S>
-    static SMX_ALWAYS_INLINE bool softmax_through_output(const S* in, T* out, std::size_t length, const row_constants<T>& row,
-                                                         const scaling<T>& s, const S* in_soon, T* out_soon) noexcept {
-        const double sum = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            add_terms<Q>(total, in + i, out + i, n, row, s, in_soon + i, reinterpret_cast<char*>(out_soon + i));
-        });
+    static SMX_ALWAYS_INLINE bool softmax_through_output(const S* in, T* out, std::size_t length,
+                                                         const row_constants<T>& row, const scaling<T>& s,
+                                                         const S* in_soon, T* out_soon) noexcept {
+        const double sum =
+            sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+                add_terms<Q>(total, in + i, out + i, n, row, s, in_soon + i, reinterpret_cast<char*>(out_soon + i));
+            });
         if (sum_is_nan(sum)) return false;
         pass::scale(out, out, length, share_of<T>(sum));
         return true;
@@ -151,12 +161,13 @@ public:
 
     /// Terms in a buffer. False: a NaN.
     template <precision Q, class In, class Out>
-    static SMX_ALWAYS_INLINE bool softmax_through_buffer(const In& in, const Out& out, std::size_t length, const waiting_terms<T>& waiting,
-                                                         const row_constants<T>& row, const scaling<T>& s,
+    static SMX_ALWAYS_INLINE bool softmax_through_buffer(const In& in, const Out& out, std::size_t length,
+                                                         const waiting_terms<T>& waiting, const row_constants<T>& row,
+                                                         const scaling<T>& s,
                                                          const wanted_soon<In>& wanted = {}) noexcept {
-        const double sum = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            add_terms<Q>(total, in, i, n, waiting, row, s, wanted);
-        });
+        const double sum =
+            sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n)
+                                         SMX_INLINE_LAMBDA { add_terms<Q>(total, in, i, n, waiting, row, s, wanted); });
         if (sum_is_nan(sum)) return false;
         write_shares<Q>(in, out, 0, length, waiting, share_of<T>(sum), row, s);
         return true;
@@ -164,22 +175,26 @@ public:
 
     /// Adds the terms below the row's largest, and counts the largest ones.
     template <class In>
-    static SMX_ALWAYS_INLINE void add_terms_below_max(row_sum<B, T>& total, std::size_t& ties, const In& in, std::size_t begin,
-                                                      std::size_t count, const row_constants<T>& row, const scaling<T>& s,
+    static SMX_ALWAYS_INLINE void add_terms_below_max(row_sum<B, T>& total, std::size_t& ties, const In& in,
+                                                      std::size_t begin, std::size_t count, const row_constants<T>& row,
+                                                      const scaling<T>& s,
                                                       const wanted_soon<In>& wanted = {}) noexcept {
         for_pieces<T>(begin, count, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const auto* const from = in.read(i, n);
             const auto* const in_soon = wanted.in == nullptr ? from : wanted.in + i;
-            const char* const out_soon = wanted.out == nullptr ? reinterpret_cast<const char*>(from) : wanted.out + i * sizeof(*from);
-            if (row.general) pass::template add_terms_below_max<true>(total, ties, from, n, row, s, nullptr, in_soon, out_soon);
+            const char* const out_soon =
+                wanted.out == nullptr ? reinterpret_cast<const char*>(from) : wanted.out + i * sizeof(*from);
+            if (row.general)
+                pass::template add_terms_below_max<true>(total, ties, from, n, row, s, nullptr, in_soon, out_soon);
             else pass::template add_terms_below_max<false>(total, ties, from, n, row, s, nullptr, in_soon, out_soon);
         });
     }
 
     /// The terms below the largest, summed, and how many are as large; false if there is a NaN.
     template <class In>
-    static SMX_ALWAYS_INLINE bool sum_below_max(const In& in, std::size_t length, const row_constants<T>& row, const scaling<T>& s,
-                                                std::size_t& ties, double& rest, const wanted_soon<In>& wanted = {}) noexcept {
+    static SMX_ALWAYS_INLINE bool sum_below_max(const In& in, std::size_t length, const row_constants<T>& row,
+                                                const scaling<T>& s, std::size_t& ties, double& rest,
+                                                const wanted_soon<In>& wanted = {}) noexcept {
         std::size_t equal = 0;
         rest = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             add_terms_below_max(total, equal, in, i, n, row, s, wanted);
@@ -190,8 +205,9 @@ public:
 
     /// log(sum of exp(z - max z)); false if there is a NaN.
     template <class In>
-    static SMX_ALWAYS_INLINE bool log_of_sum(const In& in, std::size_t length, const row_constants<T>& row, const scaling<T>& s,
-                                             double& log_sum, const wanted_soon<In>& wanted = {}) noexcept {
+    static SMX_ALWAYS_INLINE bool log_of_sum(const In& in, std::size_t length, const row_constants<T>& row,
+                                             const scaling<T>& s, double& log_sum,
+                                             const wanted_soon<In>& wanted = {}) noexcept {
         std::size_t ties;
         double rest;
         if (!sum_below_max(in, length, row, s, ties, rest, wanted)) return false;

@@ -15,7 +15,8 @@ namespace detail {
 
 template <class V>
 SMX_ALWAYS_INLINE void check_strided(const V& v, argument a) {
-    if (!vocabulary::is_strided(v)) refuse(a.function, "%s has a layout without strides (is_strided() is 0, must be 1)", a.name);
+    if (!vocabulary::is_strided(v))
+        refuse(a.function, "%s has a layout without strides (is_strided() is 0, must be 1)", a.name);
 }
 
 template <class In, class Out, std::size_t R>
@@ -55,8 +56,8 @@ inline void run_elementwise(const To& to, const char* name, const layout<const I
 
 /// One result for each row: out has extent 1 along the axis.
 template <class To, class In, class Out, std::size_t R>
-inline void run_reduction(const To& to, const char* name, const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis,
-                          const softmax_options& options) {
+inline void run_reduction(const To& to, const char* name, const layout<const In, R>& in, const layout<Out, R>& out,
+                          std::size_t axis, const softmax_options& options) {
     for (std::size_t d = 0; d < R; ++d)
         if (out.extent[d] != (d == axis ? 1 : in.extent[d]))
             refuse(name, "extent %zu of out (counted as in in) is %zu, but %zu is needed for that of in, %zu", d,
@@ -77,7 +78,8 @@ inline void run_reduction(const To& to, const char* name, const layout<const In,
 }
 
 template <class To, class In, class Out>
-SMX_ALWAYS_INLINE void elementwise(const To& to, const char* name, const In& in, Out& out, const softmax_options& options) {
+SMX_ALWAYS_INLINE void elementwise(const To& to, const char* name, const In& in, Out& out,
+                                   const softmax_options& options) {
     check_strided(in, {name, "in"});
     check_strided(out, {name, "out"});
     const auto from = vocabulary::look(in);
@@ -87,7 +89,8 @@ SMX_ALWAYS_INLINE void elementwise(const To& to, const char* name, const In& in,
 }
 
 template <class To, class In, class Out>
-SMX_ALWAYS_INLINE void reduction(const To& to, const char* name, const In& in, Out& out, const softmax_options& options) {
+SMX_ALWAYS_INLINE void reduction(const To& to, const char* name, const In& in, Out& out,
+                                 const softmax_options& options) {
     check_strided(in, {name, "in"});
     check_strided(out, {name, "out"});
     constexpr std::size_t rank = vocabulary::rank_of<const In>;

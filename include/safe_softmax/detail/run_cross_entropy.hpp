@@ -20,7 +20,8 @@ class cross_entropy_rows;
 SMX_NOINLINE inline bool all_finite(const array_ref& a) noexcept {
     const auto contiguous = [&]<class S>(const S* p) SMX_INLINE_LAMBDA {
         typename float_bits<S>::type above = 0;
-        for (std::size_t i = 0; i < a.extent(0); ++i) above |= infinity_bits<S> - 1 - magnitude_bits(load_element<S>(p + i));
+        for (std::size_t i = 0; i < a.extent(0); ++i)
+            above |= infinity_bits<S> - 1 - magnitude_bits(load_element<S>(p + i));
         return above >> (8 * sizeof(S) - 1) == 0;
     };
     if (a.extent(0) == 0) return true;
@@ -35,8 +36,11 @@ SMX_NOINLINE inline void check_targets(const char* function, const job& j, const
     const bool has_sign = targets.type() >= scalar_type::int8;
     for_each_number<std::int64_t>(targets, [&](std::int64_t t, std::size_t row) {
         if (is_ignored(j, targets.type(), t) || (t >= 0 && static_cast<std::uint64_t>(t) < j.length)) return;
-        if (has_sign) refuse(function, "targets has %lld in row %zu, but there are %zu classes", static_cast<long long>(t), row, j.length);
-        refuse(function, "targets has %llu in row %zu, but there are %zu classes", static_cast<unsigned long long>(t), row, j.length);
+        if (has_sign)
+            refuse(function, "targets has %lld in row %zu, but there are %zu classes", static_cast<long long>(t), row,
+                   j.length);
+        refuse(function, "targets has %llu in row %zu, but there are %zu classes", static_cast<unsigned long long>(t),
+               row, j.length);
     });
 }
 
@@ -51,10 +55,13 @@ SMX_NOINLINE inline double divisor_of_mean(const job& j, const array_ref& target
     }
     for_each_number<std::int64_t>(targets, [&](std::int64_t t, std::size_t) {
         if (is_ignored(j, targets.type(), t)) return;
-        const std::ptrdiff_t offset = weights ? static_cast<std::ptrdiff_t>(t) * weights.stride(0) * static_cast<std::ptrdiff_t>(size_of(weights.type())) : 0;
+        const std::ptrdiff_t offset = weights ? static_cast<std::ptrdiff_t>(t) * weights.stride(0) *
+                                                    static_cast<std::ptrdiff_t>(size_of(weights.type()))
+                                              : 0;
         const double w = weights ? number_at<double>(moved(weights.data(), offset), weights.type()) : 1.0;
         const double next = fence(sum + w), seen = fence(next - sum);
-        tail = fence(tail + fence(fence(sum - fence(next - seen)) + fence(w - seen)));  // what the addition rounded away
+        // What the addition rounded away.
+        tail = fence(tail + fence(fence(sum - fence(next - seen)) + fence(w - seen)));
         sum = next;
     });
     return fence(sum + tail);
@@ -63,11 +70,12 @@ SMX_NOINLINE inline double divisor_of_mean(const job& j, const array_ref& target
 /// Everything is checked here, before anything is written. losses or dlogits may be missing; `dlosses_name` says where dlosses
 /// comes from.
 template <class Options>
-SMX_NOINLINE void run_cross_entropy(const char* function, const array_ref& logits, const array_ref& targets, const array_ref& losses,
-                                    const array_ref& dlosses, const char* dlosses_name, const array_ref& dlogits, const char* dlogits_name,
-                                    const Options& options) {
+SMX_NOINLINE void run_cross_entropy(const char* function, const array_ref& logits, const array_ref& targets,
+                                    const array_ref& losses, const array_ref& dlosses, const char* dlosses_name,
+                                    const array_ref& dlogits, const char* dlogits_name, const Options& options) {
     using names = cross_entropy_of;
-    job_builder b(function, job_function::cross_entropy, logits, options.axis, options.scale, options.special, "logits");
+    job_builder b(function, job_function::cross_entropy, logits, options.axis, options.scale, options.special,
+                  "logits");
     vocabulary::job& j = b.job();
     j.label_smoothing = options.label_smoothing;
     j.z_loss = options.z_loss;
@@ -84,9 +92,11 @@ SMX_NOINLINE void run_cross_entropy(const char* function, const array_ref& logit
     if (options.class_weights) {
         check_floating(function, "options.class_weights", options.class_weights);
         if (options.class_weights.rank() != 1)
-            refuse(function, "options.class_weights has rank %zu, but 1 is needed: a number for each class", options.class_weights.rank());
+            refuse(function, "options.class_weights has rank %zu, but 1 is needed: a number for each class",
+                   options.class_weights.rank());
         b.add_along_axis(names::weights, options.class_weights, "options.class_weights");
-        if (!all_finite(options.class_weights)) refuse(function, "options.class_weights has an element that is not finite");
+        if (!all_finite(options.class_weights))
+            refuse(function, "options.class_weights has an element that is not finite");
     }
     const bool reduces = options.reduction != loss_reduction::none;
     if (losses && reduces) b.add_output_for_all(names::losses, losses, "losses");
@@ -94,7 +104,9 @@ SMX_NOINLINE void run_cross_entropy(const char* function, const array_ref& logit
     if (dlosses) {
         check_floating(function, dlosses_name, dlosses);
         for (std::size_t d = 0; reduces && d < dlosses.rank(); ++d)
-            if (dlosses.extent(d) != 1) refuse(function, "extent %zu of %s is %zu, but 1 is needed: there is one loss for all rows", d, dlosses_name, dlosses.extent(d));
+            if (dlosses.extent(d) != 1)
+                refuse(function, "extent %zu of %s is %zu, but 1 is needed: there is one loss for all rows", d,
+                       dlosses_name, dlosses.extent(d));
         if (reduces && dlosses.rank() != 0) b.add_number(names::dlosses, dlosses, dlosses_name);
         else b.add_per_row(names::dlosses, dlosses, dlosses_name);
     }

@@ -51,7 +51,8 @@ SMX_NOINLINE void run_logaddexp_of_numbers(const Operand& a, const Operand& b, c
 }
 
 template <class Options>
-SMX_NOINLINE void run_weighted(const char* function, const array_ref& in, const array_ref& out, const array_ref& sign, const Options& options) {
+SMX_NOINLINE void run_weighted(const char* function, const array_ref& in, const array_ref& out, const array_ref& sign,
+                               const Options& options) {
     job_builder b(function, job_function::weighted_logsumexp, in, options.axis, options.scale, options.special);
     b.add_output_per_row(vocabulary::weighted_sum::out, out, "out");
     if (options.weights) {
@@ -63,9 +64,12 @@ SMX_NOINLINE void run_weighted(const char* function, const array_ref& in, const 
 }
 
 template <class Options>
-SMX_NOINLINE void run_gumbel(const char* function, const array_ref& in, const array_ref& out, const vocabulary::gumbel_call& call, const Options& options) {
+SMX_NOINLINE void run_gumbel(const char* function, const array_ref& in, const array_ref& out,
+                             const vocabulary::gumbel_call& call, const Options& options) {
     if (!(options.temperature > 0) || !is_finite(options.temperature) || !is_finite(fence(1 / options.temperature)))
-        refuse(function, "options.temperature is %g, but it must be positive and finite, and so must be 1 divided by it", options.temperature);
+        refuse(function,
+               "options.temperature is %g, but it must be positive and finite, and so must be 1 divided by it",
+               options.temperature);
     job_builder b(function, job_function::gumbel_softmax, in, options.axis, options.temperature, options.special);
     b.add_output(vocabulary::gumbel::out, out, "out");
     add_call(b.job(), vocabulary::gumbel::call, &call);
@@ -74,12 +78,14 @@ SMX_NOINLINE void run_gumbel(const char* function, const array_ref& in, const ar
 
 /// out: as in, or of integers, one for each row. u: not given, or one for each row.
 template <class Options>
-SMX_NOINLINE void run_sampling(const char* function, job_function f, const array_ref& in, const array_ref& out, const array_ref& u, const Options& options,
-                               std::uint64_t seed) {
+SMX_NOINLINE void run_sampling(const char* function, job_function f, const array_ref& in, const array_ref& out,
+                               const array_ref& u, const Options& options, std::uint64_t seed) {
     const vocabulary::sampling_call call{options.top_k, options.top_p, options.min_p, seed};
     job_builder b(function, f, in, options.axis, options.scale, options.special);
-    if (!(options.top_p >= 0 && options.top_p <= 1)) refuse(function, "options.top_p is %g, but 0 to 1 is allowed", options.top_p);
-    if (!(options.min_p >= 0 && options.min_p <= 1)) refuse(function, "options.min_p is %g, but 0 to 1 is allowed", options.min_p);
+    if (!(options.top_p >= 0 && options.top_p <= 1))
+        refuse(function, "options.top_p is %g, but 0 to 1 is allowed", options.top_p);
+    if (!(options.min_p >= 0 && options.min_p <= 1))
+        refuse(function, "options.min_p is %g, but 0 to 1 is allowed", options.min_p);
     if (f == job_function::sample) {
         const std::size_t bits = 8 * size_of(out.type()) - (out.type() >= scalar_type::int8 ? 1 : 0);
         if (bits < 64 && b.job().length > (std::uint64_t(1) << bits) - 1)
@@ -89,7 +95,8 @@ SMX_NOINLINE void run_sampling(const char* function, job_function f, const array
             check_floating(function, "u", u);
             b.add_per_row(vocabulary::sampling::u, u, "u");
             for_each_number<double>(u, [&](double value, std::size_t i) {
-                if (!(value >= 0 && value < 1)) refuse(function, "u has %g at place %zu, but it must be at least 0 and less than 1", value, i);
+                if (!(value >= 0 && value < 1))
+                    refuse(function, "u has %g at place %zu, but it must be at least 0 and less than 1", value, i);
             });
         }
     } else {

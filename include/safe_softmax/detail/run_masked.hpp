@@ -19,8 +19,8 @@ class masked_rows;
 
 /// Everything is checked here, before anything is written.
 template <class Options>
-SMX_NOINLINE void run_masked(const char* function, job_function f, const array_ref& in, const array_ref& mask, const array_ref& out,
-                             const Options& options) {
+SMX_NOINLINE void run_masked(const char* function, job_function f, const array_ref& in, const array_ref& mask,
+                             const array_ref& out, const Options& options) {
     job_builder b(function, f, in, options.axis, options.scale, options.special);
     vocabulary::job& j = b.job();
     j.causal = options.causal;
@@ -29,7 +29,9 @@ SMX_NOINLINE void run_masked(const char* function, job_function f, const array_r
     b.add_output(masked::out, out, "out");
     if (mask) {
         if (!is_floating(mask.type()) && mask.type() != scalar_type::boolean && mask.type() != scalar_type::uint8)
-            refuse(function, "mask must have elements of bool, of an unsigned byte or of a floating type (it has integers of %zu bytes)",
+            refuse(function,
+                   "mask must have elements of bool, of an unsigned byte or of a floating type (it has integers of %zu "
+                   "bytes)",
                    size_of(mask.type()));
         b.add_broadcast(masked::mask, mask, "mask");
     }
@@ -42,7 +44,8 @@ SMX_NOINLINE void run_masked(const char* function, job_function f, const array_r
         check_floating(function, "options.alibi_slope", options.alibi_slope);
         b.add_per_row(masked::slope, options.alibi_slope, "options.alibi_slope");
         for_each_number<double>(options.alibi_slope, [&](double slope, std::size_t i) {
-            if (!is_finite(slope)) refuse(function, "options.alibi_slope has %g at place %zu, but it must be finite", slope, i);
+            if (!is_finite(slope))
+                refuse(function, "options.alibi_slope has %g at place %zu, but it must be finite", slope, i);
         });
     }
     if (options.sink) {

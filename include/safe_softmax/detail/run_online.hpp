@@ -22,7 +22,8 @@ struct row_of_view {
 
 template <class V>
 SMX_ALWAYS_INLINE row_of_view look_at_row(const char* function, const char* name, V& v) {
-    if (!vocabulary::is_strided(v)) refuse(function, "%s has a layout without strides (is_strided() is 0, must be 1)", name);
+    if (!vocabulary::is_strided(v))
+        refuse(function, "%s has a layout without strides (is_strided() is 0, must be 1)", name);
     const auto l = vocabulary::look(v);
     using S = std::remove_cv_t<std::remove_reference_t<decltype(*l.data)>>;
     constexpr std::ptrdiff_t size = sizeof(S);
@@ -30,8 +31,8 @@ SMX_ALWAYS_INLINE row_of_view look_at_row(const char* function, const char* name
 }
 
 template <class Call>
-SMX_NOINLINE void run_online(vocabulary::job_function f, const row_of_view* in, const operand* out, double scale, special_values special,
-                             bool wide, Call& call) noexcept {
+SMX_NOINLINE void run_online(vocabulary::job_function f, const row_of_view* in, const operand* out, double scale,
+                             special_values special, bool wide, Call& call) noexcept {
     vocabulary::job j;
     for (operand& o : j.op) o = operand{};
     j.function = f;
@@ -52,16 +53,19 @@ SMX_NOINLINE void run_online(vocabulary::job_function f, const row_of_view* in, 
 
 /// A row and what is written from it: of one length, the very same elements or apart, and the output's all different.
 SMX_NOINLINE inline void check_rows(const char* function, const row_of_view& in, const row_of_view& out) {
-    if (in.length != out.length) refuse(function, "extent 0 of out is %zu, but that of in is %zu", out.length, in.length);
+    if (in.length != out.length)
+        refuse(function, "extent 0 of out is %zu, but that of in is %zu", out.length, in.length);
     if (in.length == 0) return;
     const auto bytes = [](const row_of_view& r) {
-        return layout<const char, 2>{static_cast<const char*>(r.elements.data), {r.length, size_of(r.elements.type)}, {r.elements.step, 1}};
+        return layout<const char, 2>{
+            static_cast<const char*>(r.elements.data), {r.length, size_of(r.elements.type)}, {r.elements.step, 1}};
     };
     const layout<const char, 2> a = bytes(in), b = bytes(out);
     const byte_range in_range = range_of(a, {function, "in"}), out_range = range_of(b, {function, "out"});
     const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_of(out.elements.type));
     if (out.elements.step > -size && out.elements.step < size)
-        refuse(function, "out has stride 0 in axis 0, which has %zu elements: they would all be written to one place", out.length);
+        refuse(function, "out has stride 0 in axis 0, which has %zu elements: they would all be written to one place",
+               out.length);
     if (!(same_elements(a, b) && a.extent == b.extent)) check_apart(a, in_range, b, out_range, function);
 }
 

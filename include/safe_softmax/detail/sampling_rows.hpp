@@ -60,7 +60,8 @@ class sampling_rows {
         SMX_ALWAYS_INLINE const T* read_all(std::size_t i, std::size_t n) const noexcept {
             const T* x = in.read(i, n);
             if (!infinite) return x;
-            for (std::size_t l = 0; l < n; ++l) buffer[l] = !is_finite(x[l]) && is_negative(x[l]) == negative ? T(0) : none();
+            for (std::size_t l = 0; l < n; ++l)
+                buffer[l] = !is_finite(x[l]) && is_negative(x[l]) == negative ? T(0) : none();
             return buffer;
         }
 
@@ -113,7 +114,8 @@ private:
         for_each_row(j, [&](const operand* op, std::size_t) SMX_INLINE_LAMBDA { row(j, op, call, *s, number++); });
     }
 
-    static SMX_NOINLINE void row(const job& j, const operand* op, const vocabulary::sampling_call& call, const scaling<T>& s, std::uint64_t number) noexcept {
+    static SMX_NOINLINE void row(const job& j, const operand* op, const vocabulary::sampling_call& call,
+                                 const scaling<T>& s, std::uint64_t number) noexcept {
         alignas(64) T copy[piece_elements<T>];
         alignas(64) T selected[piece_elements<T>];
         alignas(64) T terms[piece_elements<T>];
@@ -124,15 +126,18 @@ private:
             return;
         }
         if (j.function == function::sample) {
-            const double u = op[v::u] ? number_at<double>(op[v::u].data, op[v::u].type) : unit_of_bits(random_bits(call.seed, number));
+            const double u = op[v::u] ? number_at<double>(op[v::u].data, op[v::u].type)
+                                      : unit_of_bits(random_bits(call.seed, number));
             return put_index(op[v::out], is_finite(r.constants.max) ? index_of(r, u) : ~std::uint64_t(0));
         }
         if (!is_finite(r.constants.max)) return put_nothing(op[v::out], 0, j.length, false);
         if (j.length == 1) return put_number(op[v::out], 0, 1);  // not 1 less a rounding
         const operand_writer<B, T> to{op[v::out], terms};
-        const bool number_row = sizeof(T) == 4 && size_of(op[v::out].type) == 2
-                                    ? kernel::template softmax_through_buffer<half_of>(r.from, to, j.length, {terms}, r.constants, s)
-                                    : kernel::template softmax_through_buffer<precision::full>(r.from, to, j.length, {terms}, r.constants, s);
+        const bool number_row =
+            sizeof(T) == 4 && size_of(op[v::out].type) == 2
+                ? kernel::template softmax_through_buffer<half_of>(r.from, to, j.length, {terms}, r.constants, s)
+                : kernel::template softmax_through_buffer<precision::full>(r.from, to, j.length, {terms}, r.constants,
+                                                                           s);
         for (std::size_t i = 0; i < j.length && !number_row; ++i) put_nan(op[v::out], i);
     }
     static constexpr precision half_of = sizeof(T) == 4 ? precision::half : precision::full;
@@ -156,7 +161,8 @@ private:
     /// Finds out what takes part. False: there is a NaN.
     static SMX_NOINLINE bool select(row_of_job& r) noexcept {
         if (!is_finite(r.constants.max)) return true;
-        const bool by_k = r.call.top_k != 0 && r.call.top_k < r.j.length, by_p = r.call.top_p < 1, by_share = r.call.min_p > 0;
+        const bool by_k = r.call.top_k != 0 && r.call.top_k < r.j.length, by_p = r.call.top_p < 1,
+                   by_share = r.call.min_p > 0;
         if (by_k) {
             double above = 0;
             std::size_t count = 0;
@@ -182,20 +188,23 @@ private:
     }
     static SMX_ALWAYS_INLINE double compute_terms(row_of_job& r, const T* x, std::size_t n) noexcept {
         row_sum<B, T> total;
-        if (r.constants.general) pass::template add_terms<precision::full, true>(total, x, r.terms, n, r.constants, r.s);
+        if (r.constants.general)
+            pass::template add_terms<precision::full, true>(total, x, r.terms, n, r.constants, r.s);
         else pass::template add_terms<precision::full, false>(total, x, r.terms, n, r.constants, r.s);
         return total.result();
     }
     static SMX_NOINLINE double sum_of_terms(row_of_job& r) noexcept {
         double sum = 0;
-        for_pieces<T>(0, r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA { sum = fence(sum + terms_of(r, i, n)); });
+        for_pieces<T>(0, r.j.length,
+                      [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA { sum = fence(sum + terms_of(r, i, n)); });
         return sum;
     }
 
     /// Where the running sum of the terms first exceeds u*total; an element whose probability is a normal number.
     static SMX_NOINLINE std::uint64_t index_of(row_of_job& r, double u) noexcept {
         constexpr T smallest = (std::numeric_limits<T>::min)();
-        const double target = rounded(u * r.total), least = rounded(static_cast<double>(smallest) * r.total);  // target < total
+        const double target = rounded(u * r.total),
+                     least = rounded(static_cast<double>(smallest) * r.total);  // target < total
         double sum = 0;
         for (std::size_t i = 0;; i += piece_elements<T>) {
             const std::size_t n = r.j.length - i < piece_elements<T> ? r.j.length - i : piece_elements<T>;
@@ -219,7 +228,8 @@ private:
     /// How many logits have this key or a larger one, and the sum of their terms (without Terms: their number).
     template <bool Terms>
     static SMX_NOINLINE void measure(row_of_job& r, bits key, double& mass, std::size_t& count) noexcept {
-        const P limit = P::broadcast(number_of(key)), zero = P::broadcast(0), one = P::broadcast(1), none = P::broadcast(minus_infinity<T>());
+        const P limit = P::broadcast(number_of(key)), zero = P::broadcast(0), one = P::broadcast(1),
+                none = P::broadcast(minus_infinity<T>());
         row_sum<B, T> total;
         count = 0;
         for_pieces<T>(0, r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
@@ -234,7 +244,9 @@ private:
                     if (r.s.negative) z = sub(zero, z);
                     if (left < lanes) z = blend_first(z, none, left);
                     found = add(found, zero_where_less(one, z, limit));
-                    if constexpr (Terms) a[k] = zero_where_less(left >= lanes ? P::load(r.terms + at) : P::load_partial(r.terms + at, left), z, limit);
+                    if constexpr (Terms)
+                        a[k] = zero_where_less(
+                            left >= lanes ? P::load(r.terms + at) : P::load_partial(r.terms + at, left), z, limit);
                 }
                 if constexpr (Terms) total.add_group(add(add(a[0], a[1]), add(a[2], a[3])));
             }
@@ -298,7 +310,10 @@ private:
     /// The same among the few between low and high.
     template <bool Terms>
     static SMX_NOINLINE void settle(row_of_job& r, double target, bits& low, bits& high, double& above) noexcept {
-        struct { bits key; double mass; } left[candidates];
+        struct {
+            bits key;
+            double mass;
+        } left[candidates];
         std::size_t size = 0;
         const P lowest_kept = P::broadcast(number_of(low)), zero = P::broadcast(0), one = P::broadcast(1);
         for_pieces<T>(0, r.j.length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
@@ -312,7 +327,8 @@ private:
                 }
                 for (std::size_t e = l; e < end; ++e) {
                     const bits key = key_of(r.s.negative ? -x[e] : x[e]);
-                    if (key >= low && key < high && size < candidates) left[size++] = {key, Terms ? static_cast<double>(r.terms[e]) : 1.0};
+                    if (key >= low && key < high && size < candidates)
+                        left[size++] = {key, Terms ? static_cast<double>(r.terms[e]) : 1.0};
                 }
             }
         });
@@ -386,7 +402,8 @@ private:
             const bits middle = low + (high - low) / 2;
             (term_at(middle) >= limit ? high : low) = middle;
         }
-        if (r.from.which.all || number_of(high) > r.from.which.least) r.from.which = {number_of(high), everywhere, false};
+        if (r.from.which.all || number_of(high) > r.from.which.least)
+            r.from.which = {number_of(high), everywhere, false};
     }
 
     // ---- indices ------------------------------------------------------------------------------------------------------

@@ -24,9 +24,12 @@ SMX_ALWAYS_INLINE constexpr int exponent_of(double x) noexcept {
 }
 
 /// x as head + tail, the head with at most 26 significant bits.
-struct split_double { double head, tail; };
+struct split_double {
+    double head, tail;
+};
 SMX_ALWAYS_INLINE constexpr split_double split(double x) noexcept {
-    const double head = vocabulary::bit_cast<double>(vocabulary::bit_cast<std::uint64_t>(x) & ~((std::uint64_t(1) << 27) - 1));
+    const double head =
+        vocabulary::bit_cast<double>(vocabulary::bit_cast<std::uint64_t>(x) & ~((std::uint64_t(1) << 27) - 1));
     return {head, fence(x - head)};
 }
 
@@ -34,7 +37,8 @@ SMX_ALWAYS_INLINE constexpr split_double split(double x) noexcept {
 SMX_ALWAYS_INLINE constexpr split_double two_product(double a, double b) noexcept {
     const double p = rounded(a * b);
     const split_double x = split(a), y = split(b);
-    const double e = fence(fence(x.head * y.head) - p);  // the partial products are exact, so contraction changes nothing
+    // The partial products are exact, so contraction changes nothing.
+    const double e = fence(fence(x.head * y.head) - p);
     return {p, fence(fence(fence(e + fence(x.head * y.tail)) + fence(x.tail * y.head)) + fence(x.tail * y.tail))};
 }
 
@@ -46,8 +50,8 @@ SMX_ALWAYS_INLINE constexpr split_double two_product(double a, double b) noexcep
 template <class T>
 struct scaling {
     struct factor {
-        scale_parts<T> c;  // 8*log2(e)*value
-        T head, tail;      // value
+        scale_parts<T> c;               // 8*log2(e)*value
+        T head, tail;                   // value
         double value, c_whole, c_rest;  // 8*log2(e)*value = c_whole + c_rest
     };
     bool plain;

@@ -22,8 +22,8 @@ struct segment_passes {
         return kernel::largest(in, begin, count, s);
     }
     template <precision Q>
-    static SMX_NOINLINE sum_parts sum(const From& in, std::size_t begin, std::size_t count, T* buffer, const row_constants<T>& row,
-                                      const scaling<T>& s) noexcept {
+    static SMX_NOINLINE sum_parts sum(const From& in, std::size_t begin, std::size_t count, T* buffer,
+                                      const row_constants<T>& row, const scaling<T>& s) noexcept {
         row_sum<B, T> total;
         kernel::template add_terms<Q>(total, in, begin, count, {buffer}, row, s);
         return total.parts();
@@ -60,13 +60,15 @@ public:
 
 private:
     template <function F>
-    static SMX_NOINLINE void run_under_default(const work& w, shared_row& shared, stage now, std::size_t segment) noexcept {
+    static SMX_NOINLINE void run_under_default(const work& w, shared_row& shared, stage now,
+                                               std::size_t segment) noexcept {
         if (w.scale == 1.0) return run_with<F>(w, no_scaling<T>, shared, now, segment);
         run_with<F>(w, make_scaling<T>(w.scale), shared, now, segment);
     }
 
     template <function F>
-    static SMX_NOINLINE void run_with(const work& w, const scaling<T>& s, shared_row& shared, stage now, std::size_t segment) noexcept {
+    static SMX_NOINLINE void run_with(const work& w, const scaling<T>& s, shared_row& shared, stage now,
+                                      std::size_t segment) noexcept {
         const stepped<const In> in{static_cast<const In*>(w.in), w.in_step};
         const stepped<Out> out{static_cast<Out*>(w.out), w.out_step};
         alignas(64) T buffer[piece_elements<T>];
@@ -83,11 +85,12 @@ private:
     }
 
     template <function F, bool ThroughOutput, class From, class To>
-    static SMX_ALWAYS_INLINE void run_stage(const From& from, const To& to, stepped<const In> in, stepped<Out> out, T* buffer,
-                                            const work& w, const scaling<T>& s, shared_row& shared, stage now,
-                                            std::size_t segment) noexcept {
+    static SMX_ALWAYS_INLINE void run_stage(const From& from, const To& to, stepped<const In> in, stepped<Out> out,
+                                            T* buffer, const work& w, const scaling<T>& s, shared_row& shared,
+                                            stage now, std::size_t segment) noexcept {
         using pass = segment_passes<B, T, From>;
-        const std::size_t segments = vocabulary::segment_count(w.length), longest = vocabulary::segment_length(w.length);
+        const std::size_t segments = vocabulary::segment_count(w.length),
+                          longest = vocabulary::segment_length(w.length);
         const std::size_t begin = segment * longest;
         const std::size_t count = w.length - begin < longest ? w.length - begin : longest;
         if (now == stage::maximum) {
@@ -98,7 +101,8 @@ private:
         for (std::size_t i = 1; i < segments; ++i) top = kernel::larger(top, static_cast<T>(shared.top[i]));
         const stepped<const In> in_part{in.at(begin), in.step};
         const stepped<Out> out_part{F == function::logsumexp ? out.data : out.at(begin), out.step};
-        if (!is_finite(top)) return special<F>(in_part, out_part, count, {s, w.special}, shared, now, segment, segments);
+        if (!is_finite(top))
+            return special<F>(in_part, out_part, count, {s, w.special}, shared, now, segment, segments);
         const row_constants<T> row = constants_of_row(top, s);
 
         if (now == stage::sum) {
@@ -127,7 +131,8 @@ private:
         const double sum = parts.result();
         if constexpr (F == function::softmax) {
             if (sum_is_nan(sum)) fill_nan(out_part, count);
-            else if constexpr (ThroughOutput) passes<B, T>::scale(out_part.data, out_part.data, count, share_of<T>(sum));
+            else if constexpr (ThroughOutput)
+                passes<B, T>::scale(out_part.data, out_part.data, count, share_of<T>(sum));
             else kernel::template write_shares<Q>(from, to, begin, count, {}, share_of<T>(sum), row, s);
         } else {
             const bool number = !sum_is_nan(sum);
@@ -145,7 +150,8 @@ private:
     /// A row without a finite maximum; shared.ties are the logits of +inf, a sum of 1 says that there is a NaN.
     template <function F>
     static SMX_NOINLINE void special(stepped<const In> in, stepped<Out> out, std::size_t count, const recipe<T>& r,
-                                          shared_row& shared, stage now, std::size_t segment, std::size_t segments) noexcept {
+                                     shared_row& shared, stage now, std::size_t segment,
+                                     std::size_t segments) noexcept {
         if (now == stage::sum) {
             const special_row part = inspect<T>(in, count, r.scale.negative);
             shared.sum[segment] = part.nan ? 1 : 0;

@@ -47,7 +47,9 @@ SMX_ALWAYS_INLINE layout<const void, R> places_of(const layout<T, R>& v) noexcep
 }
 
 /// Bytes from the lowest to the highest element of a view, which has elements.
-struct byte_range { std::ptrdiff_t below, above; };
+struct byte_range {
+    std::ptrdiff_t below, above;
+};
 
 /// `size`: of an element, in bytes.
 template <std::size_t R>
@@ -58,16 +60,17 @@ SMX_NOINLINE byte_range range_of_strided(const layout<const void, R>& v, std::si
         constexpr std::size_t root = std::size_t(1) << (half_size - 4);
         const bool few = v.extent[d] < root && elements < root;  // saves a division
         if (!few && v.extent[d] > limit / size / elements)
-            refuse(a.function, "%s has more elements than memory has bytes: extent %zu of axis %zu times %zu and more", a.name,
-                   v.extent[d], d, elements);
+            refuse(a.function, "%s has more elements than memory has bytes: extent %zu of axis %zu times %zu and more",
+                   a.name, v.extent[d], d, elements);
         elements *= v.extent[d];
         const std::size_t last = v.extent[d] - 1;
-        const std::size_t stride = v.stride[d] < 0 ? 0 - static_cast<std::size_t>(v.stride[d]) : static_cast<std::size_t>(v.stride[d]);
+        const std::size_t stride =
+            v.stride[d] < 0 ? 0 - static_cast<std::size_t>(v.stride[d]) : static_cast<std::size_t>(v.stride[d]);
         std::size_t& reach = v.stride[d] < 0 ? below : above;
         const bool close = stride < root && few && reach < (std::size_t(1) << (2 * half_size - 6));
         if (!close && last != 0 && (reach > limit / size / 4 || stride > (limit / size / 4 - reach) / last))
-            refuse(a.function, "%s reaches further than memory: stride %td of axis %zu times extent %zu", a.name, v.stride[d], d,
-                   v.extent[d]);
+            refuse(a.function, "%s reaches further than memory: stride %td of axis %zu times extent %zu", a.name,
+                   v.stride[d], d, v.extent[d]);
         reach += stride * last;
     }
     return {static_cast<std::ptrdiff_t>(below * size), static_cast<std::ptrdiff_t>((above + 1) * size)};
@@ -85,14 +88,16 @@ template <std::size_t R>
 SMX_NOINLINE void check_distinct_strided(const layout<const void, R>& out, argument a) {
     for (std::size_t d = 0; d < R; ++d)
         if (out.stride[d] == 0 && out.extent[d] > 1)
-            refuse(a.function, "%s has stride 0 in axis %zu, which has %zu elements: they would all be written to one place",
+            refuse(a.function,
+                   "%s has stride 0 in axis %zu, which has %zu elements: they would all be written to one place",
                    a.name, d, out.extent[d]);
     // Nested axes are the rule: each step is larger than all that the smaller ones reach together.
     std::size_t order[R], count = 0;
     for (std::size_t d = 0; d < R; ++d) {
         if (out.extent[d] <= 1) continue;
         std::size_t at = count++;
-        for (; at > 0 && magnitude_of(out.stride[order[at - 1]]) > magnitude_of(out.stride[d]); --at) order[at] = order[at - 1];
+        for (; at > 0 && magnitude_of(out.stride[order[at - 1]]) > magnitude_of(out.stride[d]); --at)
+            order[at] = order[at - 1];
         order[at] = d;
     }
     std::ptrdiff_t reach = 0;
@@ -115,8 +120,10 @@ SMX_NOINLINE void check_distinct_strided(const layout<const void, R>& out, argum
             differences.add(out.stride[d], 2 * (out.extent[d] - 1));
         }
         if (differences.reaches(base, -1, 1))
-            refuse(a.function, "%s overlaps itself: with stride %td in axis %zu and its other strides, two indices name one element",
-                   a.name, out.stride[first], first);
+            refuse(
+                a.function,
+                "%s overlaps itself: with stride %td in axis %zu and its other strides, two indices name one element",
+                a.name, out.stride[first], first);
     }
 }
 
@@ -137,9 +144,11 @@ SMX_ALWAYS_INLINE bool same_elements(const layout<A, R>& a, const layout<B, R>& 
 
 /// Neither shares a byte with the other, element by element, of these sizes in bytes.
 template <std::size_t R, std::size_t Q>
-SMX_NOINLINE void check_lattices(const layout<const void, R>& in, std::ptrdiff_t in_size, const layout<const void, Q>& out,
-                                 std::ptrdiff_t out_size, const char* function, const char* in_name, const char* out_name) {
-    const auto base = static_cast<std::ptrdiff_t>(reinterpret_cast<std::uintptr_t>(in.data) - reinterpret_cast<std::uintptr_t>(out.data));
+SMX_NOINLINE void check_lattices(const layout<const void, R>& in, std::ptrdiff_t in_size,
+                                 const layout<const void, Q>& out, std::ptrdiff_t out_size, const char* function,
+                                 const char* in_name, const char* out_name) {
+    const auto base = static_cast<std::ptrdiff_t>(reinterpret_cast<std::uintptr_t>(in.data) -
+                                                  reinterpret_cast<std::uintptr_t>(out.data));
     lattice<R + Q> difference;
     // A stride that nobody goes along may be any number.
     for (std::size_t d = 0; d < R; ++d)
@@ -147,15 +156,21 @@ SMX_NOINLINE void check_lattices(const layout<const void, R>& in, std::ptrdiff_t
     for (std::size_t d = 0; d < Q; ++d)
         if (out.extent[d] > 1) difference.add(-out.stride[d] * out_size, out.extent[d] - 1);
     if (difference.reaches(base, -in_size, out_size))
-        refuse(function, "%s (%p) overlaps %s (%p) without being the same elements", out_name, out.data, in_name, in.data);
+        refuse(function, "%s (%p) overlaps %s (%p) without being the same elements", out_name, out.data, in_name,
+               in.data);
 }
 
 template <class A, class B, std::size_t R, std::size_t Q>
-SMX_ALWAYS_INLINE void check_apart(const layout<A, R>& in, byte_range in_range, const layout<B, Q>& out, byte_range out_range,
-                                   const char* function, const char* in_name = "in", const char* out_name = "out") {
+SMX_ALWAYS_INLINE void check_apart(const layout<A, R>& in, byte_range in_range, const layout<B, Q>& out,
+                                   byte_range out_range, const char* function, const char* in_name = "in",
+                                   const char* out_name = "out") {
     const auto a = reinterpret_cast<std::uintptr_t>(in.data), b = reinterpret_cast<std::uintptr_t>(out.data);
-    const auto shift = [](std::uintptr_t address, std::ptrdiff_t by) { return address + static_cast<std::uintptr_t>(by); };
-    if (shift(a, in_range.above) <= shift(b, -out_range.below) || shift(b, out_range.above) <= shift(a, -in_range.below)) return;
+    const auto shift = [](std::uintptr_t address, std::ptrdiff_t by) {
+        return address + static_cast<std::uintptr_t>(by);
+    };
+    if (shift(a, in_range.above) <= shift(b, -out_range.below) ||
+        shift(b, out_range.above) <= shift(a, -in_range.below))
+        return;
     check_lattices(places_of(in), sizeof(A), places_of(out), sizeof(B), function, in_name, out_name);
 }
 
@@ -171,8 +186,8 @@ template <std::size_t R>
 inline std::size_t checked_axis(const softmax_options& options, argument a) {
     constexpr std::ptrdiff_t rank = static_cast<std::ptrdiff_t>(R);
     if (options.axis < -rank || options.axis >= rank)
-        refuse(a.function, "options.axis is %td, but %s has rank %zu: %td to %td are allowed", options.axis, a.name, R, -rank,
-               rank - 1);
+        refuse(a.function, "options.axis is %td, but %s has rank %zu: %td to %td are allowed", options.axis, a.name, R,
+               -rank, rank - 1);
     if (!is_finite(options.scale)) refuse(a.function, "options.scale is %g, but it must be finite", options.scale);
     return static_cast<std::size_t>(options.axis < 0 ? options.axis + rank : options.axis);
 }
@@ -183,10 +198,10 @@ class row_loops {
     using loop = vocabulary::row_loop;
 
 public:
-    SMX_ALWAYS_INLINE row_loops(const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis, bool reduces,
-                                const softmax_options& options) noexcept
-        : work_{in.data, out.data, in.extent[axis], in.stride[axis], reduces ? 0 : out.stride[axis], {1, 0, 0}, nullptr, 0,
-                options.scale, options.special} {
+    SMX_ALWAYS_INLINE row_loops(const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis,
+                                bool reduces, const softmax_options& options) noexcept
+        : work_{in.data, out.data, in.extent[axis], in.stride[axis], reduces ? 0 : out.stride[axis], {1, 0, 0},
+                nullptr, 0,        options.scale,   options.special} {
         if (in.extent[axis] <= 1) {
             work_.in_step = 1;
             if (!reduces) work_.out_step = 1;
@@ -204,7 +219,8 @@ public:
 
 private:
     /// The axes that are not `axis`, those that continue each other in memory as one.
-    SMX_ALWAYS_INLINE void collect(const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis) noexcept {
+    SMX_ALWAYS_INLINE void collect(const layout<const In, R>& in, const layout<Out, R>& out,
+                                   std::size_t axis) noexcept {
         std::size_t& count = work_.outer_count;
         for (std::size_t d = 0; d < R; ++d) {
             if (d == axis || in.extent[d] == 1) continue;

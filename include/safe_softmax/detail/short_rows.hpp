@@ -22,8 +22,8 @@ public:
         length_ = length;
         recipe_ = &r;
         const P first = P::broadcast(load_element<T>(in));
-        SMX_UNROLL for (std::size_t k = 0; k < K; ++k)
-            x_[k] = full(k) ? P::load(in + k * lanes) : blend_first(P::load_partial(in + k * lanes, left(k)), first, left(k));
+        SMX_UNROLL for (std::size_t k = 0; k < K; ++k) x_[k] =
+            full(k) ? P::load(in + k * lanes) : blend_first(P::load_partial(in + k * lanes, left(k)), first, left(k));
         P m = x_[0];
         SMX_UNROLL for (std::size_t k = 1; k < K; ++k) m = maximum(m, x_[k]);
         const T max_of_row = reduce_max(m);
@@ -58,8 +58,8 @@ public:
     SMX_ALWAYS_INLINE void softmax(O* out) const noexcept {
         const row_terms<P, false> terms(recipe_->scale, P::broadcast(row_.magic), P::broadcast(0));
         P term[packs_per_group];
-        SMX_UNROLL for (std::size_t k = 0; k < packs_per_group; ++k)
-            term[k] = k < K ? cut(terms.template of_logit<Q>(x_[k]), k) : P::broadcast(0);
+        SMX_UNROLL for (std::size_t k = 0; k < packs_per_group; ++k) term[k] =
+            k < K ? cut(terms.template of_logit<Q>(x_[k]), k) : P::broadcast(0);
         const double sum = sum_of(term);
         if (sum_is_nan(sum)) return fill_nan(stepped<O>{out, 1}, length_);
         const P share = P::broadcast(share_of<T>(sum));
@@ -68,7 +68,8 @@ public:
 
     SMX_ALWAYS_INLINE void log_softmax(O* out) const noexcept {
         if (!number_) return fill_nan(stepped<O>{out, 1}, length_);
-        const log_of_terms<P, false> result(recipe_->scale, P::broadcast(row_.max), P::broadcast(static_cast<T>(log_sum_)));
+        const log_of_terms<P, false> result(recipe_->scale, P::broadcast(row_.max),
+                                            P::broadcast(static_cast<T>(log_sum_)));
         if (recipe_->scale.direct.value == 1) {
             SMX_UNROLL for (std::size_t k = 0; k < K; ++k) put(out, k, result.unscaled(x_[k]));
         } else {
@@ -83,7 +84,9 @@ public:
 
 private:
     SMX_ALWAYS_INLINE bool full(std::size_t k) const noexcept { return length_ >= (k + 1) * lanes; }
-    SMX_ALWAYS_INLINE std::size_t left(std::size_t k) const noexcept { return length_ > k * lanes ? length_ - k * lanes : 0; }
+    SMX_ALWAYS_INLINE std::size_t left(std::size_t k) const noexcept {
+        return length_ > k * lanes ? length_ - k * lanes : 0;
+    }
     SMX_ALWAYS_INLINE P cut(P a, std::size_t k) const noexcept {
         return full(k) ? a : blend_first(a, P::broadcast(0), left(k));
     }

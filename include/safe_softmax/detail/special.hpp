@@ -17,7 +17,9 @@ inline constexpr typename float_bits<T>::type infinity_bits =
     vocabulary::bit_cast<typename float_bits<T>::type>((std::numeric_limits<T>::max)()) + 1;
 
 template <class T>
-SMX_ALWAYS_INLINE T from_bits(typename float_bits<T>::type bits) noexcept { return vocabulary::bit_cast<T>(bits); }
+SMX_ALWAYS_INLINE T from_bits(typename float_bits<T>::type bits) noexcept {
+    return vocabulary::bit_cast<T>(bits);
+}
 /// -inf without a named infinity, which -ffinite-math-only does not know.
 template <class T>
 SMX_ALWAYS_INLINE T minus_infinity() noexcept {
@@ -29,9 +31,13 @@ SMX_ALWAYS_INLINE typename float_bits<T>::type magnitude_bits(T x) noexcept {
     return vocabulary::bit_cast<typename float_bits<T>::type>(x) << 1 >> 1;
 }
 template <class T>
-SMX_ALWAYS_INLINE bool is_finite(T x) noexcept { return magnitude_bits(x) < infinity_bits<T>; }
+SMX_ALWAYS_INLINE bool is_finite(T x) noexcept {
+    return magnitude_bits(x) < infinity_bits<T>;
+}
 template <class T>
-SMX_ALWAYS_INLINE bool is_nan(T x) noexcept { return magnitude_bits(x) > infinity_bits<T>; }
+SMX_ALWAYS_INLINE bool is_nan(T x) noexcept {
+    return magnitude_bits(x) > infinity_bits<T>;
+}
 template <class T>
 SMX_ALWAYS_INLINE bool is_negative(T x) noexcept {
     return vocabulary::bit_cast<typename float_bits<T>::type>(x) >> (8 * sizeof(T) - 1) != 0;
@@ -46,7 +52,8 @@ SMX_ALWAYS_INLINE void store_nan(S* p) noexcept {
 template <class S>
 SMX_ALWAYS_INLINE void store_infinity(S* p, bool negative) noexcept {
     if constexpr (sizeof(S) == 2) {
-        const std::uint16_t bits = static_cast<std::uint16_t>((std::is_same_v<S, float16> ? 0x7c00u : 0x7f80u) | (negative ? 0x8000u : 0u));
+        const std::uint16_t bits =
+            static_cast<std::uint16_t>((std::is_same_v<S, float16> ? 0x7c00u : 0x7f80u) | (negative ? 0x8000u : 0u));
         std::memcpy(static_cast<void*>(p), &bits, sizeof bits);
     } else {
         using bits_type = typename float_bits<S>::type;
@@ -93,7 +100,8 @@ SMX_NOINLINE void fill_nan(const Row& out, std::size_t n) noexcept {
 
 /// safe_softmax (Log: log_softmax) of n elements of a row whose maximum is NaN or infinite.
 template <class T, bool Log, class In, class Out>
-SMX_NOINLINE void write_special_row(const special_row& row, const In& in, const Out& out, std::size_t n, const recipe<T>& r) noexcept {
+SMX_NOINLINE void write_special_row(const special_row& row, const In& in, const Out& out, std::size_t n,
+                                    const recipe<T>& r) noexcept {
     if (row.nan || r.special == special_values::ieee) return fill_nan(out, n);
     const double share = share_of_infinity<Log>(row.infinities);
     for (std::size_t i = 0; i < n; ++i) {

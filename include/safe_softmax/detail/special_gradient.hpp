@@ -15,7 +15,9 @@ SMX_ALWAYS_INLINE P softcap_slope(P x, P k) noexcept {
     const P e = exp_of_logarithm<T>(product(minus, k)), d = add(P::broadcast(1), e);
     return div(mul(P::broadcast(4), e), product(d, d));
 }
-SMX_ALWAYS_INLINE double steepness(double scale, double softcap) noexcept { return fence(twice(magnitude_of(scale)) / softcap); }
+SMX_ALWAYS_INLINE double steepness(double scale, double softcap) noexcept {
+    return fence(twice(magnitude_of(scale)) / softcap);
+}
 template <class B, class T>
 SMX_NOINLINE double softcap_slope(double x, double scale, double softcap) noexcept {
     using P = typename B::f64;
@@ -34,7 +36,7 @@ public:
     static SMX_NOINLINE void run(const job& j, const operand* op, std::size_t length, double scale) noexcept {
         bool nan = false;
         std::size_t counted = 0, infinities[2] = {0, 0};
-        double weight[2] = {0, 0};  // of +inf, of -inf
+        double weight[2] = {0, 0};        // of +inf, of -inf
         double_double scaled_down{0, 0};  // the sum, of dy * 2^-64
         for (std::size_t i = 0; i < length; ++i) {
             const double y = at(op[backward::y], i), dy = at(op[backward::dy], i);
@@ -55,10 +57,12 @@ public:
         for (std::size_t i = 0; i < length; ++i) {
             const double y = at(op[backward::y], i), dy = at(op[backward::dy], i);
             const operand& dx = op[backward::dx];
-            const double slope = j.softcap == 0 ? 1 : softcap_slope<B, double>(at(op[backward::logits], i), scale, j.softcap);
+            const double slope =
+                j.softcap == 0 ? 1 : softcap_slope<B, double>(at(op[backward::logits], i), scale, j.softcap);
             if (!takes_part(y) || (slope == 0 && !nan)) {
                 put_nothing(dx, i, i + 1, false);
-            } else if (is_nan(y) || is_nan(dy) || is_nan(slope) || (nan && (softmax || masked || !is_minus_infinity(y)))) {
+            } else if (is_nan(y) || is_nan(dy) || is_nan(slope) ||
+                       (nan && (softmax || masked || !is_minus_infinity(y)))) {
                 put_nan(dx, i);
             } else if (!nan && infinities[0] + infinities[1] != 0) {
                 put_limit(rounded(slope * scale), dx, i, y, dy, counted, infinities, weight);
@@ -76,14 +80,17 @@ private:
     static SMX_ALWAYS_INLINE double at(const operand& o, std::size_t i) noexcept {
         return number_at<double>(moved(o.data, static_cast<std::ptrdiff_t>(i) * o.step), o.type);
     }
-    static SMX_ALWAYS_INLINE bool is_minus_infinity(double y) noexcept { return !is_finite(y) && !is_nan(y) && is_negative(y); }
+    static SMX_ALWAYS_INLINE bool is_minus_infinity(double y) noexcept {
+        return !is_finite(y) && !is_nan(y) && is_negative(y);
+    }
     static SMX_ALWAYS_INLINE bool takes_part(double y) noexcept {
         if constexpr (softmax) return magnitude_bits(y) != 0;
         else return !(masked && is_minus_infinity(y));
     }
     /// The sign of the gradient's limit when the infinite dy are one number that grows: what it is multiplied by.
-    static SMX_ALWAYS_INLINE void put_limit(double scale, const operand& dx, std::size_t i, double y, double dy, std::size_t counted,
-                                            const std::size_t (&infinities)[2], const double (&weight)[2]) noexcept {
+    static SMX_ALWAYS_INLINE void put_limit(double scale, const operand& dx, std::size_t i, double y, double dy,
+                                            std::size_t counted, const std::size_t (&infinities)[2],
+                                            const double (&weight)[2]) noexcept {
         const double sign = is_finite(dy) ? 0 : is_negative(dy) ? -1 : 1;
         double rate;
         if constexpr (softmax) {  // y_i * sum_j y_j*(sign_i - sign_j)

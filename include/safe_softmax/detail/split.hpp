@@ -52,7 +52,8 @@ inline work advanced(const work& w, const vocabulary::row_loop& loop, std::size_
 /// Calls f(work) for parts that together are units [first, last) of w, as few of them as there can be: of each loop the
 /// iterations that are whole stay together. R: at least one more than there are outer loops.
 template <std::size_t R, class F>
-void for_units(const work& w, const row_units& units, std::size_t first, std::size_t last, element_sizes size, const F& f) {
+void for_units(const work& w, const row_units& units, std::size_t first, std::size_t last, element_sizes size,
+               const F& f) {
     if (first == last) return;
     if (w.outer_count == 0) {
         const std::size_t begin = first * units.rows, end = last == units.inner ? w.rows.extent : last * units.rows;

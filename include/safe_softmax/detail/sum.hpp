@@ -69,7 +69,8 @@ public:
     static SMX_ALWAYS_INLINE void results(double* to, const lanes_sum (&sum)[8]) noexcept {
         using D = typename B::f64;
         reduce_add_each(to, sum);
-        SMX_UNROLL for (std::size_t i = 0; i < 8; i += D::lanes) store(to + i, mul(D::load(to + i), D::broadcast(0x1p896)));
+        SMX_UNROLL for (std::size_t i = 0; i < 8; i += D::lanes)
+            store(to + i, mul(D::load(to + i), D::broadcast(0x1p896)));
     }
 
 private:
@@ -94,7 +95,9 @@ public:
         fold(sum, error);
         return {sum[0], error[0]};
     }
-    struct lanes_sum { typename B::f64 sum, error; };
+    struct lanes_sum {
+        typename B::f64 sum, error;
+    };
     SMX_ALWAYS_INLINE lanes_sum of_lanes() const noexcept { return {sum_, error_}; }
     static SMX_ALWAYS_INLINE double result_of(const lanes_sum& lanes) noexcept {
         row_sum row;
@@ -112,7 +115,8 @@ public:
         }
         for (std::size_t part = 0; part < 2; ++part) transpose(by_row[part], 8, by_lane[part], 8, 8, 8);
         D s[8], e[8];
-        SMX_UNROLL for (std::size_t l = 0; l < 8; ++l) s[l] = D::load(by_lane[0] + 8 * l), e[l] = D::load(by_lane[1] + 8 * l);
+        SMX_UNROLL for (std::size_t l = 0; l < 8; ++l) s[l] = D::load(by_lane[0] + 8 * l),
+                                                       e[l] = D::load(by_lane[1] + 8 * l);
         fold_by_halves(s, e);
         store(to, add(s[0], e[0]));
     }
@@ -165,7 +169,8 @@ SMX_ALWAYS_INLINE T share_of(double sum) noexcept {
 
 /// A sum of terms is below 2^60.94 times the length; it is larger, or NaN, exactly if a NaN was among them.
 SMX_ALWAYS_INLINE bool sum_is_nan(double sum) noexcept {
-    return (vocabulary::bit_cast<std::uint64_t>(sum) & 0x7fffffffffffffffu) >= vocabulary::bit_cast<std::uint64_t>(0x1p126);
+    return (vocabulary::bit_cast<std::uint64_t>(sum) & 0x7fffffffffffffffu) >=
+           vocabulary::bit_cast<std::uint64_t>(0x1p126);
 }
 
 }  // namespace detail

@@ -78,7 +78,8 @@ struct log_of_terms {
 
     SMX_ALWAYS_INLINE log_of_terms(const scaling<T>& s, P max, P log_sum) noexcept {
         minus_max = sub(P::broadcast(0), max);
-        minus_log_sum = sub(P::broadcast(fence(T(0))), log_sum);  // never -0: where signs of zero do not matter to them, compilers would negate
+        minus_log_sum = sub(P::broadcast(fence(T(0))),
+                            log_sum);  // never -0: where signs of zero do not matter to them, compilers would negate
         const auto& factor = General ? s.rest : s.direct;
         scale_head = P::broadcast(factor.head);
         scale_tail = P::broadcast(factor.tail);
@@ -101,8 +102,8 @@ struct log_of_terms {
 
 inline constexpr double exact_power = 0x1.d5818dcfba487p60;  // 2^(60 + 7/8)
 /// Of 2^(r/8) - 1 for float, highest power first.
-inline constexpr double exact_coefficients[] = {0x1.3b24673148e8ap-19, 0x1.c6be35c3d1916p-14, 0x1.ebfbe0a8f601ap-9, 0x1.62e42fb900e4p-4,
-                                                -0x1.942cp-39};
+inline constexpr double exact_coefficients[] = {0x1.3b24673148e8ap-19, 0x1.c6be35c3d1916p-14, 0x1.ebfbe0a8f601ap-9,
+                                                0x1.62e42fb900e4p-4, -0x1.942cp-39};
 
 /// The term of logit z + low (in the units of f, less the row's offset) without the errors of exp_term: to 2^-53 for double,
 /// 1e-10 for float. k is where the row's k_max puts it: |z*C - k| is at most about one half.
@@ -115,7 +116,8 @@ SMX_ALWAYS_INLINE double exact_term(double z, double low, double k, const typena
         p = fma(fma(fma(fma(c[0], r, c[1]), r, c[2]), r, c[3]), r, c[4]);
     } else {
         const split_double product = two_product(z, f.c_whole);
-        const double r = fma(low, f.c_whole, fence(fence(product.head - k) + fence(product.tail + rounded(z * f.c_rest))));
+        const double r =
+            fma(low, f.c_whole, fence(fence(product.head - k) + fence(product.tail + rounded(z * f.c_rest))));
         constexpr const auto& c = exp_constants<double>::full;
         p = c[7];
         for (int i = 7; i-- > 0;) p = fma(p, r, c[i]);
@@ -126,13 +128,15 @@ SMX_ALWAYS_INLINE double exact_term(double z, double low, double k, const typena
 /// The largest term of a row.
 template <class T>
 SMX_ALWAYS_INLINE double exact_max_term(const row_constants<T>& row, const scaling<T>& s) noexcept {
-    const double z = static_cast<double>(row.general ? fence(fence(fence(row.max - row.offset) * s.second) * s.third) : row.max);
+    const double z =
+        static_cast<double>(row.general ? fence(fence(fence(row.max - row.offset) * s.second) * s.third) : row.max);
     return exact_term<T>(z, 0.0, static_cast<double>(row.k_max), row.general ? s.rest : s.direct);
 }
 
 /// log(sum of exp(z - max z)) from the sum of all terms but the `ties` largest ones.
 template <class T>
-SMX_ALWAYS_INLINE double log_sum_exp_of(double rest, double ties, const row_constants<T>& row, const scaling<T>& s) noexcept {
+SMX_ALWAYS_INLINE double log_sum_exp_of(double rest, double ties, const row_constants<T>& row,
+                                        const scaling<T>& s) noexcept {
     return log_1_plus<T>(fence((ties - 1) + fence(rest / exact_max_term(row, s))));
 }
 

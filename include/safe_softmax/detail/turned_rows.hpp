@@ -30,14 +30,16 @@ public:
     /// `count` blocks, each of `length` times `neighbours` contiguous elements, `in_pitch` and `out_pitch` elements apart. False,
     /// with nothing written, if a row needs the special path.
     template <function F>
-    static SMX_NOINLINE bool run(const In* in, std::ptrdiff_t in_pitch, Out* out, std::ptrdiff_t out_pitch, std::size_t length,
-                                 std::size_t neighbours, const recipe<T>& r) noexcept {
+    static SMX_NOINLINE bool run(const In* in, std::ptrdiff_t in_pitch, Out* out, std::ptrdiff_t out_pitch,
+                                 std::size_t length, std::size_t neighbours, const recipe<T>& r) noexcept {
         constexpr auto blocks = static_cast<std::ptrdiff_t>(count);
         const std::size_t block = length * neighbours;
         const auto elements = static_cast<std::ptrdiff_t>(block);
         const std::ptrdiff_t step = static_cast<std::ptrdiff_t>(neighbours) * blocks;
         alignas(64) T columns[count * Longest];
-        alignas(64) T strip[std::is_same_v<In, T> && std::is_same_v<Out, T> ? 1 : count * longest_strip];  // of elements of other types
+        alignas(64) T strip[std::is_same_v<In, T> && std::is_same_v<Out, T>
+                                ? 1
+                                : count * longest_strip];  // of elements of other types
 
         if constexpr (std::is_same_v<In, T>) {
             transpose(in, in_pitch, columns, blocks, blocks, elements);
@@ -45,7 +47,8 @@ public:
             for_strips(block, [&](std::size_t e, std::size_t n) SMX_INLINE_LAMBDA {
                 const auto pitch = static_cast<std::ptrdiff_t>(n);
                 if (n == block && in_pitch == elements) copy(in, strip, count * n);
-                else for (std::ptrdiff_t i = 0; i < blocks; ++i) copy(in + i * in_pitch + e, strip + i * pitch, n);
+                else
+                    for (std::ptrdiff_t i = 0; i < blocks; ++i) copy(in + i * in_pitch + e, strip + i * pitch, n);
                 transpose(strip, pitch, columns + e * count, blocks, blocks, pitch);
             });
         }
@@ -61,7 +64,8 @@ public:
                 const auto pitch = static_cast<std::ptrdiff_t>(n);
                 transpose(columns + e * count, blocks, strip, pitch, pitch, blocks);
                 if (n == block && out_pitch == elements) copy(strip, out, count * n);
-                else for (std::ptrdiff_t i = 0; i < blocks; ++i) copy(strip + i * pitch, out + i * out_pitch + e, n);
+                else
+                    for (std::ptrdiff_t i = 0; i < blocks; ++i) copy(strip + i * pitch, out + i * out_pitch + e, n);
             });
         }
         return true;

@@ -22,10 +22,10 @@ struct row_loop {
 struct work {
     const void* in;  ///< the first element of the first row
     void* out;
-    std::size_t length;               ///< elements of a row
-    std::ptrdiff_t in_step, out_step; ///< along a row; out_step has no meaning where a row gives one result
-    row_loop rows;                    ///< the innermost loop: neighbours in memory if there are any
-    const row_loop* outer;            ///< loops around it, outermost first
+    std::size_t length;                ///< elements of a row
+    std::ptrdiff_t in_step, out_step;  ///< along a row; out_step has no meaning where a row gives one result
+    row_loop rows;                     ///< the innermost loop: neighbours in memory if there are any
+    const row_loop* outer;             ///< loops around it, outermost first
     std::size_t outer_count;
     double scale;
     special_values special;
@@ -49,9 +49,9 @@ enum class stage { maximum, sum, result };
 
 /// What a stage finds out about each segment for the next ones.
 struct shared_row {
-    double top[most_segments];                      ///< the largest logit, as scaling.hpp takes it
-    double sum[most_segments], rest[most_segments]; ///< the sum of the terms and what it rounded away
-    std::size_t ties[most_segments];                ///< how often the largest logit of the row is there
+    double top[most_segments];                       ///< the largest logit, as scaling.hpp takes it
+    double sum[most_segments], rest[most_segments];  ///< the sum of the terms and what it rounded away
+    std::size_t ties[most_segments];                 ///< how often the largest logit of the row is there
 };
 
 /// What is done with the rows.
@@ -62,13 +62,21 @@ inline constexpr std::size_t functions = 3;
 template <class T>
 struct index_of_type;
 template <>
-struct index_of_type<float> { static constexpr std::size_t value = 0; };
+struct index_of_type<float> {
+    static constexpr std::size_t value = 0;
+};
 template <>
-struct index_of_type<double> { static constexpr std::size_t value = 1; };
+struct index_of_type<double> {
+    static constexpr std::size_t value = 1;
+};
 template <>
-struct index_of_type<float16> { static constexpr std::size_t value = 2; };
+struct index_of_type<float16> {
+    static constexpr std::size_t value = 2;
+};
 template <>
-struct index_of_type<bfloat16> { static constexpr std::size_t value = 3; };
+struct index_of_type<bfloat16> {
+    static constexpr std::size_t value = 3;
+};
 template <class T>
 inline constexpr std::size_t type_index = index_of_type<T>::value;
 inline constexpr std::size_t types = 4;
@@ -76,7 +84,8 @@ inline constexpr std::size_t types = 4;
 /// Pairs of types that are worth every path of kernels.hpp: one and the same, or 16 bits and float. The others, double with
 /// something else and float16 with bfloat16, give the same bits row by row, and take half as long to compile.
 template <class In, class Out>
-inline constexpr bool every_path = std::is_same_v<In, Out> || (sizeof(In) <= 4 && sizeof(Out) <= 4 && sizeof(In) != sizeof(Out));
+inline constexpr bool every_path =
+    std::is_same_v<In, Out> || (sizeof(In) <= 4 && sizeof(Out) <= 4 && sizeof(In) != sizeof(Out));
 
 }  // namespace vocabulary
 }  // namespace smx

@@ -27,7 +27,8 @@ SMX_ALWAYS_INLINE float32x4_t exp2_eighths(float32x4_t t) noexcept {
 }
 SMX_ALWAYS_INLINE float64x2_t exp2_eighths(float64x2_t t) noexcept {
     const uint64x2_t n = vreinterpretq_u64_f64(t);
-    const uint64x2_t entry = {exp2_table<double>::bits[vgetq_lane_u64(n, 0) & 7], exp2_table<double>::bits[vgetq_lane_u64(n, 1) & 7]};
+    const uint64x2_t entry = {exp2_table<double>::bits[vgetq_lane_u64(n, 0) & 7],
+                              exp2_table<double>::bits[vgetq_lane_u64(n, 1) & 7]};
     return vreinterpretq_f64_u64(vaddq_u64(entry, vshlq_n_u64(n, 49)));
 }
 SMX_ALWAYS_INLINE float32x4_t zero_where_less(float32x4_t a, float32x4_t t, float32x4_t limit) noexcept {
@@ -79,7 +80,9 @@ SMX_ALWAYS_INLINE float64x2_t odd_as_double(float32x4_t a) noexcept {
 }
 SMX_ALWAYS_INLINE float reduce_max(float32x4_t a) noexcept { return vmaxvq_f32(a); }
 SMX_ALWAYS_INLINE double reduce_max(float64x2_t a) noexcept { return vmaxvq_f64(a); }
-SMX_ALWAYS_INLINE double reduce_add(float64x2_t a) noexcept { return fence(vgetq_lane_f64(a, 0) + vgetq_lane_f64(a, 1)); }
+SMX_ALWAYS_INLINE double reduce_add(float64x2_t a) noexcept {
+    return fence(vgetq_lane_f64(a, 0) + vgetq_lane_f64(a, 1));
+}
 SMX_ALWAYS_INLINE float32x4_t load_as(tag<float, 4>, const bfloat16* p) noexcept {
     return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(reinterpret_cast<const std::uint16_t*>(p)), 16));
 }

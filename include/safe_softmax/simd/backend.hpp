@@ -16,9 +16,13 @@ using default_backend = scalar_backend;
 
 /// The backend's pack of T.
 template <class B, class T>
-struct pack_of { using type = typename B::f32; };
+struct pack_of {
+    using type = typename B::f32;
+};
 template <class B>
-struct pack_of<B, double> { using type = typename B::f64; };
+struct pack_of<B, double> {
+    using type = typename B::f64;
+};
 template <class B, class T>
 using pack_t = typename pack_of<B, T>::type;
 

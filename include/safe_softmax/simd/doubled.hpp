@@ -32,15 +32,21 @@ struct doubled {
 private:
     /// Of many registers each would have its own code in every kernel.
     template <class S>
-    SMX_NOINLINE static doubled load_some(const S* p, std::size_t n) noexcept { return load_lanes<doubled>(p, n); }
+    SMX_NOINLINE static doubled load_some(const S* p, std::size_t n) noexcept {
+        return load_lanes<doubled>(p, n);
+    }
 };
 
 /// A pack of Lanes lanes out of native ones.
 template <class Native, std::size_t Lanes>
-struct widened { using type = typename widened<doubled<Native>, Lanes>::type; };
+struct widened {
+    using type = typename widened<doubled<Native>, Lanes>::type;
+};
 template <class Native, std::size_t Lanes>
     requires(Native::lanes == Lanes)
-struct widened<Native, Lanes> { using type = Native; };
+struct widened<Native, Lanes> {
+    using type = Native;
+};
 
 template <class H, class S>
 SMX_ALWAYS_INLINE void store(S* p, doubled<H> a) noexcept {
@@ -48,17 +54,25 @@ SMX_ALWAYS_INLINE void store(S* p, doubled<H> a) noexcept {
     store(p + H::lanes, a.hi);
 }
 template <class H>
-SMX_ALWAYS_INLINE doubled<H> add(doubled<H> a, doubled<H> b) noexcept { return {add(a.lo, b.lo), add(a.hi, b.hi)}; }
+SMX_ALWAYS_INLINE doubled<H> add(doubled<H> a, doubled<H> b) noexcept {
+    return {add(a.lo, b.lo), add(a.hi, b.hi)};
+}
 template <class H>
-SMX_ALWAYS_INLINE doubled<H> sub(doubled<H> a, doubled<H> b) noexcept { return {sub(a.lo, b.lo), sub(a.hi, b.hi)}; }
+SMX_ALWAYS_INLINE doubled<H> sub(doubled<H> a, doubled<H> b) noexcept {
+    return {sub(a.lo, b.lo), sub(a.hi, b.hi)};
+}
 template <class H>
-SMX_ALWAYS_INLINE doubled<H> mul(doubled<H> a, doubled<H> b) noexcept { return {mul(a.lo, b.lo), mul(a.hi, b.hi)}; }
+SMX_ALWAYS_INLINE doubled<H> mul(doubled<H> a, doubled<H> b) noexcept {
+    return {mul(a.lo, b.lo), mul(a.hi, b.hi)};
+}
 template <class H>
 SMX_ALWAYS_INLINE doubled<H> fma(doubled<H> a, doubled<H> b, doubled<H> c) noexcept {
     return {fma(a.lo, b.lo, c.lo), fma(a.hi, b.hi, c.hi)};
 }
 template <class H>
-SMX_ALWAYS_INLINE doubled<H> maximum(doubled<H> a, doubled<H> b) noexcept { return {maximum(a.lo, b.lo), maximum(a.hi, b.hi)}; }
+SMX_ALWAYS_INLINE doubled<H> maximum(doubled<H> a, doubled<H> b) noexcept {
+    return {maximum(a.lo, b.lo), maximum(a.hi, b.hi)};
+}
 template <class H>
 SMX_ALWAYS_INLINE doubled<H> zero_where_less(doubled<H> a, doubled<H> t, doubled<H> limit) noexcept {
     return {zero_where_less(a.lo, t.lo, limit.lo), zero_where_less(a.hi, t.hi, limit.hi)};
@@ -72,19 +86,29 @@ SMX_ALWAYS_INLINE doubled<H> where_nonzero(const std::uint8_t* m, doubled<H> a, 
     return {where_nonzero(m, a.lo, b.lo), where_nonzero(m + H::lanes, a.hi, b.hi)};
 }
 template <class H>
-SMX_ALWAYS_INLINE doubled<H> div(doubled<H> a, doubled<H> b) noexcept { return {div(a.lo, b.lo), div(a.hi, b.hi)}; }
+SMX_ALWAYS_INLINE doubled<H> div(doubled<H> a, doubled<H> b) noexcept {
+    return {div(a.lo, b.lo), div(a.hi, b.hi)};
+}
 template <class H>
-SMX_ALWAYS_INLINE doubled<H> product(doubled<H> a, doubled<H> b) noexcept { return {product(a.lo, b.lo), product(a.hi, b.hi)}; }
+SMX_ALWAYS_INLINE doubled<H> product(doubled<H> a, doubled<H> b) noexcept {
+    return {product(a.lo, b.lo), product(a.hi, b.hi)};
+}
 template <class H>
-SMX_ALWAYS_INLINE doubled<H> in_register(doubled<H> a) noexcept { return {in_register(a.lo), in_register(a.hi)}; }
+SMX_ALWAYS_INLINE doubled<H> in_register(doubled<H> a) noexcept {
+    return {in_register(a.lo), in_register(a.hi)};
+}
 template <class H>
 SMX_ALWAYS_INLINE std::size_t count_equal(doubled<H> x, doubled<H> y) noexcept {
     return count_equal(x.lo, y.lo) + count_equal(x.hi, y.hi);
 }
 template <class H>
-SMX_ALWAYS_INLINE doubled<H> truncate_half(doubled<H> a) noexcept { return {truncate_half(a.lo), truncate_half(a.hi)}; }
+SMX_ALWAYS_INLINE doubled<H> truncate_half(doubled<H> a) noexcept {
+    return {truncate_half(a.lo), truncate_half(a.hi)};
+}
 template <class H>
-SMX_ALWAYS_INLINE doubled<H> exp2_eighths(doubled<H> t) noexcept { return {exp2_eighths(t.lo), exp2_eighths(t.hi)}; }
+SMX_ALWAYS_INLINE doubled<H> exp2_eighths(doubled<H> t) noexcept {
+    return {exp2_eighths(t.lo), exp2_eighths(t.hi)};
+}
 template <class H>
 SMX_ALWAYS_INLINE auto even_as_double(doubled<H> a) noexcept {
     return doubled<decltype(even_as_double(a.lo))>{even_as_double(a.lo), even_as_double(a.hi)};
@@ -94,9 +118,13 @@ SMX_ALWAYS_INLINE auto odd_as_double(doubled<H> a) noexcept {
     return doubled<decltype(odd_as_double(a.lo))>{odd_as_double(a.lo), odd_as_double(a.hi)};
 }
 template <class H>
-SMX_ALWAYS_INLINE typename H::value_type reduce_max(doubled<H> a) noexcept { return reduce_max(maximum(a.lo, a.hi)); }
+SMX_ALWAYS_INLINE typename H::value_type reduce_max(doubled<H> a) noexcept {
+    return reduce_max(maximum(a.lo, a.hi));
+}
 template <class H>
-SMX_ALWAYS_INLINE typename H::value_type reduce_add(doubled<H> a) noexcept { return reduce_add(add(a.lo, a.hi)); }
+SMX_ALWAYS_INLINE typename H::value_type reduce_add(doubled<H> a) noexcept {
+    return reduce_add(add(a.lo, a.hi));
+}
 template <class H>
 SMX_ALWAYS_INLINE void reduce_max_each(typename H::value_type* to, const doubled<H> (&a)[8]) noexcept {
     for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_max(a[i]);
@@ -120,7 +148,9 @@ SMX_ALWAYS_INLINE doubled<H> blend_first(doubled<H> a, doubled<H> b, std::size_t
     return {blend_first(a.lo, b.lo, n), b.hi};
 }
 template <class H, class S>
-SMX_NOINLINE void store_some(S* p, const doubled<H>& a, std::size_t n) noexcept { store_lanes(p, a, n); }
+SMX_NOINLINE void store_some(S* p, const doubled<H>& a, std::size_t n) noexcept {
+    store_lanes(p, a, n);
+}
 template <class H, class S>
 SMX_ALWAYS_INLINE void store_partial(S* p, doubled<H> a, std::size_t n) noexcept {
     if constexpr (doubled<H>::registers > 2) return store_some(p, a, n);

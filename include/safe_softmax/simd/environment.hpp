@@ -20,7 +20,8 @@ namespace detail {
 /// The compiler does not know that arithmetic depends on it: what is computed under it has to be a call that is not inlined.
 class default_environment {
 #if defined(__SSE2__) && defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2
-    using control = unsigned long long;  // that of SSE below that of x87, which in turn is the other way round: 0 is double
+    /// That of SSE below that of x87, which in turn is the other way round: 0 is double.
+    using control = unsigned long long;
     static constexpr control changes = 0x0f00'0000'e040;
     static constexpr unsigned short x87_double = 0x0200;
     static SMX_ALWAYS_INLINE control get() noexcept {
@@ -46,7 +47,9 @@ class default_environment {
         __asm__ volatile("mrs %0, fpcr" : "=r"(value));
         return value;
     }
-    static SMX_ALWAYS_INLINE void set(control value) noexcept { __asm__ volatile("msr fpcr, %0" : : "r"(value) : "memory"); }
+    static SMX_ALWAYS_INLINE void set(control value) noexcept {
+        __asm__ volatile("msr fpcr, %0" : : "r"(value) : "memory");
+    }
 #elif defined(__riscv_flen)
     using control = unsigned long;
     static constexpr control changes = 7;  // rounding

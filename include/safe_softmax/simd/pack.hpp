@@ -132,9 +132,13 @@ SMX_ALWAYS_INLINE T fma(T a, T b, T c) noexcept {
 template <class T>
 struct float_bits;
 template <>
-struct float_bits<float> { using type = std::uint32_t; };
+struct float_bits<float> {
+    using type = std::uint32_t;
+};
 template <>
-struct float_bits<double> { using type = std::uint64_t; };
+struct float_bits<double> {
+    using type = std::uint64_t;
+};
 
 /// The bits of 2^(j/8), rounded to T, less what (n << shift) adds for the lower three bits of n: exp2_eighths is one
 /// look-up, one shift and one integer addition.
@@ -214,7 +218,8 @@ SMX_ALWAYS_INLINE T power_of_eighths(T t) noexcept {
     return vocabulary::bit_cast<T>(exp2_table<T>::bits[n & 7] + (n << exp2_table<T>::shift));
 }
 SMX_ALWAYS_INLINE double bits_as_double(float x) noexcept {
-    return vocabulary::bit_cast<double>(static_cast<std::uint64_t>(vocabulary::bit_cast<std::uint32_t>(x) & 0x7fffffffu) << 29);
+    return vocabulary::bit_cast<double>(static_cast<std::uint64_t>(vocabulary::bit_cast<std::uint32_t>(x) & 0x7fffffffu)
+                                        << 29);
 }
 template <class T, std::size_t N>
 SMX_ALWAYS_INLINE T largest_of(const T (&lane)[N]) noexcept {

@@ -17,7 +17,8 @@ inline constexpr std::size_t cache_line = 64;
 template <std::size_t Bytes, bool Write = false>
 SMX_ALWAYS_INLINE void prefetch([[maybe_unused]] const void* at) noexcept {
 #if defined(__GNUC__)
-    for (std::size_t i = 0; i < Bytes; i += cache_line) __builtin_prefetch(static_cast<const char*>(at) + i, Write ? 1 : 0);
+    for (std::size_t i = 0; i < Bytes; i += cache_line)
+        __builtin_prefetch(static_cast<const char*>(at) + i, Write ? 1 : 0);
 #endif
 }
 

@@ -25,8 +25,12 @@ struct vector_access {
     using V = typename R::type;
     using T = typename R::value_type;
     template <std::size_t... Lane>
-    SMX_ALWAYS_INLINE static V broadcast(T x, std::index_sequence<Lane...>) noexcept { return V{(static_cast<void>(Lane), x)...}; }
-    SMX_ALWAYS_INLINE static V broadcast(T x) noexcept { return broadcast(x, std::make_index_sequence<sizeof(V) / sizeof(T)>()); }
+    SMX_ALWAYS_INLINE static V broadcast(T x, std::index_sequence<Lane...>) noexcept {
+        return V{(static_cast<void>(Lane), x)...};
+    }
+    SMX_ALWAYS_INLINE static V broadcast(T x) noexcept {
+        return broadcast(x, std::make_index_sequence<sizeof(V) / sizeof(T)>());
+    }
     SMX_ALWAYS_INLINE static V load(const T* p) noexcept {
         V a;
         std::memcpy(&a, p, sizeof a);
@@ -160,9 +164,13 @@ SMX_ALWAYS_INLINE register_pack<R> div(register_pack<R> a, register_pack<R> b) n
     else return {fence(static_cast<typename R::type>(typename R::number(a.v) / typename R::number(b.v)))};
 }
 template <class R>
-SMX_ALWAYS_INLINE register_pack<R> product(register_pack<R> a, register_pack<R> b) noexcept { return {rounded(mul(a, b).v)}; }
+SMX_ALWAYS_INLINE register_pack<R> product(register_pack<R> a, register_pack<R> b) noexcept {
+    return {rounded(mul(a, b).v)};
+}
 template <class R>
-SMX_ALWAYS_INLINE register_pack<R> in_register(register_pack<R> a) noexcept { return {held(a.v)}; }
+SMX_ALWAYS_INLINE register_pack<R> in_register(register_pack<R> a) noexcept {
+    return {held(a.v)};
+}
 template <class R>
 SMX_ALWAYS_INLINE register_pack<R> fma(register_pack<R> a, register_pack<R> b, register_pack<R> c) noexcept {
     using T = typename R::value_type;
@@ -194,7 +202,8 @@ SMX_ALWAYS_INLINE register_pack<R> blend_first(register_pack<R> a, register_pack
     }
 }
 template <class R>
-SMX_ALWAYS_INLINE register_pack<R> zero_where_less(register_pack<R> a, register_pack<R> t, register_pack<R> limit) noexcept {
+SMX_ALWAYS_INLINE register_pack<R> zero_where_less(register_pack<R> a, register_pack<R> t,
+                                                   register_pack<R> limit) noexcept {
     using T = typename R::value_type;
     if constexpr (requires { native::zero_where_less(a.v, t.v, limit.v); }) {
         return {native::zero_where_less(a.v, t.v, limit.v)};
@@ -203,7 +212,8 @@ SMX_ALWAYS_INLINE register_pack<R> zero_where_less(register_pack<R> a, register_
     }
 }
 template <class R>
-SMX_ALWAYS_INLINE register_pack<R> zero_where_equal(register_pack<R> a, register_pack<R> x, register_pack<R> y) noexcept {
+SMX_ALWAYS_INLINE register_pack<R> zero_where_equal(register_pack<R> a, register_pack<R> x,
+                                                    register_pack<R> y) noexcept {
     using T = typename R::value_type;
     if constexpr (requires { native::zero_where_equal(a.v, x.v, y.v); }) {
         return {native::zero_where_equal(a.v, x.v, y.v)};
@@ -212,7 +222,8 @@ SMX_ALWAYS_INLINE register_pack<R> zero_where_equal(register_pack<R> a, register
     }
 }
 template <class R>
-SMX_ALWAYS_INLINE register_pack<R> where_nonzero(const std::uint8_t* m, register_pack<R> a, register_pack<R> b) noexcept {
+SMX_ALWAYS_INLINE register_pack<R> where_nonzero(const std::uint8_t* m, register_pack<R> a,
+                                                 register_pack<R> b) noexcept {
     if constexpr (requires { native::where_nonzero(m, a.v, b.v); }) {
         return {native::where_nonzero(m, a.v, b.v)};
     } else {
@@ -268,13 +279,15 @@ template <class R>
 SMX_ALWAYS_INLINE void reduce_max_each(typename R::value_type* to, const register_pack<R> (&a)[8]) noexcept {
     const typename R::type v[8] = {a[0].v, a[1].v, a[2].v, a[3].v, a[4].v, a[5].v, a[6].v, a[7].v};
     if constexpr (requires { native::reduce_max_each(to, v); }) native::reduce_max_each(to, v);
-    else for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_max(a[i]);
+    else
+        for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_max(a[i]);
 }
 template <class R>
 SMX_ALWAYS_INLINE void reduce_add_each(double* to, const register_pack<R> (&a)[8]) noexcept {
     const typename R::type v[8] = {a[0].v, a[1].v, a[2].v, a[3].v, a[4].v, a[5].v, a[6].v, a[7].v};
     if constexpr (requires { native::reduce_add_each(to, v); }) native::reduce_add_each(to, v);
-    else for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_add(a[i]);
+    else
+        for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_add(a[i]);
 }
 /// Lanes First, First + 2, ... by way of their bits.
 template <std::size_t First, class R>

@@ -37,7 +37,8 @@ class running_max<P, S> {
 public:
     SMX_ALWAYS_INLINE explicit running_max(const S* pack) noexcept : packs_(P::load(pack)), most_(), least_() {
         most_ += static_cast<short>(-32768);
-        least_ += static_cast<short>(std::is_same_v<S, float16> ? 0xfc00 - 0x10000 : 0xff80 - 0x10000);  // -inf: nothing was added
+        least_ += static_cast<short>(std::is_same_v<S, float16> ? 0xfc00 - 0x10000
+                                                                : 0xff80 - 0x10000);  // -inf: nothing was added
     }
     SMX_ALWAYS_INLINE void add_pack(const S* p) noexcept { packs_ = maximum(packs_, P::load(p)); }
     SMX_ALWAYS_INLINE void add_group(const S* p) noexcept {
@@ -52,7 +53,8 @@ public:
         integers largest = most_ < 0 ? least_ : most_;
         P result = packs_;
         S element[P::lanes < count ? count : P::lanes];
-        for (std::size_t i = 0; i < P::lanes; i += count) std::memcpy(static_cast<void*>(element + i), &largest, sizeof largest);
+        for (std::size_t i = 0; i < P::lanes; i += count)
+            std::memcpy(static_cast<void*>(element + i), &largest, sizeof largest);
         for (std::size_t i = 0; i < count; i += P::lanes) result = maximum(result, P::load(element + i));
         return result;
     }

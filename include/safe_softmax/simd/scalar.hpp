@@ -9,7 +9,8 @@ namespace detail {
 
 /// Bytes of the widest register that the compiler may use and that native:: has operations for; of arrays, whole packs, so that
 /// lanes stay loops.
-#if !SMX_VECTOR_TYPES || (defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__))
+#if !SMX_VECTOR_TYPES || \
+    (defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__))
 inline constexpr std::size_t register_bytes = 64;
 #elif defined(__AVX2__)
 inline constexpr std::size_t register_bytes = 32;
@@ -20,11 +21,15 @@ inline constexpr std::size_t register_bytes = 16;
 #if SMX_VECTOR_TYPES
 /// The compiler's own vector type: on the processors that native:: is for, one of their registers.
 template <class T>
-struct vector_of { typedef T type __attribute__((vector_size(register_bytes))); };
+struct vector_of {
+    typedef T type __attribute__((vector_size(register_bytes)));
+};
 #else
 /// An array that computes like a register.
 template <class T>
-struct vector_of { using type = lane_array<T, register_bytes / sizeof(T)>; };
+struct vector_of {
+    using type = lane_array<T, register_bytes / sizeof(T)>;
+};
 
 template <class T, std::size_t Lanes>
 SMX_ALWAYS_INLINE lane_array<T, Lanes> operator+(lane_array<T, Lanes> a, const lane_array<T, Lanes>& b) noexcept {
@@ -47,9 +52,13 @@ SMX_ALWAYS_INLINE lane_array<T, Lanes> operator/(lane_array<T, Lanes> a, const l
     return a;
 }
 template <class T, std::size_t Lanes>
-SMX_ALWAYS_INLINE lane_array<T, Lanes> fence(const lane_array<T, Lanes>& a) noexcept { return a; }  // each lane has its own
+SMX_ALWAYS_INLINE lane_array<T, Lanes> fence(const lane_array<T, Lanes>& a) noexcept {
+    return a;
+}  // each lane has its own
 template <class T, std::size_t Lanes>
-SMX_ALWAYS_INLINE lane_array<T, Lanes> held(const lane_array<T, Lanes>& a) noexcept { return a; }
+SMX_ALWAYS_INLINE lane_array<T, Lanes> held(const lane_array<T, Lanes>& a) noexcept {
+    return a;
+}
 template <class T, std::size_t Lanes>
 SMX_ALWAYS_INLINE lane_array<T, Lanes> rounded(lane_array<T, Lanes> a) noexcept {
     for (T& x : a.lane) x = rounded(x);

@@ -21,12 +21,16 @@ inline constexpr std::ptrdiff_t turned_at_once = 16 / static_cast<std::ptrdiff_t
 
 /// to[c][r] = from[r][c] for a block of turned_at_once<T> rows and columns.
 template <class T>
-SMX_ALWAYS_INLINE void transpose_block(const T* from, std::ptrdiff_t from_pitch, T* to, std::ptrdiff_t to_pitch) noexcept {
+SMX_ALWAYS_INLINE void transpose_block(const T* from, std::ptrdiff_t from_pitch, T* to,
+                                       std::ptrdiff_t to_pitch) noexcept {
 #if defined(SMX_HAS_SHUFFLES)
     typedef T pack __attribute__((vector_size(16)));
     typedef T unaligned __attribute__((vector_size(16), aligned(sizeof(T)), may_alias));
-    const auto row = [&](std::ptrdiff_t r) SMX_INLINE_LAMBDA -> pack { return *reinterpret_cast<const unaligned*>(from + r * from_pitch); };
-    const auto put = [&](std::ptrdiff_t c, pack column) SMX_INLINE_LAMBDA { *reinterpret_cast<unaligned*>(to + c * to_pitch) = column; };
+    const auto row = [&](std::ptrdiff_t r) SMX_INLINE_LAMBDA -> pack {
+        return *reinterpret_cast<const unaligned*>(from + r * from_pitch);
+    };
+    const auto put = [&](std::ptrdiff_t c, pack column)
+                         SMX_INLINE_LAMBDA { *reinterpret_cast<unaligned*>(to + c * to_pitch) = column; };
     if constexpr (sizeof(T) == 4) {
         const pack r0 = row(0), r1 = row(1), r2 = row(2), r3 = row(3);
         const pack a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), b = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
@@ -48,8 +52,8 @@ SMX_ALWAYS_INLINE void transpose_block(const T* from, std::ptrdiff_t from_pitch,
 
 /// to[c][r] = from[r][c]. The two do not overlap.
 template <class T>
-SMX_ALWAYS_INLINE void transpose(const T* from, std::ptrdiff_t from_pitch, T* to, std::ptrdiff_t to_pitch, std::ptrdiff_t rows,
-                                 std::ptrdiff_t columns) noexcept {
+SMX_ALWAYS_INLINE void transpose(const T* from, std::ptrdiff_t from_pitch, T* to, std::ptrdiff_t to_pitch,
+                                 std::ptrdiff_t rows, std::ptrdiff_t columns) noexcept {
     constexpr std::ptrdiff_t block = turned_at_once<T>;
     if (rows < block || columns < block) {
         for (std::ptrdiff_t r = 0; r < rows; ++r)

@@ -57,7 +57,8 @@ struct double_halves {
 #endif
         } else if constexpr (H::registers == 2) {
             const auto round = [](const P& p) SMX_INLINE_LAMBDA {
-                return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(p.lo.v)), _mm256_cvtpd_ps(p.hi.v), 1);
+                return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(p.lo.v)), _mm256_cvtpd_ps(p.hi.v),
+                                            1);
             };
             return H{{round(lower)}, {round(upper)}};
         }

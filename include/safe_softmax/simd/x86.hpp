@@ -44,7 +44,9 @@ SMX_ALWAYS_INLINE __m128d maximum(__m128d a, __m128d b) noexcept { return _mm_ma
 #if defined(__clang__) && SMX_FINITE_MATH
 #pragma float_control(precise, on, push)
 template <class V>
-SMX_ALWAYS_INLINE V less(V t, V limit) noexcept { return reinterpret_cast<V>(t < limit); }
+SMX_ALWAYS_INLINE V less(V t, V limit) noexcept {
+    return reinterpret_cast<V>(t < limit);
+}
 #pragma float_control(pop)
 #else
 SMX_ALWAYS_INLINE __m128 less(__m128 t, __m128 limit) noexcept { return _mm_cmplt_ps(t, limit); }
@@ -54,8 +56,12 @@ SMX_ALWAYS_INLINE __m256 less(__m256 t, __m256 limit) noexcept { return _mm256_c
 SMX_ALWAYS_INLINE __m256d less(__m256d t, __m256d limit) noexcept { return _mm256_cmp_pd(t, limit, _CMP_LT_OQ); }
 #endif
 #endif
-SMX_ALWAYS_INLINE __m128 zero_where_less(__m128 a, __m128 t, __m128 limit) noexcept { return _mm_andnot_ps(less(t, limit), a); }
-SMX_ALWAYS_INLINE __m128d zero_where_less(__m128d a, __m128d t, __m128d limit) noexcept { return _mm_andnot_pd(less(t, limit), a); }
+SMX_ALWAYS_INLINE __m128 zero_where_less(__m128 a, __m128 t, __m128 limit) noexcept {
+    return _mm_andnot_ps(less(t, limit), a);
+}
+SMX_ALWAYS_INLINE __m128d zero_where_less(__m128d a, __m128d t, __m128d limit) noexcept {
+    return _mm_andnot_pd(less(t, limit), a);
+}
 SMX_ALWAYS_INLINE __m128 zero_where_equal(__m128 a, __m128 x, __m128 y) noexcept {
     return _mm_andnot_ps(_mm_cmpeq_ps(x, y), a);
 }
@@ -94,9 +100,9 @@ SMX_ALWAYS_INLINE __m128 exp2_eighths(__m128 t) noexcept {
     const __m128i n = _mm_castps_si128(t);
     alignas(16) std::uint32_t index[4];
     _mm_store_si128(reinterpret_cast<__m128i*>(index), _mm_and_si128(n, _mm_set1_epi32(7)));
-    const __m128i entry = _mm_setr_epi32(
-        static_cast<int>(exp2_table_f32[index[0]]), static_cast<int>(exp2_table_f32[index[1]]),
-        static_cast<int>(exp2_table_f32[index[2]]), static_cast<int>(exp2_table_f32[index[3]]));
+    const __m128i entry =
+        _mm_setr_epi32(static_cast<int>(exp2_table_f32[index[0]]), static_cast<int>(exp2_table_f32[index[1]]),
+                       static_cast<int>(exp2_table_f32[index[2]]), static_cast<int>(exp2_table_f32[index[3]]));
     return _mm_castsi128_ps(_mm_add_epi32(entry, _mm_slli_epi32(n, exp2_table<float>::shift)));
 }
 SMX_ALWAYS_INLINE __m128d exp2_eighths(__m128d t) noexcept {
@@ -180,10 +186,12 @@ SMX_ALWAYS_INLINE __m256d where_nonzero(const std::uint8_t* m, __m256d a, __m256
     return _mm256_blendv_pd(a, b, _mm256_castsi256_pd(_mm256_cmpeq_epi64(wide, _mm256_setzero_si256())));
 }
 SMX_ALWAYS_INLINE std::size_t count_equal(__m256 x, __m256 y) noexcept {
-    return static_cast<std::size_t>(vocabulary::popcount(static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_EQ_OQ)))));
+    return static_cast<std::size_t>(
+        vocabulary::popcount(static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_EQ_OQ)))));
 }
 SMX_ALWAYS_INLINE std::size_t count_equal(__m256d x, __m256d y) noexcept {
-    return static_cast<std::size_t>(vocabulary::popcount(static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd(x, y, _CMP_EQ_OQ)))));
+    return static_cast<std::size_t>(
+        vocabulary::popcount(static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd(x, y, _CMP_EQ_OQ)))));
 }
 SMX_ALWAYS_INLINE __m256 truncate_half(__m256 a) noexcept {
     return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(~0xfff)));
@@ -198,12 +206,17 @@ SMX_ALWAYS_INLINE __m256 exp2_eighths(__m256 t) noexcept {
 }
 /// Eight 64-bit entries in two registers, upper and lower halves apart: permutes of 64-bit lanes take no variable index.
 SMX_ALWAYS_INLINE __m256d exp2_eighths(__m256d t) noexcept {
-    constexpr auto part = [](int j, int half) { return static_cast<int>(exp2_table<double>::bits[j] >> (32 * half) & 0xffffffffu); };
-    const __m256i lower = _mm256_setr_epi32(part(0, 0), part(1, 0), part(2, 0), part(3, 0), part(4, 0), part(5, 0), part(6, 0), part(7, 0));
-    const __m256i upper = _mm256_setr_epi32(part(0, 1), part(1, 1), part(2, 1), part(3, 1), part(4, 1), part(5, 1), part(6, 1), part(7, 1));
+    constexpr auto part = [](int j, int half) {
+        return static_cast<int>(exp2_table<double>::bits[j] >> (32 * half) & 0xffffffffu);
+    };
+    const __m256i lower = _mm256_setr_epi32(part(0, 0), part(1, 0), part(2, 0), part(3, 0), part(4, 0), part(5, 0),
+                                            part(6, 0), part(7, 0));
+    const __m256i upper = _mm256_setr_epi32(part(0, 1), part(1, 1), part(2, 1), part(3, 1), part(4, 1), part(5, 1),
+                                            part(6, 1), part(7, 1));
     const __m256i n = _mm256_castpd_si256(t);
     const __m256i index = _mm256_shuffle_epi32(n, 0xa0);
-    const __m256i entry = _mm256_blend_epi32(_mm256_permutevar8x32_epi32(lower, index), _mm256_permutevar8x32_epi32(upper, index), 0xaa);
+    const __m256i entry =
+        _mm256_blend_epi32(_mm256_permutevar8x32_epi32(lower, index), _mm256_permutevar8x32_epi32(upper, index), 0xaa);
     return _mm256_castsi256_pd(_mm256_add_epi64(entry, _mm256_slli_epi64(n, 49)));
 }
 SMX_ALWAYS_INLINE __m256i first_lanes(tag<float, 8>, std::size_t n) noexcept {
@@ -314,8 +327,12 @@ SMX_ALWAYS_INLINE std::size_t count_of(__mmask16 mask) noexcept {
 #endif
     return static_cast<std::size_t>(vocabulary::popcount(bits));
 }
-SMX_ALWAYS_INLINE std::size_t count_equal(__m512 x, __m512 y) noexcept { return count_of(_mm512_cmp_ps_mask(x, y, _CMP_EQ_OQ)); }
-SMX_ALWAYS_INLINE std::size_t count_equal(__m512d x, __m512d y) noexcept { return count_of(_mm512_cmp_pd_mask(x, y, _CMP_EQ_OQ)); }
+SMX_ALWAYS_INLINE std::size_t count_equal(__m512 x, __m512 y) noexcept {
+    return count_of(_mm512_cmp_ps_mask(x, y, _CMP_EQ_OQ));
+}
+SMX_ALWAYS_INLINE std::size_t count_equal(__m512d x, __m512d y) noexcept {
+    return count_of(_mm512_cmp_pd_mask(x, y, _CMP_EQ_OQ));
+}
 SMX_ALWAYS_INLINE __m512 exp2_eighths(__m512 t) noexcept {
     const __m512i n = _mm512_castps_si512(t);
     const __m512i table = _mm512_load_si512(exp2_table_f32);
@@ -352,18 +369,28 @@ SMX_ALWAYS_INLINE double reduce_add(__m512d a) noexcept {
 }
 // Of eight registers at once, by halves: each step makes one register out of two, so that the lanes of several rows share it.
 SMX_ALWAYS_INLINE void reduce_max_each(float* to, const __m512 (&a)[8]) noexcept {
-    const auto halves = [](__m512 x, __m512 y) SMX_INLINE_LAMBDA { return maximum(_mm512_shuffle_f32x4(x, y, 0x44), _mm512_shuffle_f32x4(x, y, 0xee)); };
-    const auto quarters = [](__m512 x, __m512 y) SMX_INLINE_LAMBDA { return maximum(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd)); };
-    const __m512 b = quarters(halves(a[0], a[1]), halves(a[2], a[3])), c = quarters(halves(a[4], a[5]), halves(a[6], a[7]));
+    const auto halves = [](__m512 x, __m512 y) SMX_INLINE_LAMBDA {
+        return maximum(_mm512_shuffle_f32x4(x, y, 0x44), _mm512_shuffle_f32x4(x, y, 0xee));
+    };
+    const auto quarters = [](__m512 x, __m512 y) SMX_INLINE_LAMBDA {
+        return maximum(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
+    };
+    const __m512 b = quarters(halves(a[0], a[1]), halves(a[2], a[3])),
+                 c = quarters(halves(a[4], a[5]), halves(a[6], a[7]));
     const __m512 d = maximum(_mm512_unpacklo_ps(b, c), _mm512_unpackhi_ps(b, c));
     const __m512 e = maximum(d, _mm512_permute_ps(d, 0x4e));  // rows 0, 4, -, -, 1, 5, -, -, ...
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
     _mm256_storeu_ps(to, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, e)));
 }
 SMX_ALWAYS_INLINE void reduce_add_each(double* to, const __m512d (&a)[8]) noexcept {
-    const auto halves = [](__m512d x, __m512d y) SMX_INLINE_LAMBDA { return fence(_mm512_add_pd(_mm512_shuffle_f64x2(x, y, 0x44), _mm512_shuffle_f64x2(x, y, 0xee))); };
-    const auto quarters = [](__m512d x, __m512d y) SMX_INLINE_LAMBDA { return fence(_mm512_add_pd(_mm512_shuffle_f64x2(x, y, 0x88), _mm512_shuffle_f64x2(x, y, 0xdd))); };
-    const __m512d b = quarters(halves(a[0], a[1]), halves(a[2], a[3])), c = quarters(halves(a[4], a[5]), halves(a[6], a[7]));
+    const auto halves = [](__m512d x, __m512d y) SMX_INLINE_LAMBDA {
+        return fence(_mm512_add_pd(_mm512_shuffle_f64x2(x, y, 0x44), _mm512_shuffle_f64x2(x, y, 0xee)));
+    };
+    const auto quarters = [](__m512d x, __m512d y) SMX_INLINE_LAMBDA {
+        return fence(_mm512_add_pd(_mm512_shuffle_f64x2(x, y, 0x88), _mm512_shuffle_f64x2(x, y, 0xdd)));
+    };
+    const __m512d b = quarters(halves(a[0], a[1]), halves(a[2], a[3])),
+                  c = quarters(halves(a[4], a[5]), halves(a[6], a[7]));
     const __m512d d = fence(_mm512_add_pd(_mm512_unpacklo_pd(b, c), _mm512_unpackhi_pd(b, c)));  // rows 0, 4, 1, 5, ...
     _mm512_storeu_pd(to, _mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), d));
 }
@@ -374,8 +401,12 @@ SMX_ALWAYS_INLINE __m512 load_as(tag<float, 16>, const bfloat16* p) noexcept {
     const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
-SMX_ALWAYS_INLINE __m512d load_as(tag<double, 8>, const float* p) noexcept { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
-SMX_ALWAYS_INLINE void store_as(tag<double, 8>, float* p, __m512d a) noexcept { _mm256_storeu_ps(p, _mm512_cvtpd_ps(a)); }
+SMX_ALWAYS_INLINE __m512d load_as(tag<double, 8>, const float* p) noexcept {
+    return _mm512_cvtps_pd(_mm256_loadu_ps(p));
+}
+SMX_ALWAYS_INLINE void store_as(tag<double, 8>, float* p, __m512d a) noexcept {
+    _mm256_storeu_ps(p, _mm512_cvtpd_ps(a));
+}
 SMX_ALWAYS_INLINE __m256i float16_bits(__m512 a) noexcept { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT); }
 SMX_ALWAYS_INLINE __m256i bfloat16_bits(__m512 a) noexcept {
     const __m512i bits = _mm512_castps_si512(a);
@@ -405,7 +436,8 @@ SMX_ALWAYS_INLINE __m512 load_partial_as(tag<float, 16>, const float16* p, std::
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p));
 }
 SMX_ALWAYS_INLINE __m512 load_partial_as(tag<float, 16>, const bfloat16* p, std::size_t n) noexcept {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first_lanes(n), p)), 16));
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first_lanes(n), p)), 16));
 }
 SMX_ALWAYS_INLINE __m512d load_partial_as(tag<double, 8>, const double* p, std::size_t n) noexcept {
     return _mm512_maskz_loadu_pd(static_cast<__mmask8>(first_lanes(n)), p);
