@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/masked_capped.hpp>
 #include <safe_softmax/detail/masked_group.hpp>
 #include <safe_softmax/detail/prefix_rows.hpp>
 #include <safe_softmax/simd/environment.hpp>
@@ -14,7 +15,8 @@ namespace detail {
 ///     prefix   contiguous elements times a scale, some at its end left out: as without a mask     prefix_rows.hpp
 ///     kept     elements times a scale, some left out by truth values, a sink                      kept_logits.hpp
 ///     parts    numbers added to that: a mask, a bias, a slope                                     part_logits.hpp
-///     pairs    the same where numbers are large, and softcap                                      masked_pairs.hpp
+///     capped   all of that but a slope, with a softcap                                            masked_capped.hpp
+///     pairs    what is left: a softcap in double or with a slope, and where numbers are large     masked_pairs.hpp
 ///     special  rows with a NaN or without a finite maximum                                        masked_special.hpp
 ///
 /// Which of them it is depends on the row alone.
@@ -75,11 +77,16 @@ private:
 
     template <bool Log>
     static SMX_NOINLINE void run_pairs(const job& j) noexcept {
+        masked_capped<B> capped(j);
+        const bool tries_capped = sizeof(T) == 4 && masked_capped<B>::suits(j);
         for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
             const std::size_t kept = kept_of_row(j, op, query);
             if (kept < j.length) put_nothing(op[masked::out], kept, j.length, Log);
-            if (kept == 0) all_masked(j, op);
-            else masked_pairs<B, double>::run(j, op, query, kept);
+            if (kept == 0) return all_masked(j, op);
+            if constexpr (sizeof(T) == 4) {
+                if (tries_capped && capped.run(op, kept)) return;
+            }
+            masked_pairs<B, double>::run(j, op, query, kept);
         });
     }
 

@@ -12,7 +12,8 @@ namespace detail {
 SMX_NOINLINE inline void set_softcap(job_builder& b, double softcap) {
     if (!(softcap >= 0) || !is_finite(softcap))
         refuse(b.function(), "options.softcap is %g, but it must be 0 or a positive number", softcap);
-    b.job().softcap = softcap;
+    // 2/softcap has to be finite; logits as small as that are 0.
+    b.job().softcap = softcap != 0 && softcap < 0x1p-1000 ? 0x1p-1000 : softcap;
 }
 
 SMX_NOINLINE inline void add_lengths(job_builder& b, std::size_t o, const array_ref& lengths) {
