@@ -605,6 +605,16 @@ TEST(MaskedSoftcap, RightInRowsOfEveryLength) {
     });
 }
 
+TEST(MaskedSoftcap, NumbersOfAnySizeMayCancel) {
+    const float x[] = {1, 2, 3, 4}, bias[] = {1e30f, 1e30f, 1e30f, 1e30f}, mask[] = {-1e30f, -1e30f, -1e30f, -1e30f};
+    float expected[4], actual[4];
+    smx::masked_softmax(x, expected, {.softcap = 10});
+    smx::masked_softmax(x, mask, actual, {.softcap = 10, .bias = bias});
+    for (int i = 0; i < 4; ++i) EXPECT_EQ(actual[i], expected[i]) << i;
+    smx::masked_softmax(x, mask, actual, {.softcap = 10});
+    for (int i = 0; i < 4; ++i) EXPECT_EQ(actual[i], expected[i]) << i;
+}
+
 TEST(MaskedSoftcap, ASmallOneMakesAllLogitsEqual) {
     for (const double cap : {5e-324, 1e-310, 1e-308, 1e-300}) {
         const float x[] = {0, 1, -2, 3}, spread[] = {0, 3e38f, -3e38f, 1};

@@ -37,7 +37,8 @@ inline namespace SMX_ABI {
 ///
 /// Arithmetic is in float, in double as soon as in, out, mask or bias is double. Error as safe_softmax: 5 ulp in float and
 /// double, 0.52 in 16 bits (log: 3 and 0.52), for in*scale, bias and mask of up to 2^70 (2^40 for results in double); a logit may be off
-/// by 2^-100 of the largest of the three, and a sum beyond the range of double counts as infinite. With softcap in float arithmetic the logit itself is off by up to 2^-50*cap more. A temperature makes
+/// by 2^-100 of the largest of the three, and a sum beyond the range of double counts as infinite. With softcap in float arithmetic
+/// the logit itself is off by up to 2^-50*cap more, and by 2^-33 where one number is added to it. A temperature makes
 /// scale/temperature, rounded to double, the scale.
 ///
 /// The bits of a row depend on its elements, mask, options, length and the element types, and on nothing else, among machines

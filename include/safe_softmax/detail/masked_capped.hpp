@@ -10,8 +10,8 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// Masked rows of float or 16 bits with a softcap: their logits are plain doubles. Rows with a slope, with large numbers added or
-/// without a finite maximum are for masked_pairs.hpp.
+/// Masked rows of float or 16 bits with a softcap: their logits are plain doubles. Rows with a slope, with both a bias and an added
+/// mask, which may cancel, with large numbers added or without a finite maximum are for masked_pairs.hpp.
 template <class B>
 class masked_capped {
     using P = pack_t<B, double>;
@@ -25,7 +25,8 @@ public:
         : job_(j), cap_(j.softcap, divide({2, 0}, {j.softcap, 0}).head) {}
 
     static SMX_ALWAYS_INLINE bool suits(const job& j) noexcept {
-        return j.softcap != 0 && !j.wide && j.scale != 0 && !j.op[masked::slope];
+        const bool two_numbers = j.op[masked::bias] && j.op[masked::mask] && is_floating(j.op[masked::mask].type);
+        return j.softcap != 0 && !j.wide && j.scale != 0 && !j.op[masked::slope] && !two_numbers;
     }
 
     /// False, with nothing written: the row is not for this.
