@@ -429,6 +429,74 @@ TEST(MaskedRows, SpecialValues) {
     });
 }
 
+TEST(MaskedRows, InfinitiesAndNaNInNumbersThatAreAdded) {
+    on_every_isa([](smx::isa) {
+        const auto check = [&]<class T>(T) {
+            const T infinity = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
+            for (const double cap : {0.0, 30.0}) {
+                for (const bool log : {false, true}) {
+                    SCOPED_TRACE(std::to_string(cap) + (log ? ", log" : ""));
+                    using row = std::vector<T>;
+                    const auto of = [&](const row& x, const auto& mask, const smx::masked_options& given) {
+                        smx::masked_options options = given;
+                        options.softcap = cap;
+                        row y(x.size());
+                        if (log) smx::masked_log_softmax(x, mask, y, options);
+                        else smx::masked_softmax(x, mask, y, options);
+                        return y;
+                    };
+                    // What stands where `what` is 0 is left out, 1: gets everything, 2: is NaN.
+                    const auto expect = [&](const row& y, const std::vector<int>& what) {
+                        const T nothing = log ? -infinity : T(0);
+                        for (std::size_t i = 0; i < y.size(); ++i) {
+                            if (what[i] == 0) EXPECT_EQ(y[i], nothing) << i;
+                            else if (what[i] == 1) EXPECT_EQ(y[i], log ? T(0) : T(1)) << i;
+                            else if (what[i] == 2) EXPECT_TRUE(std::isnan(y[i])) << i;
+                            else EXPECT_TRUE(y[i] > nothing && y[i] < (log ? T(0) : T(1))) << i << ": " << y[i];
+                        }
+                    };
+                    const row x{1, 2, 3, 4}, zeros(4);
+                    const bool keep[] = {true, false, true, true};
+                    for (const T hidden : {nan, infinity, -infinity}) {
+                        const row bias{0, hidden, 0, 0};
+                        expect(of(x, std::span<const bool>(keep), {.bias = bias}), {3, 0, 3, 3});
+                        const row minus{0, -infinity, 0, 0};
+                        expect(of(x, minus, {.bias = bias}), {3, 0, 3, 3});
+                        expect(of(x, bias, {.bias = minus}), {3, 0, 3, 3});
+                        expect(of({1, hidden, 3, 4}, minus, {}), {3, 0, 3, 3});
+                        expect(of({1, hidden, 3, 4}, minus, {.bias = zeros}), {3, 0, 3, 3});
+                    }
+                    const row up{0, infinity, 0, 0};
+                    expect(of(x, up, {}), {0, 1, 0, 0});
+                    expect(of(x, zeros, {.bias = up}), {0, 1, 0, 0});
+                    expect(of({1, 2, nan, 4}, up, {}), {2, 2, 2, 2});
+                    if (cap == 0) {
+                        expect(of({1, -infinity, 3, 4}, up, {}), {3, 0, 3, 3});
+                        expect(of({1, -infinity, 3, 4}, up, {.bias = zeros}), {3, 0, 3, 3});
+                    }
+                    expect(of({1, nan, 3, 4}, std::span<const bool>(keep), {.sink = infinity}), {0, 0, 0, 0});
+                    expect(of({1, 2, nan, 4}, std::span<const bool>(keep), {.sink = infinity}), {2, 0, 2, 2});
+                    expect(of({1, 2, nan, 4}, zeros, {.sink = infinity}), {2, 2, 2, 2});
+                    // A NaN in rows of every length and at every place, by way of pairs.
+                    for (std::size_t n = 1; n < 36; ++n) {
+                        for (std::size_t at = 0; at < n; at += 1 + at / 3) {
+                            row long_row(n), large(n, T(3e7)), small(n);
+                            for (std::size_t i = 0; i < n; ++i) long_row[i] = static_cast<T>(i * 7 % 11) * T(0.37);
+                            long_row[at] = nan;
+                            const std::vector<int> all(n, 2);
+                            expect(of(long_row, small, {.scale = 0.3}), all);
+                            expect(of(long_row, large, {.alibi_slope = 0.1}), all);
+                            expect(of(long_row, large, {.bias = small}), all);
+                        }
+                    }
+                }
+            }
+        };
+        check(float());
+        check(double());
+    });
+}
+
 TEST(MaskedRows, AddedMasksOfMinusInfinityHideEverything) {
     const float added[] = {0, -std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), 0};
     const smx::array_ref mask = added;

@@ -11,6 +11,14 @@ namespace detail {
 template <class T>
 inline constexpr T lowest = -(std::numeric_limits<T>::max)();
 
+/// -inf where a is -inf, else 0, for a NaN too.
+template <class P>
+SMX_ALWAYS_INLINE P minus_infinity_of(P a) noexcept {
+    using T = typename P::value_type;
+    const P finite = zero_where_less(P::broadcast(1), a, P::broadcast(lowest<T>));
+    return zero_where_less(P::broadcast(minus_infinity<T>()), P::broadcast(T(0.5)), finite);
+}
+
 /// a*b = the result + error, without fma: step by step what two_product of scaling.hpp does, with the same bits.
 template <class P>
 SMX_ALWAYS_INLINE P two_product_by_halves(P a, P b, P& error) noexcept {

@@ -10,7 +10,7 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// cap * tanh(z/cap) for logits z of up to 24 bits, in double, with an error of 2^-51*cap.
+/// cap * tanh(z/cap) in double, with an error of 2^-51*cap.
 template <class P>
 class capped_logit {
     using constants = exp_constants<double>;
@@ -107,8 +107,21 @@ public:
             most = maximum(most, maximum(h, sub(zero, h)));
             if (job_.softcap != 0) cap(h, e);
             if (op_[masked::slope]) add_slope(i + l, h, e);
-            if (bias != nullptr) add_to(h, e, load(bias), added == nullptr, least);
-            if (added != nullptr) add_to(h, e, load(added), true, least);
+            if (bias != nullptr || added != nullptr) {
+                // -inf in bias or mask hides whatever else is there; elsewhere in the sum it is stronger than +inf.
+                P hidden = zero, infinite = zero;
+                const P minus = minus_infinity_of(h);
+                const auto add_numbers = [&](P b, bool last) SMX_INLINE_LAMBDA {
+                    const P up = sub(zero, minus_infinity_of(sub(zero, b))), down = minus_infinity_of(b);
+                    add_to(h, e, zero_where_less(zero_where_less(b, b, least), sub(zero, least), b), last);
+                    infinite = add(infinite, up);
+                    hidden = add(hidden, down);
+                };
+                if (bias != nullptr) add_numbers(load(bias), added == nullptr);
+                if (added != nullptr) add_numbers(load(added), true);
+                h = add(h, zero_where_less(infinite, add(minus, hidden), least));
+                h = add(zero_where_less(h, hidden, least), hidden);
+            }
             if (kept != nullptr) {
                 if (left >= lanes) {
                     h = where_nonzero(kept + l, h, none);
@@ -133,17 +146,15 @@ public:
     }
 
 private:
-    /// (h, e) += b; where b is -inf the result is that, whatever h is.
-    SMX_ALWAYS_INLINE void add_to(P& h, P& e, P b, bool shifted, P least) const noexcept {
-        P error, addend = b;
+    /// (h, e) += b. shifted: and the shift.
+    SMX_ALWAYS_INLINE void add_to(P& h, P& e, P b, bool shifted) const noexcept {
+        P error;
         if (shifted && shift_ != 0) {
-            addend = two_sum(b, P::broadcast(shift_), error);
+            b = two_sum(b, P::broadcast(shift_), error);
             e = add(e, error);
         }
-        const P sum = two_sum(h, addend, error);
+        h = two_sum(h, b, error);
         e = add(e, error);
-        const P penalty = sub(b, zero_where_less(b, b, least));  // -inf or 0
-        h = add(zero_where_less(sum, b, least), penalty);
     }
 
     /// ALiBi: slope * (key - query).

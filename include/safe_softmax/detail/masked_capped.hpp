@@ -10,8 +10,8 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// Masked rows of float or 16 bits with a softcap: their logits are plain doubles. Rows with a slope, with both a bias and an added
-/// mask, which may cancel, with large numbers added or without a finite maximum are for masked_pairs.hpp.
+/// Masked rows of float or 16 bits with a softcap: their logits are plain doubles. What it refuses goes to masked_pairs.hpp: a slope,
+/// a bias and an added mask, which may cancel, a scale that is 0, a largest logit that is large or not finite.
 template <class B>
 class masked_capped {
     using P = pack_t<B, double>;
@@ -22,7 +22,7 @@ class masked_capped {
 
 public:
     SMX_ALWAYS_INLINE explicit masked_capped(const job& j) noexcept
-        : job_(j), cap_(j.softcap, divide({2, 0}, {j.softcap, 0}).head) {}
+        : job_(j), cap_(j.softcap, j.softcap != 0 ? divide({2, 0}, {j.softcap, 0}).head : 0) {}
 
     static SMX_ALWAYS_INLINE bool suits(const job& j) noexcept {
         const bool two_numbers = j.op[masked::bias] && j.op[masked::mask] && is_floating(j.op[masked::mask].type);
@@ -50,7 +50,7 @@ public:
 private:
     /// Pieces of terms on the stack: 48 KiB.
     static constexpr std::size_t waiting = 3;
-    /// Up to here the sum of a logit and a number is right to 2^-33.
+    /// Where this is the largest logit, all that have a term are right to 2^-33 after a number is added.
     static constexpr double largest_top = 0x1p20;
 
     /// `buffer` has a piece of the logits, or all of them; results pass through it.
@@ -88,7 +88,7 @@ private:
         return true;
     }
 
-    /// A row's logits, -inf where they are masked out; as pieces_copied, which no two of can be there at a time.
+    /// A row's logits, -inf where they are masked out; like pieces_copied. A piece is good until the next one is read.
     struct capped_pieces {
         using element = double;
         const operand* op;
@@ -106,15 +106,19 @@ private:
             const std::uint8_t* const keep = m && !added ? operand_pieces<B, double>::bytes(m, i, n, bytes) : nullptr;
             operand_pieces<B, double>::copy_in(op[masked::in], i, n, buffer);
             const P none = P::broadcast(minus_infinity<double>());
-            const auto step = [&](std::size_t l, auto left) SMX_INLINE_LAMBDA {
-                const P z = cap(product(load_some<P>(buffer + l, left), scale));
-                store_some(buffer + l, where_kept(keep == nullptr ? nullptr : keep + l, z, none, left), left);
+            const auto hide = [&](P z, std::size_t l, auto left) SMX_INLINE_LAMBDA {
+                return where_kept(keep == nullptr ? nullptr : keep + l, z, none, left);
             };
-            std::size_t l = 0;
-            for (; l + lanes <= n; l += lanes) step(l, std::integral_constant<std::size_t, lanes>());
-            if (l < n) step(l, n - l);
-            if (op[masked::bias]) add_numbers(op[masked::bias], i, n);
+            for_packs(n, [&](std::size_t l, auto left) SMX_INLINE_LAMBDA {
+                store_some(buffer + l, hide(cap(product(load_some<P>(buffer + l, left), scale)), l, left), left);
+            });
             if (m && added) add_numbers(m, i, n);
+            if (!op[masked::bias]) return buffer;
+            add_numbers(op[masked::bias], i, n);
+            if (keep == nullptr) return buffer;
+            for_packs(n, [&](std::size_t l, auto left) SMX_INLINE_LAMBDA {
+                store_some(buffer + l, hide(load_some<P>(buffer + l, left), l, left), left);
+            });
             return buffer;
         }
         SMX_NOINLINE double of(double element_of_row) const noexcept {
@@ -124,28 +128,32 @@ private:
         }
 
     private:
-        /// Where one is -inf the logit is that, whatever it was.
+        /// Where one is -inf the logit is that, even if it was NaN.
         SMX_NOINLINE void add_numbers(const operand& o, std::size_t i, std::size_t n) const noexcept {
             constexpr std::size_t part = 256;
             alignas(64) double number[part];
-            const P least = P::broadcast(lowest<double>);
             for (std::size_t begin = 0; begin < n; begin += part) {
                 const std::size_t count = n - begin < part ? n - begin : part;
                 operand_pieces<B, double>::copy_in(o, i + begin, count, number);
-                const auto step = [&](std::size_t l, auto left) SMX_INLINE_LAMBDA {
+                for_packs(count, [&](std::size_t l, auto left) SMX_INLINE_LAMBDA {
                     double* const at = buffer + begin + l;
                     const P b = load_some<P>(number + l, left), z = add(load_some<P>(at, left), b);
-                    store_some(at, add(zero_where_less(z, b, least), sub(b, zero_where_less(b, b, least))), left);
-                };
-                std::size_t l = 0;
-                for (; l + lanes <= count; l += lanes) step(l, std::integral_constant<std::size_t, lanes>());
-                if (l < count) step(l, count - l);
+                    store_some(at, add(zero_where_less(z, b, P::broadcast(lowest<double>)), minus_infinity_of(b)),
+                               left);
+                });
             }
+        }
+        /// f(first element, elements): whole packs have a number of them that is known when this is compiled.
+        template <class F>
+        static SMX_ALWAYS_INLINE void for_packs(std::size_t n, F f) noexcept {
+            std::size_t l = 0;
+            for (; l + lanes <= n; l += lanes) f(l, std::integral_constant<std::size_t, lanes>());
+            if (l < n) f(l, n - l);
         }
     };
 
-    /// The element of the largest logit where no numbers are added, by float, which every element is. Not finite: there is none,
-    /// or one that is not.
+    /// The element of the largest logit where no numbers are added, by float, which every element is: not finite if that is infinite
+    /// or nothing is kept. A NaN is seen by the sum.
     static SMX_NOINLINE double largest(const operand* op, std::size_t kept, bool negative) noexcept {
         using F = pack_t<B, float>;
         constexpr std::size_t floats = piece_elements<float> / 4;

@@ -61,8 +61,10 @@ public:
         std::size_t at = 0;
         if (log) {
             if (!one_piece) logits.prepare(piece_of_top, count(piece_of_top, kept), head, tail, unused);
-            while (count_equal(P::load(head + at), P::broadcast(top)) == 0) at += lanes;
-            while (is_nan(head[at]) || head[at] != top || tail[at] != top_tail) ++at;  // see part_logits::position
+            const std::size_t n = count(piece_of_top, kept);
+            while (at < n && (is_nan(head[at]) || head[at] != top || tail[at] != top_tail)) ++at;
+            // With -ffast-math a NaN may have passed for the largest.
+            if (at == n) return write_special(j, op, kept), true;
         }
 
         row_constants<T> row = constants_of_row(top, no_scaling<T>);

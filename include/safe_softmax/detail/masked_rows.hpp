@@ -15,8 +15,8 @@ namespace detail {
 ///     prefix   contiguous elements times a scale, some at its end left out: as without a mask     prefix_rows.hpp
 ///     kept     elements times a scale, some left out by truth values, a sink                      kept_logits.hpp
 ///     parts    numbers added to that: a mask, a bias, a slope                                     part_logits.hpp
-///     capped   all of that but a slope, with a softcap                                            masked_capped.hpp
-///     pairs    what is left: a softcap in double or with a slope, and where numbers are large     masked_pairs.hpp
+///     capped   float and 16 bits with a softcap and at most one number added, none of them large  masked_capped.hpp
+///     pairs    what is left: other rows with a softcap, and where numbers are large               masked_pairs.hpp
 ///     special  rows with a NaN or without a finite maximum                                        masked_special.hpp
 ///
 /// Which of them it is depends on the row alone.

@@ -51,10 +51,12 @@ SMX_ALWAYS_INLINE logit_class class_of(const job& j, const operand* op, std::siz
     return nan ? logit_class::nan : sign > 0 ? logit_class::plus : sign < 0 ? logit_class::minus : logit_class::finite;
 }
 
-/// A finite row with a sink of NaN or +inf.
+/// A row with a finite maximum, and a sink of NaN or +inf. Nothing has been written yet.
 SMX_NOINLINE inline void write_by_sink(const job& j, const operand* op, std::size_t kept,
                                        const sink_of_row& sink) noexcept {
-    if (is_nan(sink.above_max.head)) write_nan(j, op, kept);
+    bool nan = is_nan(sink.above_max.head);
+    for (std::size_t i = 0; i < kept && !nan; ++i) nan = class_of(j, op, i) == logit_class::nan;
+    if (nan) write_nan(j, op, kept);
     else put_nothing(op[masked::out], 0, kept, j.function == vocabulary::job_function::masked_log_softmax);
 }
 

@@ -229,7 +229,8 @@ private:
             if (count_equal(z, top) == 0) return false;
             store(lane, z);
             at = 0;
-            while (is_nan(lane[at]) || lane[at] != of_max_.max) ++at;  // with -ffast-math a NaN may count as equal
+            while (at < lanes && (is_nan(lane[at]) || lane[at] != of_max_.max)) ++at;
+            if (at == lanes) return false;  // with -ffast-math a NaN may count as equal
             at += i;
             return true;
         };

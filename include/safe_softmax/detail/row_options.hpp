@@ -10,10 +10,13 @@ namespace detail {
 // Options that masked functions and their gradients have in common.
 
 SMX_NOINLINE inline void set_softcap(job_builder& b, double softcap) {
-    if (!(softcap >= 0) || !is_finite(softcap))
+    // By its bits: for a caller that takes subnormal numbers for zeros they are equal.
+    const std::uint64_t size = magnitude_bits(softcap);
+    if ((size != 0 && is_negative(softcap)) || !is_finite(softcap))
         refuse(b.function(), "options.softcap is %g, but it must be 0 or a positive number", softcap);
     // 2/softcap has to be finite; logits as small as that are 0.
-    b.job().softcap = softcap != 0 && softcap < 0x1p-1000 ? 0x1p-1000 : softcap;
+    constexpr double least = 0x1p-1000;
+    b.job().softcap = size != 0 && size < magnitude_bits(least) ? least : softcap;
 }
 
 SMX_NOINLINE inline void add_lengths(job_builder& b, std::size_t o, const array_ref& lengths) {
