@@ -178,7 +178,7 @@ private:
     /// cap * tanh(h/cap): for elements of up to 24 bits with an error of 2^-51*cap, for double as a pair to 2^-62*cap.
     SMX_ALWAYS_INLINE void cap(P& h, P& e) const noexcept {
         if constexpr (sizeof(T) == 8) {
-            const P cap = P::broadcast(job_.softcap), one = P::broadcast(1);
+            const P cap = P::broadcast(job_.softcap);
             if (job_.wide) {
                 P product;
                 const P head = two_product(h, P::broadcast(by_head_), product);
