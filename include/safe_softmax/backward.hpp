@@ -46,7 +46,7 @@ inline namespace SMX_ABI {
 ///
 /// Throws std::invalid_argument, before anything is written, if ranks or extents differ, the axis is out of range, the scale is
 /// not finite, dx overlaps itself or (other than element by element) y or dy. Built without exceptions: prints the text to stderr
-/// and aborts. Allocates nothing, locks nothing; takes up to 80 KiB of stack.
+/// and aborts. Allocates nothing, locks nothing; takes up to 80 KiB of stack (compiled with optimisation).
 ///
 /// Source: the derivative of the quotient, with sums in pairs of doubles after T. J. Dekker (1971) and D. E. Knuth.
 template <readable_view Y, readable_view DY, writable_view DX>

@@ -76,7 +76,7 @@ inline namespace SMX_ABI {
 ///
 /// Throws std::invalid_argument, before anything is written: as safe_softmax; for a class index that is neither ignore_index nor from
 /// 0 to K - 1, with its row; for a label_smoothing outside of 0 to 1, a z_loss or class_weights that are not finite, and shapes
-/// that do not fit. Allocates nothing, locks nothing; takes up to 100 KiB of stack.
+/// that do not fit. Allocates nothing, locks nothing; takes up to 100 KiB of stack (compiled with optimisation).
 ///
 /// Source: for label smoothing C. Szegedy and others, "Rethinking the inception architecture for computer vision" (2016); for z-loss
 /// A. Chowdhery and others, "PaLM" (2022); the logarithm is that of log_softmax.

@@ -46,7 +46,7 @@ inline namespace SMX_ABI {
 ///
 /// Throws std::invalid_argument, before anything is written: as safe_softmax, for arrays that cannot be broadcast, lengths
 /// out of range, temperatures that are not positive and finite, a softcap that is negative or not finite, a slope that is not
-/// finite, a `lengths` that is not of integers. Allocates nothing, locks nothing; takes up to 80 KiB of stack.
+/// finite, a `lengths` that is not of integers. Allocates nothing, locks nothing; takes up to 80 KiB of stack (compiled with optimisation).
 ///
 /// Source: for ALiBi O. Press, N. A. Smith, M. Lewis, "Train short, test long" (2021); for sinks G. Xiao and others, "Efficient streaming
 /// language models with attention sinks" (2023); the method is that of safe_softmax.

@@ -42,7 +42,7 @@ inline namespace SMX_ABI {
 /// What top_p adds up are the kernel's exponentials (2.4 * 2^-24 in float, 2.1 * 2^-53 in double), in double: a set whose share is that close to top_p may count as one that
 /// reaches it, or not, the same on all machines with fused multiply-add.
 ///
-/// Nothing is sorted: time grows with the length alone. Allocates nothing; takes up to 100 KiB of stack.
+/// Nothing is sorted: time grows with the length alone. Allocates nothing; takes up to 100 KiB of stack (compiled with optimisation).
 ///
 /// Throws std::invalid_argument, before anything is written: as safe_softmax, and if top_p or min_p is not in [0, 1].
 ///
