@@ -150,9 +150,7 @@ private:
 
     template <function F>
     static SMX_NOINLINE void pipeline(const work& w, const recipe<T>& r) noexcept {
-        const auto other = [&](const In* in, Out* out, std::size_t length, const waiting_terms<T>& room)
-                               SMX_INLINE_LAMBDA { contiguous_row<F>(in, out, length, r, 0, 0, room); };
-        row_pipeline<B, In, Out, F, decltype(other)> rows(r, other);
+        row_pipeline<B, In, Out, F> rows(r, &contiguous_row<F>);
         rows.add_rows(in_row<In>(w, 0), w.rows.in, out_row<Out>(w, 0), w.rows.out, w.length, w.rows.extent);
         rows.flush();
     }

@@ -78,21 +78,13 @@ private:
         alignas(64) T room[lanes];
         kernels<B, S, S>::template contiguous_row<F>(in, out, length, r, 0, 0, {room, 1});
     }
-    struct other_rows {
-        const recipe<T>& r;
-        SMX_ALWAYS_INLINE void operator()(const S* in, S* out, std::size_t length,
-                                          const waiting_terms<T>& room) const noexcept {
-            kernels<B, S, S>::template contiguous_row<F>(in, out, length, r, 0, 0, room);
-        }
-    };
 
     const recipe<T>& recipe_;
-    const other_rows other_{recipe_};
     struct no_rows {
-        SMX_ALWAYS_INLINE no_rows(const recipe<T>&, const other_rows&) noexcept {}
+        SMX_ALWAYS_INLINE no_rows(const recipe<T>&, typename row_pipeline<B, S, S, F>::one_row*) noexcept {}
     };
-    std::conditional_t<kernels<B, S, S>::has_pipeline, row_pipeline<B, S, S, F, other_rows>, no_rows> rows_{recipe_,
-                                                                                                            other_};
+    std::conditional_t<kernels<B, S, S>::has_pipeline, row_pipeline<B, S, S, F>, no_rows> rows_{
+        recipe_, &kernels<B, S, S>::template contiguous_row<F>};
     short_rows short_;
 };
 

@@ -12,9 +12,9 @@ namespace detail {
 /// Contiguous rows, a few at a time (a block): one loop computes the terms of a row, looks for the largest logit of a row of the
 /// next block and writes the results of a row of the last one. The terms keep the arithmetic busy, the other two little but
 /// loads and stores, so that they come nearly free; and what follows from maxima and sums is worked out for a block at once. The
-/// bits are those of rows.hpp, which `other(in, out, length, room)` stands for: it gets the rows without a finite maximum and, where
-/// there is no loop for them (terms in the output, logarithms of several segments), those that are not plain.
-template <class B, class In, class Out, function F, class Other>
+/// bits are those of rows.hpp, which `alone` (kernels::contiguous_row) stands for: it gets the rows without a finite maximum and,
+/// where there is no loop for them (terms in the output, logarithms of several segments), those that are not plain.
+template <class B, class In, class Out, function F>
 class row_pipeline {
     using block = row_block<B, In, Out>;
     using T = typename block::T;
@@ -35,7 +35,10 @@ class row_pipeline {
     static constexpr std::size_t not_in_cache = std::size_t(24) << 20;
 
 public:
-    SMX_ALWAYS_INLINE row_pipeline(const recipe<T>& r, const Other& other) noexcept : scale_(r.scale), other_(other) {}
+    using one_row = void(const In* in, Out* out, std::size_t length, const recipe<T>& r, std::ptrdiff_t next_in,
+                         std::ptrdiff_t next_out, const waiting_terms<T>& room) noexcept;
+    SMX_ALWAYS_INLINE row_pipeline(const recipe<T>& r, one_row* alone) noexcept
+        : recipe_(r), scale_(r.scale), alone_(alone) {}
 
     /// Many rows of one length. They are the caller's until flush().
     SMX_ALWAYS_INLINE void add_rows(const In* in, std::ptrdiff_t in_pitch, Out* out, std::ptrdiff_t out_pitch,
@@ -117,7 +120,7 @@ private:
             }
             if (last.has_results(i)) finish(last, i);
             if (i < next.count) find_top(next, i);
-            other_(now.in[i], now.out[i], now.length[i],
+            alone_(now.in[i], now.out[i], now.length[i], recipe_, 0, 0,
                    waits_here ? waiting_terms<T>{waiting_ + i * room_, waiting_pieces} : waiting_terms<T>{});
             now.sum[i] = now.ties[i] = 1;
         }
@@ -195,8 +198,9 @@ private:
         }
     }
 
+    const recipe<T>& recipe_;
     const scaling<T>& scale_;
-    const Other& other_;
+    one_row* alone_;
     block blocks_[3];
     std::size_t next_ = 0;  // the block that is being filled; the one before it is that whose terms come next
     std::size_t room_ = 0, rows_ = most_rows;
