@@ -20,11 +20,17 @@ template <class T>
 SMX_ALWAYS_INLINE T from_bits(typename float_bits<T>::type bits) noexcept {
     return vocabulary::bit_cast<T>(bits);
 }
-/// -inf without a named infinity, which -ffinite-math-only does not know.
+/// -inf without a named infinity, which -ffinite-math-only does not know: clang takes a sum with a constant that it sees to be
+/// infinite for one that is never needed.
 template <class T>
 SMX_ALWAYS_INLINE T minus_infinity() noexcept {
     using bits = typename float_bits<T>::type;
-    return from_bits<T>(infinity_bits<T> | bits(1) << (8 * sizeof(T) - 1));
+    const T x = from_bits<T>(infinity_bits<T> | bits(1) << (8 * sizeof(T) - 1));
+#if SMX_FINITE_MATH
+    return held(x);
+#else
+    return x;
+#endif
 }
 template <class T>
 SMX_ALWAYS_INLINE typename float_bits<T>::type magnitude_bits(T x) noexcept {
