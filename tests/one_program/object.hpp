@@ -5,7 +5,7 @@
 
 /// What one object offers to the program; plain C types, so that nothing but the library differs between objects.
 enum : unsigned { needs_avx2 = 1, needs_avx512 = 2 };
-inline constexpr std::size_t object_elements = 64, object_results = 5 * object_elements + 2;
+inline constexpr std::size_t object_elements = 64, object_results = 4 * object_elements + 1;
 struct object {
     const char* name;
     unsigned needs;
