@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "job_arrays.hpp"
+#include "array_of.hpp"
 
 #include <safe_softmax/tensor_view.hpp>
 

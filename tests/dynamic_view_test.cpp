@@ -2,6 +2,8 @@
 
 // Arrays whose rank and element type are known at run time only: the bits of the same call with a static view, and what is refused.
 
+#include "refusals.hpp"
+
 #include <safe_softmax/dynamic_view.hpp>
 #include <safe_softmax/tensor_view.hpp>
 
@@ -10,14 +12,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <numeric>
 #include <random>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace {
+
+using softmax_test::error_of;
 
 using smx::element_format;
 
@@ -51,15 +53,6 @@ void with_type(element_format format, const F& f) {
         case element_format::binary64: return f(double{});
         default: return f(float{});
     }
-}
-
-std::string error_of(const std::function<void()>& f) {
-    try {
-        f();
-    } catch (const std::invalid_argument& e) {
-        return e.what();
-    }
-    return "nothing was refused";
 }
 
 struct two_tasks {

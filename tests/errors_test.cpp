@@ -3,6 +3,8 @@
 // What is refused: std::invalid_argument, a text that names the function, the argument and both values, and an output
 // that nobody has touched.
 
+#include "refusals.hpp"
+
 #include <safe_softmax/safe_softmax.hpp>
 
 #include <gtest/gtest.h>
@@ -16,23 +18,9 @@
 
 namespace {
 
+using softmax_test::error_of, softmax_test::expect_mentions;
+
 constexpr float untouched = 42;
-
-template <class Call>
-std::string error_of(const Call& call) {
-    try {
-        call();
-    } catch (const std::invalid_argument& error) {
-        return error.what();
-    }
-    return "(nothing was thrown)";
-}
-
-void expect_mentions(const std::string& text, const std::vector<std::string>& parts) {
-    for (const std::string& part : parts) {
-        EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is missing in: " << text;
-    }
-}
 
 void expect_untouched(const std::vector<float>& memory) {
     EXPECT_EQ(memory, std::vector<float>(memory.size(), untouched));

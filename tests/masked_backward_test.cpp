@@ -3,8 +3,10 @@
 // Gradients of masked_softmax and masked_log_softmax under every option: against finite differences of the functions themselves, and the
 // factors of softcap and temperature against long double.
 
-#include "job_arrays.hpp"
+#include "array_of.hpp"
+#include "instruction_sets.hpp"
 #include "reference.hpp"
+#include "refusals.hpp"
 #include "rows.hpp"
 
 #include <safe_softmax/safe_softmax.hpp>
@@ -12,9 +14,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
 #include <limits>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -142,8 +142,7 @@ TEST(MaskedBackward, TakesTheAxisItIsGiven) {
 }
 
 TEST(MaskedBackward, FactorsAreRightInEveryType) {
-    for (const smx::isa level : all_isas()) {
-        smx::set_active_isa(level);
+    on_every_isa([](smx::isa level) {
         for (const bool log : {false, true}) {
             for (const dtype type : all_dtypes) {
                 double worst = 0;
@@ -207,7 +206,7 @@ TEST(MaskedBackward, FactorsAreRightInEveryType) {
                             log ? " log" : "", worst);
             }
         }
-    }
+    });
 }
 
 TEST(MaskedBackward, SoftcapsOfInfinitiesAndNan) {
@@ -221,15 +220,6 @@ TEST(MaskedBackward, SoftcapsOfInfinitiesAndNan) {
     const numbers infinite{1, 2, 3, inf, 5};
     smx::masked_softmax_backward(numbers{1, -inf, 1, 1, 1}, y, infinite, dx, {.softcap = 2});
     EXPECT_TRUE(dx[0] == -inf && dx[1] == 0 && dx[2] == -inf && dx[3] == inf && dx[4] == 0);
-}
-
-std::string error_of(const std::function<void()>& f) {
-    try {
-        f();
-    } catch (const std::invalid_argument& error) {
-        return error.what();
-    }
-    return "(nothing was thrown)";
 }
 
 TEST(MaskedBackward, RefusesWithFunctionArgumentAndValues) {

@@ -2,8 +2,11 @@
 #include "masked_calls.hpp"
 
 #include "caller_environment.hpp"
+#include "memory.hpp"
 
 #include <safe_softmax/tensor_view.hpp>
+
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
@@ -52,6 +55,24 @@ void masked_call(bool log, const view& in, const smx::array_ref& mask, const vie
     if (in.rank == 1) call<1>(log, in, mask, out, options);
     else if (in.rank == 2) call<2>(log, in, mask, out, options);
     else call<3>(log, in, mask, out, options);
+}
+
+std::vector<double> masked_results(bool log, dtype type, const std::vector<double>& logits, const smx::array_ref& mask,
+                                   const smx::masked_options& options, std::vector<std::size_t> extents,
+                                   bool in_place) {
+    if (extents.empty()) extents = {logits.size()};
+    const guarded_memory from(tensor_view(type, extents)), to(tensor_view(type, extents));
+    store_all(from.elements(), logits);
+    masked_call(log, from.elements(), mask, in_place ? from.elements() : to.elements(), options);
+    return load_all(in_place ? from.elements() : to.elements());
+}
+
+void expect_same(const std::vector<double>& actual, const std::vector<double>& expected, const char* what) {
+    ASSERT_EQ(actual.size(), expected.size());
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+        if (is_nan(expected[i])) EXPECT_TRUE(is_nan(actual[i])) << what << " [" << i << "] " << actual[i];
+        else EXPECT_EQ(actual[i], expected[i]) << what << " [" << i << "] off by " << actual[i] - expected[i];
+    }
 }
 
 }  // namespace softmax_test

@@ -2,6 +2,7 @@
 
 // online_softmax against the row seen at once: random chunks, random trees of merges, every type.
 
+#include "instruction_sets.hpp"
 #include "reference.hpp"
 #include "rows.hpp"
 #include "subjects.hpp"
@@ -269,13 +270,11 @@ TYPED_TEST(OnlineSoftmax, SpecialRows) {
 TYPED_TEST(OnlineSoftmax, EveryLevelGivesTheSameBits) {
     using T = TypeParam;
     generator random(base_seed() + 19);
-    const smx::isa before = smx::active_isa();
     for (const family kind : {family::normal_3, family::plus_5e4, family::wide, family::ties}) {
         const std::vector<T> logits = elements<T>(make_row(kind, type_of<T>, 3001, random.bits()));
         std::vector<smx::online_state> states;
         std::vector<std::vector<T>> results;
-        for (const smx::isa level : {smx::isa::avx2, smx::isa::avx512, smx::isa::avx512bf16, smx::isa::neon64}) {
-            if (!smx::set_active_isa(level)) continue;
+        on_every_fused_isa([&](smx::isa) {
             smx::online_softmax<T> s({.scale = 1.3});
             for (std::size_t i = 0; i < logits.size(); i += 100)
                 s.push(std::span(logits).subspan(i, std::min<std::size_t>(100, logits.size() - i)));
@@ -286,13 +285,12 @@ TYPED_TEST(OnlineSoftmax, EveryLevelGivesTheSameBits) {
             r.push_back(s.logsumexp());
             states.push_back(s.state());
             results.push_back(r);
-        }
+        });
         for (std::size_t l = 1; l < states.size(); ++l) {
             EXPECT_TRUE(same_bits(states[l], states[0]));
             EXPECT_TRUE(same_bits(results[l], results[0]));
         }
     }
-    smx::set_active_isa(before);
 }
 
 TEST(OnlineState, IsWhatItsDocumentationSays) {

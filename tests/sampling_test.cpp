@@ -2,6 +2,7 @@
 
 // top_k, top_p, min_p and sample: against a sorted reference, and safe_softmax with everything else masked out.
 
+#include "instruction_sets.hpp"
 #include "reference.hpp"
 #include "rows.hpp"
 
@@ -339,25 +340,22 @@ TEST(Sample, DrawsWhatIsDocumented) {
 TYPED_TEST(Sampling, EveryLevelGivesTheSameBits) {
     using T = TypeParam;
     generator random(base_seed() + 36);
-    const smx::isa before = smx::active_isa();
     for (const family kind : {family::normal_3, family::plus_5e4, family::ties}) {
         const std::vector<T> logits = elements<T>(make_row(kind, type_of<T>, 5001, random.bits()));
         std::vector<std::vector<T>> results;
         std::vector<std::vector<std::size_t>> indices;
-        for (const smx::isa level : {smx::isa::avx2, smx::isa::avx512, smx::isa::avx512bf16, smx::isa::neon64}) {
-            if (!smx::set_active_isa(level)) continue;
+        on_every_fused_isa([&](smx::isa) {
             std::vector<T> out(5001);
             smx::filtered_softmax(logits, out, {.scale = 0.3, .top_k = 3000, .top_p = 0.8, .min_p = 0.01});
             results.push_back(out);
             indices.emplace_back();
             for (int i = 0; i < 50; ++i) indices.back().push_back(smx::sample(logits, i / 50.0, {.scale = 0.3}));
-        }
+        });
         for (std::size_t l = 1; l < results.size(); ++l) {
             EXPECT_TRUE(same_bits(results[l], results[0]));
             EXPECT_EQ(indices[l], indices[0]);
         }
     }
-    smx::set_active_isa(before);
 }
 
 template <class Call>

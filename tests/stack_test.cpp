@@ -3,6 +3,8 @@
 // A call takes no more of the stack than its header says, compiled with optimisation, on every instruction set: measured on threads
 // whose stacks are painted.
 
+#include "instruction_sets.hpp"
+
 #include <safe_softmax/safe_softmax.hpp>
 
 #include <gtest/gtest.h>
@@ -158,18 +160,14 @@ void check(const std::string& where) {
 
 TEST(Stack, ACallTakesNoMoreThanItsHeaderSays) {
     if (!measurable) GTEST_SKIP() << "frames are larger without optimisation and under sanitizers";
-    const smx::isa before = smx::active_isa();
-    using enum smx::isa;
-    for (const smx::isa level : {scalar, sse2, avx2, avx512, avx512bf16, neon64}) {
-        if (!smx::set_active_isa(level)) continue;
+    softmax_test::on_every_isa([](smx::isa level) {
         const std::string name = smx::name_of(level);
         check<float, float>("float, " + name);
         check<double, double>("double, " + name);
         check<smx::float16, smx::float16>("float16, " + name);
         check<smx::bfloat16, smx::bfloat16>("bfloat16, " + name);
         check<float, smx::bfloat16>("float to bfloat16, " + name);
-    }
-    smx::set_active_isa(before);
+    });
 }
 
 }  // namespace

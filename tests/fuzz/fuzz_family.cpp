@@ -9,7 +9,7 @@
 
 #include "../backward_reference.hpp"
 #include "../cross_entropy_reference.hpp"
-#include "../job_arrays.hpp"
+#include "../array_of.hpp"
 #include "../masked_reference.hpp"
 #include "../reference.hpp"
 

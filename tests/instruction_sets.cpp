@@ -1,9 +1,23 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "job_arrays.hpp"
+#include "instruction_sets.hpp"
 
-#include <algorithm>
+#include <gtest/gtest.h>
 
 namespace softmax_test {
+namespace {
+
+void on_each(const std::vector<smx::isa>& levels, const std::function<void(smx::isa)>& f) {
+    const smx::isa before = smx::active_isa();
+    for (const smx::isa level : levels) {
+        SCOPED_TRACE(smx::name_of(level));
+        smx::set_active_isa(level);
+        f(level);
+    }
+    smx::set_active_isa(before);
+}
+
+}  // namespace
+
 std::vector<smx::isa> all_isas() {
     std::vector<smx::isa> found;
     using enum smx::isa;
@@ -18,5 +32,8 @@ std::vector<smx::isa> fused_isas() {
                   [](smx::isa level) { return level == smx::isa::sse2 || (level == smx::isa::scalar && !SMX_FUSED); });
     return found;
 }
+
+void on_every_isa(const std::function<void(smx::isa)>& f) { on_each(all_isas(), f); }
+void on_every_fused_isa(const std::function<void(smx::isa)>& f) { on_each(fused_isas(), f); }
 
 }  // namespace softmax_test

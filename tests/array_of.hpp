@@ -7,18 +7,10 @@
 #include "memory.hpp"
 
 #include <safe_softmax/array_ref.hpp>
-#include <safe_softmax/isa.hpp>
-
-#include <vector>
 
 namespace softmax_test {
 
 /// The view as the library's functions see it.
 smx::array_ref array_of(const view& v);
-
-/// The instruction sets with fused multiply-add that this processor has: results have the same bits on all of them.
-std::vector<smx::isa> fused_isas();
-/// All that it has.
-std::vector<smx::isa> all_isas();
 
 }  // namespace softmax_test
