@@ -12,6 +12,8 @@ namespace detail {
 
 using vocabulary::function;
 using vocabulary::work;
+static_assert(vocabulary::functions == 3,
+              "kernels take what is neither softmax nor log_softmax for logsumexp: look for all three in detail/");
 
 /// The arithmetic of a pair of element types: float, or double as soon as either side is.
 template <class In, class Out>
