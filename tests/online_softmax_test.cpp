@@ -4,6 +4,7 @@
 
 #include "instruction_sets.hpp"
 #include "reference.hpp"
+#include "refusals.hpp"
 #include "rows.hpp"
 #include "subjects.hpp"
 
@@ -18,7 +19,6 @@
 #include <cstring>
 #include <limits>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -392,20 +392,6 @@ TEST(OnlineChunks, MayBeOverwritten) {
     s.probabilities(logits, apart);
     s.probabilities(in_place, in_place);
     EXPECT_TRUE(same_bits(apart, in_place));
-}
-
-template <class Call>
-std::string error_of(const Call& call) {
-    try {
-        call();
-    } catch (const std::invalid_argument& error) {
-        return error.what();
-    }
-    return "(nothing was thrown)";
-}
-void expect_mentions(const std::string& text, const std::vector<std::string>& parts) {
-    for (const std::string& part : parts)
-        EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is missing in: " << text;
 }
 
 TEST(OnlineErrors, NameFunctionArgumentAndValues) {

@@ -9,6 +9,8 @@
 
 namespace softmax_test {
 
+inline constexpr const char* nothing_thrown = "(nothing was thrown)";
+
 /// The text of the std::invalid_argument that call() throws.
 template <class Call>
 std::string error_of(const Call& call) {
@@ -17,7 +19,7 @@ std::string error_of(const Call& call) {
     } catch (const std::invalid_argument& error) {
         return error.what();
     }
-    return "(nothing was thrown)";
+    return nothing_thrown;
 }
 
 inline void expect_mentions(const std::string& text, const std::vector<std::string>& parts) {

@@ -4,6 +4,7 @@
 
 #include "instruction_sets.hpp"
 #include "reference.hpp"
+#include "refusals.hpp"
 #include "rows.hpp"
 
 #include <safe_softmax/isa.hpp>
@@ -20,7 +21,6 @@
 #include <numeric>
 #include <random>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -356,18 +356,6 @@ TYPED_TEST(Sampling, EveryLevelGivesTheSameBits) {
             EXPECT_EQ(indices[l], indices[0]);
         }
     }
-}
-
-template <class Call>
-void expect_error(const Call& call, const std::vector<std::string>& parts) {
-    std::string text = "(nothing was thrown)";
-    try {
-        call();
-    } catch (const std::invalid_argument& error) {
-        text = error.what();
-    }
-    for (const std::string& part : parts)
-        EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is missing in: " << text;
 }
 
 TEST(SamplingErrors, NameFunctionArgumentAndValues) {
