@@ -129,7 +129,6 @@ private:
         if (j.divisor == 1) return given;
         return j.divisor == 0 ? 0 : fence(given / j.divisor);
     }
-    static SMX_ALWAYS_INLINE double infinity() noexcept { return from_bits<double>(infinity_bits<double>); }
 
     // ---- a row with a finite maximum --------------------------------------------------------------------------------
 
@@ -247,7 +246,7 @@ private:
                                        double x_target, double sum_of_weights, const scaling<T>& s) noexcept {
         const double by = twice(j.scale);
         const auto of_class = [&](double x) SMX_INLINE_LAMBDA {  // -log p; no part of it is negative
-            return is_masked_out(j, x) ? infinity()
+            return is_masked_out(j, x) ? infinity<double>()
                                        : fma(fence(rounded(r.max * 0.5) - rounded(x * 0.5)), by, r.log_sum);
         };
         double loss = 0;
@@ -323,8 +322,8 @@ private:
                 minus = minus || c < 0;
             }
         }
-        if (nan) return from_bits<double>(infinity_bits<double> + 1);
-        return minus && !plus ? -infinity() : infinity();
+        if (nan) return quiet_nan<double>();
+        return minus && !plus ? -infinity<double>() : infinity<double>();
     }
 
     /// The gradient at a class index t, over scale*dloss: (total + slope)*p - a_t, with total - a_t and 1 - p in place of the
@@ -382,7 +381,7 @@ private:
         for (std::size_t i = 0; i < length; ++i) put_nan(out, i);
     }
     static SMX_NOINLINE void write_nan(const job& j, const operand* op) noexcept {
-        put_loss(j, op, from_bits<double>(infinity_bits<double> + 1));
+        put_loss(j, op, quiet_nan<double>());
         if (op[names::dlogits]) write_nan(op[names::dlogits], j.length);
     }
 
@@ -413,9 +412,9 @@ private:
                 nan = nan || is_nan(c);
             }
         }
-        if (plus || j.z_loss > 0) loss = infinity();
-        else if (minus || j.z_loss < 0) loss = -infinity();
-        if (nan) loss = from_bits<double>(infinity_bits<double> + 1);
+        if (plus || j.z_loss > 0) loss = infinity<double>();
+        else if (minus || j.z_loss < 0) loss = -infinity<double>();
+        if (nan) loss = quiet_nan<double>();
         put_loss(j, op, loss);
         if (!op[names::dlogits]) return;
         const double dloss = arriving(j, op);
@@ -423,7 +422,9 @@ private:
         for (std::size_t i = 0; i < j.length; ++i) {
             const double x = element(logits, i);
             double g = 0;
-            if (is_top(x)) g = j.z_loss != 0 ? (j.z_loss < 0 ? -infinity() : infinity()) : fma(total, share, -a.of(i));
+            if (is_top(x))
+                g = j.z_loss != 0 ? (j.z_loss < 0 ? -infinity<double>() : infinity<double>())
+                                  : fma(total, share, -a.of(i));
             else if (k != 0 && !is_masked_out(j, x)) g = -a.of(i);
             put(op[names::dlogits], i, magnitude_bits(g) == 0 ? 0 : times(j.scale, times(dloss, g)));
         }

@@ -17,13 +17,10 @@ namespace detail {
 SMX_ALWAYS_INLINE double element_of(const operand& o, std::size_t i) noexcept {
     return number_at<double>(moved(o.data, static_cast<std::ptrdiff_t>(i) * o.step), o.type);
 }
-SMX_ALWAYS_INLINE double quiet_nan() noexcept {
-    return from_bits<double>(infinity_bits<double> | std::uint64_t(1) << 51);
-}
 
 /// log(exp(a) + exp(b)); see logaddexp.hpp.
 SMX_ALWAYS_INLINE double logaddexp_of_numbers(double a, double b) noexcept {
-    if (is_nan(a) || is_nan(b)) return quiet_nan();
+    if (is_nan(a) || is_nan(b)) return quiet_nan<double>();
     if (!is_finite(a) || !is_finite(b)) {
         if (!is_finite(a) && !is_negative(a)) return a;  // +inf
         if (!is_finite(b) && !is_negative(b)) return b;
@@ -77,7 +74,7 @@ struct signed_log {
 SMX_NOINLINE inline signed_log weighted_row(const job& j, const operand* op) noexcept {
     using v = vocabulary::weighted_sum;
     const operand &in = op[v::in], &weights = op[v::weights];
-    const double nan = quiet_nan(), nothing = online_state{}.max;
+    const double nan = quiet_nan<double>(), nothing = online_state{}.max;
     const bool negative = j.scale < 0, ieee = j.special == special_values::ieee;
     const double scale = magnitude_of(j.scale);
     const auto weight_at = [&](std::size_t i) SMX_INLINE_LAMBDA { return weights ? element_of(weights, i) : 1.0; };

@@ -140,9 +140,6 @@ private:
     static SMX_ALWAYS_INLINE bool gives_nan(const job& j, const online_state& s) noexcept {
         return is_nan(s.max) || (j.special == special_values::ieee && s.count != 0);
     }
-    static SMX_ALWAYS_INLINE double nan() noexcept {
-        return from_bits<double>(infinity_bits<double> | std::uint64_t(1) << 51);
-    }
 
     /// sum of exp(z - max) - count
     static SMX_ALWAYS_INLINE double_double rest_of(const job& j, const online_state& s) noexcept {
@@ -172,9 +169,11 @@ private:
         c.factor =
             c.other != nullptr ? rounded_to_arithmetic(rescale_factor(state, *c.other, magnitude_of_scale(j))) : 1;
         if (is_special(state)) {
-            const double sum = gives_nan(j, state) ? nan() : is_nothing(state) ? 0 : static_cast<double>(state.count);
+            const double sum = gives_nan(j, state) ? quiet_nan<double>()
+                               : is_nothing(state) ? 0
+                                                   : static_cast<double>(state.count);
             set_sums(c, sum);
-            if (j.op[online::out]) put_any(j.op[online::out], 0, gives_nan(j, state) ? nan() : state.max);
+            if (j.op[online::out]) put_any(j.op[online::out], 0, gives_nan(j, state) ? quiet_nan<double>() : state.max);
             return;
         }
         const double_double rest = rest_of(j, state);

@@ -151,7 +151,7 @@ SMX_ALWAYS_INLINE void add_old_max(online_state& s, double max, std::uint64_t co
 /// What has seen a NaN, or +inf so many times.
 SMX_ALWAYS_INLINE online_state special_state(bool nan, std::uint64_t infinities) noexcept {
     online_state s;
-    s.max = from_bits<double>(infinity_bits<double> | std::uint64_t(nan) << 51);
+    s.max = nan ? quiet_nan<double>() : infinity<double>();
     s.count = nan ? 0 : infinities;
     return s;
 }
@@ -196,8 +196,7 @@ SMX_NOINLINE inline void merge_states(online_state& s, const online_state& t, do
 /// be multiplied by.
 SMX_NOINLINE inline double rescale_factor(const online_state& before, const online_state& after,
                                           double scale) noexcept {
-    if (is_nan(after.max) || is_nan(before.max))
-        return from_bits<double>(infinity_bits<double> | std::uint64_t(1) << 51);
+    if (is_nan(after.max) || is_nan(before.max)) return quiet_nan<double>();
     if (vocabulary::bit_cast<std::uint64_t>(before.max) == vocabulary::bit_cast<std::uint64_t>(after.max)) return 1;
     if (!is_finite(before.max) || !is_finite(after.max)) return 0;
     const power a = power_of(before.max, scale), b = power_of(after.max, scale);

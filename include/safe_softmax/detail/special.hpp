@@ -16,21 +16,28 @@ template <class T>
 inline constexpr typename float_bits<T>::type infinity_bits =
     vocabulary::bit_cast<typename float_bits<T>::type>((std::numeric_limits<T>::max)()) + 1;
 
+/// Opaque where -ffinite-math-only knows neither infinity nor NaN: clang takes a sum with a constant that it sees to be one of them
+/// for a sum that is never needed.
 template <class T>
 SMX_ALWAYS_INLINE T from_bits(typename float_bits<T>::type bits) noexcept {
+#if SMX_FINITE_MATH
+    return held(vocabulary::bit_cast<T>(bits));
+#else
     return vocabulary::bit_cast<T>(bits);
+#endif
 }
-/// -inf without a named infinity, which -ffinite-math-only does not know: clang takes a sum with a constant that it sees to be
-/// infinite for one that is never needed.
+template <class T>
+SMX_ALWAYS_INLINE T infinity() noexcept {
+    return from_bits<T>(infinity_bits<T>);
+}
 template <class T>
 SMX_ALWAYS_INLINE T minus_infinity() noexcept {
     using bits = typename float_bits<T>::type;
-    const T x = from_bits<T>(infinity_bits<T> | bits(1) << (8 * sizeof(T) - 1));
-#if SMX_FINITE_MATH
-    return held(x);
-#else
-    return x;
-#endif
+    return from_bits<T>(infinity_bits<T> | bits(1) << (8 * sizeof(T) - 1));
+}
+template <class T>
+SMX_ALWAYS_INLINE T quiet_nan() noexcept {
+    return from_bits<T>(infinity_bits<T> | infinity_bits<T> >> 1);
 }
 template <class T>
 SMX_ALWAYS_INLINE typename float_bits<T>::type magnitude_bits(T x) noexcept {
