@@ -323,7 +323,7 @@ private:
             }
         }
         if (nan) return quiet_nan<double>();
-        return minus && !plus ? -infinity<double>() : infinity<double>();
+        return minus && !plus ? minus_infinity<double>() : infinity<double>();
     }
 
     /// The gradient at a class index t, over scale*dloss: (total + slope)*p - a_t, with total - a_t and 1 - p in place of the
@@ -413,7 +413,7 @@ private:
             }
         }
         if (plus || j.z_loss > 0) loss = infinity<double>();
-        else if (minus || j.z_loss < 0) loss = -infinity<double>();
+        else if (minus || j.z_loss < 0) loss = minus_infinity<double>();
         if (nan) loss = quiet_nan<double>();
         put_loss(j, op, loss);
         if (!op[names::dlogits]) return;
@@ -423,7 +423,7 @@ private:
             const double x = element(logits, i);
             double g = 0;
             if (is_top(x))
-                g = j.z_loss != 0 ? (j.z_loss < 0 ? -infinity<double>() : infinity<double>())
+                g = j.z_loss != 0 ? (j.z_loss < 0 ? minus_infinity<double>() : infinity<double>())
                                   : fma(total, share, -a.of(i));
             else if (k != 0 && !is_masked_out(j, x)) g = -a.of(i);
             put(op[names::dlogits], i, magnitude_bits(g) == 0 ? 0 : times(j.scale, times(dloss, g)));
