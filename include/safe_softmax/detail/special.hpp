@@ -21,7 +21,7 @@ inline constexpr typename float_bits<T>::type infinity_bits =
 template <class T>
 SMX_ALWAYS_INLINE T from_bits(typename float_bits<T>::type bits) noexcept {
 #if SMX_FINITE_MATH
-    return held(vocabulary::bit_cast<T>(bits));
+    return vocabulary::bit_cast<T>(held(bits));
 #else
     return vocabulary::bit_cast<T>(bits);
 #endif
@@ -41,7 +41,7 @@ SMX_ALWAYS_INLINE T quiet_nan() noexcept {
 }
 template <class T>
 SMX_ALWAYS_INLINE typename float_bits<T>::type magnitude_bits(T x) noexcept {
-    return vocabulary::bit_cast<typename float_bits<T>::type>(x) << 1 >> 1;
+    return vocabulary::bit_cast<typename float_bits<T>::type>(unassumed(x)) << 1 >> 1;
 }
 template <class T>
 SMX_ALWAYS_INLINE bool is_finite(T x) noexcept {
@@ -53,7 +53,7 @@ SMX_ALWAYS_INLINE bool is_nan(T x) noexcept {
 }
 template <class T>
 SMX_ALWAYS_INLINE bool is_negative(T x) noexcept {
-    return vocabulary::bit_cast<typename float_bits<T>::type>(x) >> (8 * sizeof(T) - 1) != 0;
+    return vocabulary::bit_cast<typename float_bits<T>::type>(unassumed(x)) >> (8 * sizeof(T) - 1) != 0;
 }
 
 /// What the output is written as: the bits of the storage type, so that no conversion meets a NaN or an infinity.

@@ -62,6 +62,17 @@ namespace detail {
 #define SMX_EXCESS_PRECISION 1  // x87: a scalar is rounded to its type when it goes to memory, and not before
 #endif
 
+template <class T>
+struct float_bits;
+template <>
+struct float_bits<float> {
+    using type = std::uint32_t;
+};
+template <>
+struct float_bits<double> {
+    using type = std::uint64_t;
+};
+
 /// Opaque to the optimiser, where it can be. Not __builtin_assoc_barrier: g++ takes vectors apart for it.
 template <class V>
 SMX_ALWAYS_INLINE V held(V value) noexcept {
@@ -79,6 +90,23 @@ SMX_ALWAYS_INLINE V held(V value) noexcept {
     __asm__("" : "+m"(value));
 #endif
     return value;
+}
+
+/// A value that may be infinite or NaN, before it is asked whether it is. Under -ffinite-math-only, clang takes the answer from where
+/// the value came from (a sum, a call, even the asm of held), and it is never yes; since its version 19 also if the bits are asked.
+/// Bits from an asm it knows nothing of.
+template <class V>
+SMX_ALWAYS_INLINE V unassumed(V value) noexcept {
+#if defined(__clang__) && SMX_FINITE_MATH
+    if constexpr (std::is_floating_point_v<V>) {
+        return vocabulary::bit_cast<V>(held(vocabulary::bit_cast<typename float_bits<V>::type>(value)));
+    } else {
+        using integers = long long __attribute__((vector_size(sizeof(V))));
+        return reinterpret_cast<V>(held(reinterpret_cast<integers>(value)));
+    }
+#else
+    return value;
+#endif
 }
 
 /// A product that stays rounded: -ffp-contract=fast would take a*b, used in a sum, for a part of an fma.
@@ -128,17 +156,6 @@ SMX_ALWAYS_INLINE T fma(T a, T b, T c) noexcept {
     return fence(fence(a * b) + c);
 #endif
 }
-
-template <class T>
-struct float_bits;
-template <>
-struct float_bits<float> {
-    using type = std::uint32_t;
-};
-template <>
-struct float_bits<double> {
-    using type = std::uint64_t;
-};
 
 /// The bits of 2^(j/8), rounded to T, less what (n << shift) adds for the lower three bits of n: exp2_eighths is one
 /// look-up, one shift and one integer addition.
@@ -200,7 +217,7 @@ SMX_ALWAYS_INLINE bool is_less(T t, T limit) noexcept {
     // Comparisons may be turned round as if there were no NaN: find the NaN by its bits.
     using bits = typename float_bits<T>::type;
     constexpr bits infinity = vocabulary::bit_cast<bits>((std::numeric_limits<T>::max)()) + 1;
-    return vocabulary::bit_cast<bits>(t) << 1 <= infinity << 1 && t < limit;
+    return vocabulary::bit_cast<bits>(unassumed(t)) << 1 <= infinity << 1 && t < limit;
 #else
     return t < limit;
 #endif

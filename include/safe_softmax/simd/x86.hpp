@@ -45,7 +45,7 @@ SMX_ALWAYS_INLINE __m128d maximum(__m128d a, __m128d b) noexcept { return _mm_ma
 #pragma float_control(precise, on, push)
 template <class V>
 SMX_ALWAYS_INLINE V less(V t, V limit) noexcept {
-    return reinterpret_cast<V>(t < limit);
+    return reinterpret_cast<V>(unassumed(t) < limit);
 }
 #pragma float_control(pop)
 #else
