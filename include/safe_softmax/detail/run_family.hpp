@@ -82,9 +82,9 @@ SMX_NOINLINE void run_sampling(const char* function, job_function f, const array
                                const array_ref& u, const Options& options, std::uint64_t seed) {
     const vocabulary::sampling_call call{options.top_k, options.top_p, options.min_p, seed};
     job_builder b(function, f, in, options.axis, options.scale, options.special);
-    if (!(options.top_p >= 0 && options.top_p <= 1))
+    if (is_nan(options.top_p) || !(options.top_p >= 0 && options.top_p <= 1))
         refuse(function, "options.top_p is %g, but 0 to 1 is allowed", options.top_p);
-    if (!(options.min_p >= 0 && options.min_p <= 1))
+    if (is_nan(options.min_p) || !(options.min_p >= 0 && options.min_p <= 1))
         refuse(function, "options.min_p is %g, but 0 to 1 is allowed", options.min_p);
     if (f == job_function::sample) {
         const std::size_t bits = 8 * size_of(out.type()) - (out.type() >= scalar_type::int8 ? 1 : 0);
@@ -95,7 +95,7 @@ SMX_NOINLINE void run_sampling(const char* function, job_function f, const array
             check_floating(function, "u", u);
             b.add_per_row(vocabulary::sampling::u, u, "u");
             for_each_number<double>(u, [&](double value, std::size_t i) {
-                if (!(value >= 0 && value < 1))
+                if (is_nan(value) || !(value >= 0 && value < 1))
                     refuse(function, "u has %g at place %zu, but it must be at least 0 and less than 1", value, i);
             });
         }
