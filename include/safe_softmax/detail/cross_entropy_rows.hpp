@@ -246,7 +246,7 @@ private:
                                        double x_target, double sum_of_weights, const scaling<T>& s) noexcept {
         const double by = twice(j.scale);
         const auto of_class = [&](double x) SMX_INLINE_LAMBDA {  // -log p; no part of it is negative
-            return is_masked_out(j, x) ? infinity<double>()
+            return is_masked_out(j, x) ? plus_infinity<double>()
                                        : fma(fence(rounded(r.max * 0.5) - rounded(x * 0.5)), by, r.log_sum);
         };
         double loss = 0;
@@ -323,7 +323,7 @@ private:
             }
         }
         if (nan) return quiet_nan<double>();
-        return minus && !plus ? minus_infinity<double>() : infinity<double>();
+        return minus && !plus ? minus_infinity<double>() : plus_infinity<double>();
     }
 
     /// The gradient at a class index t, over scale*dloss: (total + slope)*p - a_t, with total - a_t and 1 - p in place of the
@@ -412,7 +412,7 @@ private:
                 nan = nan || is_nan(c);
             }
         }
-        if (plus || j.z_loss > 0) loss = infinity<double>();
+        if (plus || j.z_loss > 0) loss = plus_infinity<double>();
         else if (minus || j.z_loss < 0) loss = minus_infinity<double>();
         if (nan) loss = quiet_nan<double>();
         put_loss(j, op, loss);
@@ -423,7 +423,7 @@ private:
             const double x = element(logits, i);
             double g = 0;
             if (is_top(x))
-                g = j.z_loss != 0 ? (j.z_loss < 0 ? minus_infinity<double>() : infinity<double>())
+                g = j.z_loss != 0 ? (j.z_loss < 0 ? minus_infinity<double>() : plus_infinity<double>())
                                   : fma(total, share, -a.of(i));
             else if (k != 0 && !is_masked_out(j, x)) g = -a.of(i);
             put(op[names::dlogits], i, magnitude_bits(g) == 0 ? 0 : times(j.scale, times(dloss, g)));

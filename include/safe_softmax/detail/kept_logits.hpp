@@ -92,7 +92,7 @@ private:
 
     /// What becomes -inf once it is scaled.
     static SMX_ALWAYS_INLINE P none(const scaling<T>& s) noexcept {
-        return P::broadcast(s.negative ? infinity<T>() : minus_infinity<T>());
+        return P::broadcast(s.negative ? plus_infinity<T>() : minus_infinity<T>());
     }
 
     template <class S>

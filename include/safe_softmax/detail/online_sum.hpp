@@ -151,7 +151,7 @@ SMX_ALWAYS_INLINE void add_old_max(online_state& s, double max, std::uint64_t co
 /// What has seen a NaN, or +inf so many times.
 SMX_ALWAYS_INLINE online_state special_state(bool nan, std::uint64_t infinities) noexcept {
     online_state s;
-    s.max = nan ? quiet_nan<double>() : infinity<double>();
+    s.max = nan ? quiet_nan<double>() : plus_infinity<double>();
     s.count = nan ? 0 : infinities;
     return s;
 }

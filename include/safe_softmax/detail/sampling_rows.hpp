@@ -66,7 +66,7 @@ class sampling_rows {
         }
 
     private:
-        SMX_ALWAYS_INLINE T none() const noexcept { return negative ? infinity<T>() : minus_infinity<T>(); }
+        SMX_ALWAYS_INLINE T none() const noexcept { return negative ? plus_infinity<T>() : minus_infinity<T>(); }
         SMX_NOINLINE void select(const T* x, std::size_t i, std::size_t n) const noexcept {
             const P least = P::broadcast(which.least), zero = P::broadcast(0), low = P::broadcast(lowest<T>);
             const auto selected = [&](P a) SMX_INLINE_LAMBDA {

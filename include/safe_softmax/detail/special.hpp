@@ -27,7 +27,7 @@ SMX_ALWAYS_INLINE T from_bits(typename float_bits<T>::type bits) noexcept {
 #endif
 }
 template <class T>
-SMX_ALWAYS_INLINE T infinity() noexcept {
+SMX_ALWAYS_INLINE T plus_infinity() noexcept {
     return from_bits<T>(infinity_bits<T>);
 }
 template <class T>
