@@ -13,7 +13,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <vector>
@@ -23,6 +26,7 @@ namespace {
 
 using numbers = std::vector<double>;
 using smx::masked_options;
+using smx::detail::job_function;
 
 constexpr double inf = std::numeric_limits<double>::infinity();
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
@@ -163,8 +167,7 @@ TEST(MaskedBackward, FactorsAreRightInEveryType) {
                     store_all(dy.elements(), arriving);
                     smx::detail::run_masked_backward(
                         "masked_softmax_backward",
-                        log ? smx::detail::job_function::masked_log_softmax_backward
-                            : smx::detail::job_function::softmax_backward,
+                        log ? job_function::masked_log_softmax_backward : job_function::softmax_backward,
                         array_of(x.elements()), array_of(y.elements()), array_of(dy.elements()),
                         array_of(dx.elements()), "dx",
                         masked_options{.scale = scale, .softcap = softcap, .temperature = t});
@@ -205,6 +208,63 @@ TEST(MaskedBackward, FactorsAreRightInEveryType) {
                 std::printf("%s %s%s: %.3f of the bound\n", smx::name_of(level), softmax_test::name_of(type),
                             log ? " log" : "", worst);
             }
+        }
+    });
+}
+
+/// One call for all rows, and one for each row's kept elements with a scale of its own, give the same bits; +0 elsewhere.
+void check_rows_by_themselves(job_function f, dtype type, dtype dy_type, std::size_t length,
+                              const masked_options& options, const std::string& what) {
+    constexpr std::size_t count = 5;
+    const std::vector<std::size_t> extents{count, length};
+    const guarded_memory y(tensor_view(type, extents)), dy(tensor_view(dy_type, extents)),
+        dx(tensor_view(type, extents)), alone(tensor_view(type, extents));
+    numbers p = make_row(family::normal_3, dtype::f64, count * length, base_seed() + length);
+    for (double& e : p) e = f == job_function::softmax_backward ? std::exp(e) / 256 : e - 6;
+    store_all(y.elements(), p);
+    store_all(dy.elements(), make_row(family::normal_1, dtype::f64, count * length, 5));
+    smx::detail::run_masked_backward("masked_softmax_backward", f, {}, array_of(y.elements()), array_of(dy.elements()),
+                                     array_of(dx.elements()), "dx", options);
+    const auto number_of = [](const smx::array_ref& all, std::size_t r) {
+        return all ? static_cast<const double*>(all.data())[r] : 1.0;
+    };
+    for (std::size_t r = 0; r < count; ++r) {
+        std::size_t kept = length;
+        if (options.lengths) kept = static_cast<const std::size_t*>(options.lengths.data())[r];
+        if (options.causal) kept = std::min(kept, r + static_cast<std::size_t>(options.causal_offset) + 1);
+        const auto first = [&](const guarded_memory& m, std::size_t elements) {
+            view row = row_of(m.elements(), 1, {r, 0});
+            row.extents[0] = elements;
+            return row;
+        };
+        smx::detail::run_backward("softmax_backward", f, array_of(first(y, kept)), array_of(first(dy, kept)),
+                                  array_of(first(alone, kept)), "dx",
+                                  smx::softmax_options{.scale = options.scale / number_of(options.temperature, r)});
+        std::vector<std::uint64_t> expected = load_all_bits(first(alone, kept));
+        expected.resize(length);
+        EXPECT_EQ(load_all_bits(first(dx, length)), expected) << what << " length " << length << " row " << r;
+    }
+    EXPECT_EQ(dx.damage(), "");
+}
+
+TEST(MaskedBackward, RowsHaveTheBitsOfWhatTheyKeep) {
+    on_every_isa([](smx::isa level) {
+        for (const std::size_t length : {1u, 7u, 33u, 100u, 1000u, 5003u}) {
+            const std::size_t lengths[] = {length, 0, 1, length / 2, length - length / 7};
+            const double temperatures[] = {0.8, 1, 3, 0.37, 16};
+            const masked_options all[] = {{.scale = 0.3, .lengths = lengths},
+                                          {.causal = true, .causal_offset = static_cast<std::ptrdiff_t>(length / 3)},
+                                          {.temperature = temperatures},
+                                          {.scale = -1.5, .lengths = lengths, .temperature = temperatures}};
+            for (std::size_t o = 0; o < std::size(all); ++o)
+                for (const dtype type : all_dtypes)
+                    for (const dtype dy_type : {type, dtype::f32})
+                        for (const job_function f :
+                             {job_function::softmax_backward, job_function::masked_log_softmax_backward})
+                            check_rows_by_themselves(f, type, dy_type, length, all[o],
+                                                     std::string(smx::name_of(level)) + " options " +
+                                                         std::to_string(o) + " " + softmax_test::name_of(type) + ", " +
+                                                         softmax_test::name_of(dy_type));
         }
     });
 }
