@@ -13,7 +13,7 @@
 #include <utility>
 
 /// @file
-/// Eigen's dense objects as views, for all functions of the library. Takes Eigen 3.4 or newer (Debian: libeigen3-dev), the CMake
+/// Eigen's dense objects as views, for all functions of the library; expressions for safe_softmax, log_softmax and logsumexp. Takes Eigen 3.4 or newer (Debian: libeigen3-dev), the CMake
 /// target Eigen3::Eigen; for its tensors: eigen_tensor.hpp.
 ///
 /// ```cpp

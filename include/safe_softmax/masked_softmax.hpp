@@ -57,7 +57,8 @@ void masked_softmax(const In& in, const Mask& mask, Out&& out, const masked_opti
                        array_ref(out), options);
 }
 
-/// The same with no mask but that of the options: causal, lengths, bias.
+/// The same with no mask but that of the options: causal, lengths, bias. The second array is written to: in place under a mask is
+/// masked_softmax(x, mask, x), or, for one that is added, masked_softmax(x, x, {.bias = mask}).
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_softmax(const In& in, Out&& out, const masked_options& options) {

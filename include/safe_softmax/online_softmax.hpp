@@ -39,7 +39,7 @@ inline namespace SMX_ABI {
 /// - where a row is cut at multiples of `block` elements, counted from its beginning, all ways of cutting it give the same
 ///   state, and the same bits of all results: one thread or many, one machine or many. Cut elsewhere, results agree
 ///   within the bounds below;
-/// - a state that has seen nothing, or only -inf, changes no other.
+/// - a state that has seen nothing, or only -inf, changes no other (with special_values::ieee, a row of -inf alone is NaN).
 ///
 /// **Error**, whatever was cut and merged, for up to 2^28 logits: as the functions that see the row at once. logsumexp at most 3 ulp, of the
 /// largest of |max|, |log sum exp(x - max)| and |result|; probabilities 5 ulp, log_probabilities 3 ulp, weights 5 ulp; rescale factors 1 ulp;

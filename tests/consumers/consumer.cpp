@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// What a program of a user looks like: the umbrella header, and one call of each function.
+// What a program of a user looks like: the umbrella header, and a call of each of the three main functions.
 
 #include <safe_softmax/safe_softmax.hpp>
 

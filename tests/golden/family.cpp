@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// The golden bits of masks, streaming, training and sampling: golden.cpp says what they are for. One call of every function
-// with every option, on rows of all families and types.
+// The golden bits of masks, streaming, training and sampling: golden.cpp says what they are for. One call of every kernel
+// with the options that change its arithmetic, on rows of all families and types.
 
 #include "golden.hpp"
 
