@@ -263,7 +263,7 @@ TEST(CrossEntropy, AgreesWithFiniteDifferencesUnderEveryOption) {
     }
 }
 
-// Numbers of torch.nn.functional.cross_entropy(reduction='none'), 1.13, in double.
+// As torch.nn.functional.cross_entropy(reduction='none') defines them: weights count for smoothing and for soft targets, too.
 TEST(CrossEntropy, WeightsAndSmoothingAsInPyTorch) {
     const numbers logits{1, 2, 3}, weights{0.5, 2, 4}, soft{0.2, 0.3, 0.5};
     const double lse = 3 + std::log1p(std::exp(-1.0) + std::exp(-2.0));

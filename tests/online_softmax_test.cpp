@@ -359,6 +359,34 @@ TEST(OnlineFactors, AreExponentialsOfDifferencesOfMaxima) {
     EXPECT_FLOAT_EQ(both.sum(), 2 * b.sum());
 }
 
+/// The factors of states whose maxima are any numbers are exponentials to one ulp.
+template <class T>
+void check_factors() {
+    generator random(base_seed() + 77);
+    double worst = 0;
+    for (int i = 0; i < 20000; ++i) {
+        const double scale = i % 3 == 0 ? 0.3 : 1;
+        const T low[] = {T(30 * random.normal())}, high[] = {T(double(low[0]) + std::abs(20 * random.normal()))};
+        smx::online_softmax<T> state({.scale = scale});
+        state.push(low);
+        const auto factor = state.push(high);
+        const long double z = static_cast<long double>(scale) *
+                              (static_cast<long double>(double(low[0])) - static_cast<long double>(double(high[0])));
+        constexpr dtype type = std::is_same_v<decltype(factor), const double> ? dtype::f64 : dtype::f32;
+        const long double exact = std::exp(z);
+        if (exact < std::numeric_limits<float>::min()) continue;
+        worst = std::max(worst, error_in_ulp(type, double(factor), exact, exact));
+    }
+    std::printf("factors: %.3f ulp\n", worst);
+    EXPECT_LE(worst, 1);
+}
+TEST(OnlineFactors, AreRightToOneUlp) {
+    check_factors<float>();
+    check_factors<double>();
+    check_factors<smx::float16>();
+    check_factors<smx::bfloat16>();
+}
+
 TEST(OnlineChunks, MayBeOfOtherTypesAndStepped) {
     const std::vector<smx::bfloat16> half = elements<smx::bfloat16>(std::vector<double>{1, 2, 3, 4, 5, 6, 7, 8});
     const std::vector<float> single{1, 2, 3, 4, 5, 6, 7, 8};
