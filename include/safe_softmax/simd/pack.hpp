@@ -132,7 +132,9 @@ SMX_ALWAYS_INLINE constexpr V fence(V value) noexcept {
     if (std::is_constant_evaluated()) return value;
 #if defined(__clang__) && defined(__x86_64__)
     return __arithmetic_fence(value);
-#elif defined(__ASSOCIATIVE_MATH__) || defined(SMX_EXCESS_PRECISION)
+#elif defined(__ASSOCIATIVE_MATH__) || defined(SMX_EXCESS_PRECISION) || \
+    (defined(__clang__) &&                                              \
+     (defined(__FAST_MATH__) || defined(__aarch64__)))  // clang does not tell -fassociative-math
     return held(value);
 #else
     return value;
