@@ -13,8 +13,8 @@
 #include <utility>
 
 /// @file
-/// Eigen's dense objects as views, for all functions of the library; expressions for safe_softmax, log_softmax and logsumexp. Takes Eigen 3.4 or newer (Debian: libeigen3-dev), the CMake
-/// target Eigen3::Eigen; for its tensors: eigen_tensor.hpp.
+/// Eigen's dense objects as views, for all functions of the library; expressions for safe_softmax, log_softmax and logsumexp. Takes
+/// Eigen 3.4 or newer (Debian: libeigen3-dev), the CMake target Eigen3::Eigen; for its tensors: eigen_tensor.hpp.
 ///
 /// ```cpp
 /// smx::safe_softmax(logits, probabilities, {.axis = 1});        // of each row of a matrix or array; axis 0: of each column
