@@ -348,7 +348,8 @@ void run_mpi_cross_entropy(const char* function, const In& logits, const Targets
             state.log_probabilities(z, log_p);
             L own[1];
             state.log_probabilities(z, own);  // rounded once
-            results[r] = static_cast<T>(own[0]) == 0 ? static_cast<L>(T(0)) : static_cast<L>(-static_cast<T>(own[0]));
+            results[r] = magnitude_bits(static_cast<T>(own[0])) == 0 ? static_cast<L>(T(0))
+                                                                     : static_cast<L>(-static_cast<T>(own[0]));
         }
         if (dlogits == nullptr) continue;
         auto gradient = dlogits->row(r);
@@ -361,7 +362,7 @@ void run_mpi_cross_entropy(const char* function, const In& logits, const Targets
             const double share = nothing               ? 0
                                  : i == own && !masked ? std::expm1(static_cast<double>(log_p[0]))
                                                        : static_cast<double>(p[i]);
-            gradient[i] = static_cast<G>(static_cast<T>(share == 0 ? 0 : factor * share));
+            gradient[i] = static_cast<G>(static_cast<T>(magnitude_bits(share) == 0 ? 0 : factor * share));
         }
     }
 }

@@ -59,7 +59,7 @@ public:
             const operand& dx = op[backward::dx];
             const double slope =
                 j.softcap == 0 ? 1 : softcap_slope<B, double>(at(op[backward::logits], i), scale, j.softcap);
-            if (!takes_part(y) || (slope == 0 && !nan)) {
+            if (!takes_part(y) || (magnitude_bits(slope) == 0 && !nan)) {
                 put_nothing(dx, i, i + 1, false);
             } else if (is_nan(y) || is_nan(dy) || is_nan(slope) ||
                        (nan && (softmax || masked || !is_minus_infinity(y)))) {
@@ -100,8 +100,9 @@ private:
             const double net = fence(static_cast<double>(infinities[0]) - static_cast<double>(infinities[1]));
             rate = fma(-exp_of_number<B, double>(y), net, sign);
         }
-        if (scale == 0 || (rate == 0 && sign != 0) || (rate == 0 && softmax)) put_nothing(dx, i, i + 1, false);
-        else if (rate == 0) put_number(dx, i, rounded(dy * scale));
+        const bool none = magnitude_bits(rate) == 0;  // no NaN, whatever -ffinite-math-only makes of a comparison
+        if (magnitude_bits(scale) == 0 || (none && (softmax || sign != 0))) put_nothing(dx, i, i + 1, false);
+        else if (none) put_number(dx, i, rounded(dy * scale));
         else put_infinity(dx, i, (rate < 0) != (scale < 0));
     }
 };
