@@ -38,6 +38,11 @@ SMX_NOINLINE bool place_sink(const operand& o, double_double top, double top_ter
     if (is_nan(z)) return true;
     if (!is_finite(z)) return !is_negative(z);
     double_double d = add({z, 0}, negated(top));
+    if (!is_finite(d.head)) {  // further apart than numbers of double are: as from infinity
+        const bool below = z < top.head;
+        sink.above_max = {below ? minus_infinity<double>() : plus_infinity<double>(), 0};
+        return !below;
+    }
     sink.above_max = d;
     if (!(d.head < 1e4)) d = {1e4, 0};
     if (d.head < -700) d = {-700, 0};
