@@ -31,7 +31,8 @@ public:
 private:
     /// a, but at most limit; NaN stays.
     static SMX_ALWAYS_INLINE P up_to(P a, P limit) noexcept {
-        return add(zero_where_less(a, limit, a), sub(limit, zero_where_less(limit, limit, a)));
+        const P zero = P::broadcast(0), minus = sub(zero, a), low = sub(zero, limit);
+        return add(zero_where_less(a, minus, low), sub(limit, zero_where_less(limit, minus, low)));
     }
 
     P cap_, by_;
@@ -113,7 +114,7 @@ public:
                 const P minus = minus_infinity_of(h);
                 const auto add_numbers = [&](P b, bool last) SMX_INLINE_LAMBDA {
                     const P up = sub(zero, minus_infinity_of(sub(zero, b))), down = minus_infinity_of(b);
-                    add_to(h, e, zero_where_less(zero_where_less(b, b, least), sub(zero, least), b), last);
+                    add_to(h, e, zero_where_less(zero_where_less(b, b, least), sub(zero, b), least), last);
                     infinite = add(infinite, up);
                     hidden = add(hidden, down);
                 };
