@@ -78,7 +78,7 @@ template <class V>
 SMX_ALWAYS_INLINE V held(V value) noexcept {
 #if !defined(__GNUC__)
 #elif defined(SMX_EXCESS_PRECISION)
-    if constexpr (std::is_floating_point_v<V>) __asm__("" : "+m"(value));
+    if constexpr (std::is_arithmetic_v<V>) __asm__("" : "+m"(value));
     else __asm__("" : "+x"(value));
 #elif defined(__AVX512F__)
     __asm__("" : "+v"(value));
@@ -125,16 +125,18 @@ SMX_ALWAYS_INLINE constexpr T rounded(T product) noexcept {
 #endif
 }
 
+#if defined(__clang__) && (defined(__FAST_MATH__) || defined(__aarch64__))  // it does not tell -fassociative-math
+#define SMX_CLANG_REASSOCIATES 1
+#endif
+
 /// Keeps -fassociative-math from moving terms across this value, and x87 from carrying digits that its type has not; nothing
 /// elsewhere.
 template <class V>
 SMX_ALWAYS_INLINE constexpr V fence(V value) noexcept {
     if (std::is_constant_evaluated()) return value;
-#if defined(__clang__) && defined(__x86_64__)
+#if defined(__clang__) && (defined(__x86_64__) || (defined(__i386__) && !defined(SMX_EXCESS_PRECISION)))
     return __arithmetic_fence(value);
-#elif defined(__ASSOCIATIVE_MATH__) || defined(SMX_EXCESS_PRECISION) || \
-    (defined(__clang__) &&                                              \
-     (defined(__FAST_MATH__) || defined(__aarch64__)))  // clang does not tell -fassociative-math
+#elif defined(__ASSOCIATIVE_MATH__) || defined(SMX_EXCESS_PRECISION) || defined(SMX_CLANG_REASSOCIATES)
     return held(value);
 #else
     return value;
@@ -213,16 +215,24 @@ SMX_ALWAYS_INLINE void store_element(S* p, T value) noexcept {
 
 // The operations on one lane: what every backend's own way of doing them must agree with.
 
+/// A NaN that comparisons do not see, since -ffinite-math-only may turn them round. Elsewhere they do, and this is false.
 template <class T>
-SMX_ALWAYS_INLINE bool is_less(T t, T limit) noexcept {
+SMX_ALWAYS_INLINE bool is_unseen_nan([[maybe_unused]] T x) noexcept {
 #if SMX_FINITE_MATH
-    // Comparisons may be turned round as if there were no NaN: find the NaN by its bits.
     using bits = typename float_bits<T>::type;
     constexpr bits infinity = vocabulary::bit_cast<bits>((std::numeric_limits<T>::max)()) + 1;
-    return vocabulary::bit_cast<bits>(unassumed(t)) << 1 <= infinity << 1 && t < limit;
+    return vocabulary::bit_cast<bits>(unassumed(x)) << 1 > infinity << 1;
 #else
-    return t < limit;
+    return false;
 #endif
+}
+template <class T>
+SMX_ALWAYS_INLINE bool is_less(T t, T limit) noexcept {
+    return !is_unseen_nan(t) && t < limit;
+}
+template <class T>
+SMX_ALWAYS_INLINE bool is_equal(T x, T y) noexcept {
+    return !is_unseen_nan(x) && !is_unseen_nan(y) && x == y;
 }
 template <class T>
 SMX_ALWAYS_INLINE T truncated_half(T x) noexcept {

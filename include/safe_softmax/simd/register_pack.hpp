@@ -218,7 +218,7 @@ SMX_ALWAYS_INLINE register_pack<R> zero_where_equal(register_pack<R> a, register
     if constexpr (requires { native::zero_where_equal(a.v, x.v, y.v); }) {
         return {native::zero_where_equal(a.v, x.v, y.v)};
     } else {
-        return map_lanes([](T p, T q, T r) SMX_INLINE_LAMBDA { return q == r ? T(0) : p; }, a, x, y);
+        return map_lanes([](T p, T q, T r) SMX_INLINE_LAMBDA { return is_equal(q, r) ? T(0) : p; }, a, x, y);
     }
 }
 template <class R>
@@ -239,7 +239,7 @@ SMX_ALWAYS_INLINE std::size_t count_equal(register_pack<R> x, register_pack<R> y
     } else {
         const auto one = spread(x), other = spread(y);
         std::size_t count = 0;
-        for (std::size_t l = 0; l < R::lanes; ++l) count += one.lane[l] == other.lane[l] ? 1u : 0u;
+        for (std::size_t l = 0; l < R::lanes; ++l) count += is_equal(one.lane[l], other.lane[l]) ? 1u : 0u;
         return count;
     }
 }
