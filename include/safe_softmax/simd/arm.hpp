@@ -31,44 +31,61 @@ SMX_ALWAYS_INLINE float64x2_t exp2_eighths(float64x2_t t) noexcept {
                               exp2_table<double>::bits[vgetq_lane_u64(n, 1) & 7]};
     return vreinterpretq_f64_u64(vaddq_u64(entry, vshlq_n_u64(n, 49)));
 }
-SMX_ALWAYS_INLINE float32x4_t zero_where_less(float32x4_t a, float32x4_t t, float32x4_t limit) noexcept {
+// All bits where x > y, or x == y. In assembly under -ffinite-math-only: clang takes the intrinsics for its own comparisons, which need
+// not be false for a NaN, nor right about infinities.
+SMX_ALWAYS_INLINE uint32x4_t greater(float32x4_t x, float32x4_t y) noexcept {
 #if SMX_FINITE_MATH
-    // As integers, so that NaN is not taken for impossible: t is a NaN, or not below limit.
-    const auto ordered = [](float32x4_t x) SMX_INLINE_LAMBDA {
-        const int32x4_t bits = vreinterpretq_s32_f32(x);
-        return veorq_s32(bits, vandq_s32(vshrq_n_s32(bits, 31), vdupq_n_s32(0x7fffffff)));
-    };
-    const uint32x4_t nan = vcgtq_u32(vshlq_n_u32(vreinterpretq_u32_f32(t), 1), vdupq_n_u32(0xff000000u));
-    const uint32x4_t keep = vorrq_u32(nan, vcgeq_s32(ordered(t), ordered(limit)));
-    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), keep));
+    uint32x4_t r;
+    __asm__("fcmgt %0.4s, %1.4s, %2.4s" : "=w"(r) : "w"(x), "w"(y));
+    return r;
 #else
-    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a), vcltq_f32(t, limit)));
+    return vcgtq_f32(x, y);
 #endif
+}
+SMX_ALWAYS_INLINE uint64x2_t greater(float64x2_t x, float64x2_t y) noexcept {
+#if SMX_FINITE_MATH
+    uint64x2_t r;
+    __asm__("fcmgt %0.2d, %1.2d, %2.2d" : "=w"(r) : "w"(x), "w"(y));
+    return r;
+#else
+    return vcgtq_f64(x, y);
+#endif
+}
+SMX_ALWAYS_INLINE uint32x4_t equal(float32x4_t x, float32x4_t y) noexcept {
+#if SMX_FINITE_MATH
+    uint32x4_t r;
+    __asm__("fcmeq %0.4s, %1.4s, %2.4s" : "=w"(r) : "w"(x), "w"(y));
+    return r;
+#else
+    return vceqq_f32(x, y);
+#endif
+}
+SMX_ALWAYS_INLINE uint64x2_t equal(float64x2_t x, float64x2_t y) noexcept {
+#if SMX_FINITE_MATH
+    uint64x2_t r;
+    __asm__("fcmeq %0.2d, %1.2d, %2.2d" : "=w"(r) : "w"(x), "w"(y));
+    return r;
+#else
+    return vceqq_f64(x, y);
+#endif
+}
+SMX_ALWAYS_INLINE float32x4_t zero_where_less(float32x4_t a, float32x4_t t, float32x4_t limit) noexcept {
+    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a), greater(limit, t)));
 }
 SMX_ALWAYS_INLINE float64x2_t zero_where_less(float64x2_t a, float64x2_t t, float64x2_t limit) noexcept {
-#if SMX_FINITE_MATH
-    const auto ordered = [](float64x2_t x) SMX_INLINE_LAMBDA {
-        const int64x2_t bits = vreinterpretq_s64_f64(x);
-        return veorq_s64(bits, vandq_s64(vshrq_n_s64(bits, 63), vdupq_n_s64(0x7fffffffffffffff)));
-    };
-    const uint64x2_t nan = vcgtq_u64(vshlq_n_u64(vreinterpretq_u64_f64(t), 1), vdupq_n_u64(0xffe0000000000000u));
-    const uint64x2_t keep = vorrq_u64(nan, vcgeq_s64(ordered(t), ordered(limit)));
-    return vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(a), keep));
-#else
-    return vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(a), vcltq_f64(t, limit)));
-#endif
+    return vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(a), greater(limit, t)));
 }
 SMX_ALWAYS_INLINE float32x4_t zero_where_equal(float32x4_t a, float32x4_t x, float32x4_t y) noexcept {
-    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a), vceqq_f32(x, y)));
+    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a), equal(x, y)));
 }
 SMX_ALWAYS_INLINE float64x2_t zero_where_equal(float64x2_t a, float64x2_t x, float64x2_t y) noexcept {
-    return vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(a), vceqq_f64(x, y)));
+    return vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(a), equal(x, y)));
 }
 SMX_ALWAYS_INLINE std::size_t count_equal(float32x4_t x, float32x4_t y) noexcept {
-    return vaddvq_u32(vshrq_n_u32(vceqq_f32(x, y), 31));
+    return vaddvq_u32(vshrq_n_u32(equal(x, y), 31));
 }
 SMX_ALWAYS_INLINE std::size_t count_equal(float64x2_t x, float64x2_t y) noexcept {
-    return static_cast<std::size_t>(vaddvq_u64(vshrq_n_u64(vceqq_f64(x, y), 63)));
+    return static_cast<std::size_t>(vaddvq_u64(vshrq_n_u64(equal(x, y), 63)));
 }
 SMX_ALWAYS_INLINE float64x2_t even_as_double(float32x4_t a) noexcept {
     const uint64x2_t bits = vreinterpretq_u64_f32(a);
