@@ -33,7 +33,7 @@ enum class scalar_type : std::uint8_t {
 };
 
 template <class T>
-SMX_ALWAYS_INLINE constexpr scalar_type scalar_type_of() noexcept {
+SMX_INLINE_VOCABULARY constexpr scalar_type scalar_type_of() noexcept {
     if constexpr (element<T>) {
         switch (format_of<std::remove_cv_t<T>>) {
             case element_format::binary64: return scalar_type::float64;
@@ -54,7 +54,7 @@ SMX_ALWAYS_INLINE constexpr scalar_type scalar_type_of() noexcept {
     }
 }
 
-SMX_ALWAYS_INLINE constexpr std::size_t size_of(scalar_type t) noexcept {
+SMX_INLINE_VOCABULARY constexpr std::size_t size_of(scalar_type t) noexcept {
     switch (t) {
         case scalar_type::float64:
         case scalar_type::uint64:
@@ -68,7 +68,7 @@ SMX_ALWAYS_INLINE constexpr std::size_t size_of(scalar_type t) noexcept {
         default: return 2;
     }
 }
-SMX_ALWAYS_INLINE constexpr bool is_floating(scalar_type t) noexcept { return t <= scalar_type::bfloat16; }
+SMX_INLINE_VOCABULARY constexpr bool is_floating(scalar_type t) noexcept { return t <= scalar_type::bfloat16; }
 
 }  // namespace vocabulary
 
@@ -87,13 +87,13 @@ public:
     static constexpr std::size_t max_rank = 8;  ///< the most axes
 
     /// Nothing: the argument is not given.
-    SMX_ALWAYS_INLINE constexpr array_ref() noexcept {}
+    SMX_INLINE_VOCABULARY constexpr array_ref() noexcept {}
 
     /// A view, of elements, integers or truth values.
     template <class V>
         requires(vocabulary::any_view<V> && !std::is_same_v<std::remove_cvref_t<V>, array_ref> &&
                  (std::is_lvalue_reference_v<V> || vocabulary::traits_of<V>::borrowed))
-    SMX_ALWAYS_INLINE array_ref(V&& view) noexcept {  // implicit on purpose: options are aggregates
+    SMX_INLINE_VOCABULARY array_ref(V&& view) noexcept {  // implicit on purpose: options are aggregates
         using traits = vocabulary::traits_of<const std::remove_reference_t<V>>;
         static_assert(traits::rank <= max_rank, "an array_ref has at most 8 axes");
         const auto l = traits::look(view);
@@ -111,26 +111,26 @@ public:
     /// The same number everywhere.
     template <class Number>
         requires(std::integral<Number> || std::floating_point<Number>)
-    SMX_ALWAYS_INLINE constexpr array_ref(Number value) noexcept
+    SMX_INLINE_VOCABULARY constexpr array_ref(Number value) noexcept
         : integer_(std::is_integral_v<Number> ? static_cast<std::int64_t>(value) : 0),
           number_(static_cast<double>(value)),
           type_(std::is_integral_v<Number> ? vocabulary::scalar_type::int64 : vocabulary::scalar_type::float64),
           present_(true) {}
 
     /// Whether there is anything.
-    SMX_ALWAYS_INLINE constexpr explicit operator bool() const noexcept { return present_; }
+    SMX_INLINE_VOCABULARY constexpr explicit operator bool() const noexcept { return present_; }
     /// 0 for a number.
-    SMX_ALWAYS_INLINE constexpr std::size_t rank() const noexcept { return rank_; }
+    SMX_INLINE_VOCABULARY constexpr std::size_t rank() const noexcept { return rank_; }
     /// In elements.
-    SMX_ALWAYS_INLINE constexpr std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
+    SMX_INLINE_VOCABULARY constexpr std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
     /// From one element to the next, in elements.
-    SMX_ALWAYS_INLINE constexpr std::ptrdiff_t stride(std::size_t axis) const noexcept { return strides_[axis]; }
+    SMX_INLINE_VOCABULARY constexpr std::ptrdiff_t stride(std::size_t axis) const noexcept { return strides_[axis]; }
     /// Of its elements.
-    SMX_ALWAYS_INLINE constexpr vocabulary::scalar_type type() const noexcept { return type_; }
+    SMX_INLINE_VOCABULARY constexpr vocabulary::scalar_type type() const noexcept { return type_; }
     /// False for a view whose layout has no strides.
-    SMX_ALWAYS_INLINE constexpr bool is_strided() const noexcept { return strided_; }
+    SMX_INLINE_VOCABULARY constexpr bool is_strided() const noexcept { return strided_; }
     /// Where the element with all indices 0 is.
-    SMX_ALWAYS_INLINE const void* data() const noexcept {
+    SMX_INLINE_VOCABULARY const void* data() const noexcept {
         if (rank_ != 0) return data_;
         return type_ == vocabulary::scalar_type::int64 ? static_cast<const void*>(&integer_)
                                                        : static_cast<const void*>(&number_);

@@ -26,7 +26,7 @@ public:
     /// The nearest one, ties to even.
     template <class A>
         requires std::is_arithmetic_v<A>
-    SMX_ALWAYS_INLINE explicit constexpr bfloat16(A value) noexcept {
+    SMX_INLINE_VOCABULARY explicit constexpr bfloat16(A value) noexcept {
         if constexpr (std::is_same_v<A, float>) {
             bits_ = round(value);
         } else {
@@ -35,28 +35,28 @@ public:
     }
 
     /// Exact.
-    SMX_ALWAYS_INLINE explicit constexpr operator float() const noexcept {
+    SMX_INLINE_VOCABULARY explicit constexpr operator float() const noexcept {
         const std::uint32_t quiet = (bits_ & 0x7fffu) > 0x7f80u ? 0x00400000u : 0u;
         return vocabulary::bit_cast<float>(static_cast<std::uint32_t>(bits_) << 16 | quiet);
     }
 
     /// Exact.
-    SMX_ALWAYS_INLINE explicit constexpr operator double() const noexcept {
+    SMX_INLINE_VOCABULARY explicit constexpr operator double() const noexcept {
         return static_cast<double>(static_cast<float>(*this));
     }
 
     /// The one that has these bits.
-    SMX_ALWAYS_INLINE static constexpr bfloat16 from_bits(std::uint16_t bits) noexcept {
+    SMX_INLINE_VOCABULARY static constexpr bfloat16 from_bits(std::uint16_t bits) noexcept {
         bfloat16 result{};
         result.bits_ = bits;
         return result;
     }
 
     /// As they are stored.
-    SMX_ALWAYS_INLINE constexpr std::uint16_t bits() const noexcept { return bits_; }
+    SMX_INLINE_VOCABULARY constexpr std::uint16_t bits() const noexcept { return bits_; }
 
 private:
-    SMX_ALWAYS_INLINE static constexpr std::uint16_t round(float value) noexcept {
+    SMX_INLINE_VOCABULARY static constexpr std::uint16_t round(float value) noexcept {
         const std::uint32_t bits = vocabulary::bit_cast<std::uint32_t>(value);
         if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>(bits >> 16 | 0x0040u);
         return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);

@@ -16,7 +16,7 @@ namespace vocabulary {
 
 /// The float nearest to x if it is exact, else the neighbour whose last bit is 1 ("round to odd"): rounding that to
 /// a narrower format gives the same as rounding x once.
-SMX_ALWAYS_INLINE constexpr float round_to_odd(double x) noexcept {
+SMX_INLINE_VOCABULARY constexpr float round_to_odd(double x) noexcept {
     if (vocabulary::bit_cast<std::uint64_t>(x) << 1 > 0xffe0000000000000u) {  // NaN: sign and upper payload bits
         const std::uint64_t bits = vocabulary::bit_cast<std::uint64_t>(x);
         return vocabulary::bit_cast<float>(static_cast<std::uint32_t>(bits >> 32 & 0x80000000u) | 0x7fc00000u |
@@ -46,7 +46,7 @@ public:
     /// The nearest one, ties to even.
     template <class A>
         requires std::is_arithmetic_v<A>
-    SMX_ALWAYS_INLINE explicit constexpr float16(A value) noexcept {
+    SMX_INLINE_VOCABULARY explicit constexpr float16(A value) noexcept {
         if constexpr (std::is_same_v<A, float>) {
             bits_ = round(value);
         } else {
@@ -55,7 +55,7 @@ public:
     }
 
     /// Exact.
-    SMX_ALWAYS_INLINE explicit constexpr operator float() const noexcept {
+    SMX_INLINE_VOCABULARY explicit constexpr operator float() const noexcept {
         const std::uint32_t sign = static_cast<std::uint32_t>(bits_ & 0x8000u) << 16;
         const std::uint32_t exponent = bits_ >> 10 & 0x1fu;
         const std::uint32_t fraction = bits_ & 0x3ffu;
@@ -70,22 +70,22 @@ public:
     }
 
     /// Exact.
-    SMX_ALWAYS_INLINE explicit constexpr operator double() const noexcept {
+    SMX_INLINE_VOCABULARY explicit constexpr operator double() const noexcept {
         return static_cast<double>(static_cast<float>(*this));
     }
 
     /// The one that has these bits.
-    SMX_ALWAYS_INLINE static constexpr float16 from_bits(std::uint16_t bits) noexcept {
+    SMX_INLINE_VOCABULARY static constexpr float16 from_bits(std::uint16_t bits) noexcept {
         float16 result{};
         result.bits_ = bits;
         return result;
     }
 
     /// As they are stored.
-    SMX_ALWAYS_INLINE constexpr std::uint16_t bits() const noexcept { return bits_; }
+    SMX_INLINE_VOCABULARY constexpr std::uint16_t bits() const noexcept { return bits_; }
 
 private:
-    SMX_ALWAYS_INLINE static constexpr std::uint16_t round(float value) noexcept {
+    SMX_INLINE_VOCABULARY static constexpr std::uint16_t round(float value) noexcept {
         const std::uint32_t bits = vocabulary::bit_cast<std::uint32_t>(value);
         const std::uint32_t sign = bits >> 16 & 0x8000u;
         const std::uint32_t magnitude = bits & 0x7fffffffu;

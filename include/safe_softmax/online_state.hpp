@@ -38,7 +38,7 @@ static_assert(sizeof(online_state) == 64);
 namespace vocabulary {
 
 /// Nothing above -inf has been seen.
-SMX_ALWAYS_INLINE constexpr bool is_nothing(const online_state& s) noexcept {
+SMX_INLINE_VOCABULARY constexpr bool is_nothing(const online_state& s) noexcept {
     return bit_cast<std::uint64_t>(s.max) == std::uint64_t(0xfff) << 52;
 }
 

@@ -20,25 +20,25 @@ public:
     using value_type = std::remove_cv_t<T>;  ///< without const
 
     /// `stride` is in elements.
-    SMX_ALWAYS_INLINE constexpr strided_span(T* data, std::size_t size, std::ptrdiff_t stride) noexcept
+    SMX_INLINE_VOCABULARY constexpr strided_span(T* data, std::size_t size, std::ptrdiff_t stride) noexcept
         : data_(data), size_(size), stride_(stride) {}
 
     /// From elements that may be written to elements that may only be read.
     template <class U>
         requires std::is_same_v<const U, T>
-    SMX_ALWAYS_INLINE constexpr strided_span(strided_span<U> other) noexcept
+    SMX_INLINE_VOCABULARY constexpr strided_span(strided_span<U> other) noexcept
         : data_(other.data()), size_(other.size()), stride_(other.stride()) {}
 
     /// The first element, which with a negative stride is the one with the highest address.
-    SMX_ALWAYS_INLINE constexpr T* data() const noexcept { return data_; }
+    SMX_INLINE_VOCABULARY constexpr T* data() const noexcept { return data_; }
     /// The number of elements.
-    SMX_ALWAYS_INLINE constexpr std::size_t size() const noexcept { return size_; }
+    SMX_INLINE_VOCABULARY constexpr std::size_t size() const noexcept { return size_; }
     /// From one element to the next, in elements.
-    SMX_ALWAYS_INLINE constexpr std::ptrdiff_t stride() const noexcept { return stride_; }
+    SMX_INLINE_VOCABULARY constexpr std::ptrdiff_t stride() const noexcept { return stride_; }
     /// Whether there is none.
-    SMX_ALWAYS_INLINE constexpr bool empty() const noexcept { return size_ == 0; }
+    SMX_INLINE_VOCABULARY constexpr bool empty() const noexcept { return size_ == 0; }
     /// Element i, unchecked.
-    SMX_ALWAYS_INLINE constexpr T& operator[](std::size_t i) const noexcept {
+    SMX_INLINE_VOCABULARY constexpr T& operator[](std::size_t i) const noexcept {
         return data_[static_cast<std::ptrdiff_t>(i) * stride_];
     }
 

@@ -31,15 +31,15 @@ public:
 
     /// Row-major. Extents are not negative.
     template <std::integral Extent>
-    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const Extent (&extents)[Rank]) noexcept : data_(data) {
+    SMX_INLINE_VOCABULARY constexpr tensor_view(T* data, const Extent (&extents)[Rank]) noexcept : data_(data) {
         for (std::size_t d = 0; d < Rank; ++d) extents_[d] = static_cast<std::size_t>(extents[d]);
         row_major();
     }
 
     /// With strides in elements, of any sign.
     template <std::integral Extent, std::integral Stride>
-    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const Extent (&extents)[Rank],
-                                            const Stride (&strides)[Rank]) noexcept
+    SMX_INLINE_VOCABULARY constexpr tensor_view(T* data, const Extent (&extents)[Rank],
+                                                const Stride (&strides)[Rank]) noexcept
         : data_(data) {
         for (std::size_t d = 0; d < Rank; ++d) {
             extents_[d] = static_cast<std::size_t>(extents[d]);
@@ -48,39 +48,41 @@ public:
     }
 
     /// Row-major.
-    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const std::array<std::size_t, Rank>& extents) noexcept
+    SMX_INLINE_VOCABULARY constexpr tensor_view(T* data, const std::array<std::size_t, Rank>& extents) noexcept
         : data_(data), extents_(extents) {
         row_major();
     }
 
     /// With strides in elements, of any sign.
-    SMX_ALWAYS_INLINE constexpr tensor_view(T* data, const std::array<std::size_t, Rank>& extents,
-                                            const std::array<std::ptrdiff_t, Rank>& strides) noexcept
+    SMX_INLINE_VOCABULARY constexpr tensor_view(T* data, const std::array<std::size_t, Rank>& extents,
+                                                const std::array<std::ptrdiff_t, Rank>& strides) noexcept
         : data_(data), extents_(extents), strides_(strides) {}
 
     /// From elements that may be written to elements that may only be read.
     template <class U>
         requires std::is_same_v<const U, T>
-    SMX_ALWAYS_INLINE constexpr tensor_view(const tensor_view<U, Rank>& other) noexcept
+    SMX_INLINE_VOCABULARY constexpr tensor_view(const tensor_view<U, Rank>& other) noexcept
         : data_(other.data()), extents_(other.extents()), strides_(other.strides()) {}
 
     /// The number of axes.
-    SMX_ALWAYS_INLINE static constexpr std::size_t rank() noexcept { return Rank; }
+    SMX_INLINE_VOCABULARY static constexpr std::size_t rank() noexcept { return Rank; }
     /// The element with all indices 0.
-    SMX_ALWAYS_INLINE constexpr T* data() const noexcept { return data_; }
+    SMX_INLINE_VOCABULARY constexpr T* data() const noexcept { return data_; }
     /// The number of elements along an axis.
-    SMX_ALWAYS_INLINE constexpr std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
+    SMX_INLINE_VOCABULARY constexpr std::size_t extent(std::size_t axis) const noexcept { return extents_[axis]; }
     /// From one element to the next along an axis, in elements.
-    SMX_ALWAYS_INLINE constexpr std::ptrdiff_t stride(std::size_t axis) const noexcept { return strides_[axis]; }
+    SMX_INLINE_VOCABULARY constexpr std::ptrdiff_t stride(std::size_t axis) const noexcept { return strides_[axis]; }
     /// Of all axes.
-    SMX_ALWAYS_INLINE constexpr const std::array<std::size_t, Rank>& extents() const noexcept { return extents_; }
+    SMX_INLINE_VOCABULARY constexpr const std::array<std::size_t, Rank>& extents() const noexcept { return extents_; }
     /// Of all axes.
-    SMX_ALWAYS_INLINE constexpr const std::array<std::ptrdiff_t, Rank>& strides() const noexcept { return strides_; }
+    SMX_INLINE_VOCABULARY constexpr const std::array<std::ptrdiff_t, Rank>& strides() const noexcept {
+        return strides_;
+    }
 
     /// The element with these indices, unchecked.
     template <std::integral... Index>
         requires(sizeof...(Index) == Rank)
-    SMX_ALWAYS_INLINE constexpr T& operator()(Index... index) const noexcept {
+    SMX_INLINE_VOCABULARY constexpr T& operator()(Index... index) const noexcept {
         const std::ptrdiff_t indices[] = {static_cast<std::ptrdiff_t>(index)...};
         std::ptrdiff_t offset = 0;
         for (std::size_t d = 0; d < Rank; ++d) offset += indices[d] * strides_[d];
@@ -88,7 +90,7 @@ public:
     }
 
 private:
-    SMX_ALWAYS_INLINE constexpr void row_major() noexcept {
+    SMX_INLINE_VOCABULARY constexpr void row_major() noexcept {
         std::size_t stride = 1;
         for (std::size_t d = Rank; d-- > 0;) {
             strides_[d] = static_cast<std::ptrdiff_t>(stride);

@@ -74,7 +74,7 @@ struct view_traits<tensor_view<T, Rank>> {
     static constexpr bool viewable = true, borrowed = true;
     static constexpr std::size_t rank = Rank;
     using element_type = T;
-    SMX_ALWAYS_INLINE static constexpr layout<T, Rank> look(const tensor_view<T, Rank>& v) noexcept {
+    SMX_INLINE_VOCABULARY static constexpr layout<T, Rank> look(const tensor_view<T, Rank>& v) noexcept {
         return {v.data(), v.extents(), v.strides()};
     }
 };
@@ -85,7 +85,7 @@ struct view_traits<strided_span<T>> {
     static constexpr bool viewable = true, borrowed = true;
     static constexpr std::size_t rank = 1;
     using element_type = T;
-    SMX_ALWAYS_INLINE static constexpr layout<T, 1> look(const strided_span<T>& v) noexcept {
+    SMX_INLINE_VOCABULARY static constexpr layout<T, 1> look(const strided_span<T>& v) noexcept {
         return {v.data(), {v.size()}, {v.stride()}};
     }
 };
@@ -96,7 +96,7 @@ struct view_traits<V> {
     static constexpr bool viewable = true, borrowed = true;
     static constexpr std::size_t rank = V::rank();
     using element_type = typename V::element_type;
-    SMX_ALWAYS_INLINE static constexpr layout<element_type, rank> look(const V& v) noexcept {
+    SMX_INLINE_VOCABULARY static constexpr layout<element_type, rank> look(const V& v) noexcept {
         layout<element_type, rank> l{v.data_handle(), {}, {}};
         for (std::size_t d = 0; d < rank; ++d) {
             l.extent[d] = static_cast<std::size_t>(v.extent(d));
@@ -112,7 +112,7 @@ struct view_traits<V> {
     static constexpr bool viewable = true, borrowed = std::ranges::enable_borrowed_range<std::remove_cv_t<V>>;
     static constexpr std::size_t rank = 1;
     using element_type = elements_of_range<V>;
-    SMX_ALWAYS_INLINE static constexpr layout<element_type, 1> look(V& v) noexcept {
+    SMX_INLINE_VOCABULARY static constexpr layout<element_type, 1> look(V& v) noexcept {
         const std::span elements(v);
         return {elements.data(), {elements.size()}, {1}};
     }
@@ -167,7 +167,7 @@ concept reduced_rank = rank_of<B> == rank_of<const std::remove_reference_t<A>> |
                        rank_of<B> + 1 == rank_of<const std::remove_reference_t<A>>;
 
 template <class V>
-SMX_ALWAYS_INLINE constexpr bool is_strided(const V& v) noexcept {
+SMX_INLINE_VOCABULARY constexpr bool is_strided(const V& v) noexcept {
     if constexpr (requires {
                       { v.is_strided() } -> std::convertible_to<bool>;
                   })
@@ -177,7 +177,7 @@ SMX_ALWAYS_INLINE constexpr bool is_strided(const V& v) noexcept {
 
 /// The layout of a view in the library's own storage types.
 template <class V>
-SMX_ALWAYS_INLINE auto look(V& v) noexcept {
+SMX_INLINE_VOCABULARY auto look(V& v) noexcept {
     using traits = traits_of<V>;
     using T = typename traits::element_type;
     using S = std::conditional_t<std::is_const_v<T>, const storage_t<T>, storage_t<T>>;

@@ -9,7 +9,7 @@ foreach(object IN LISTS SMX_TABLES SMX_OBJECTS)
   execute_process(COMMAND "${SMX_NM}" --format=posix "${object}" OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
   string(REGEX MATCHALL "[^ \n]+ [VWu] " functions "${symbols}")
   set(shared "${functions}")
-  list(FILTER shared EXCLUDE REGEX "3smx[0-9]+[a-z0-9_]+_(xsimd|scalar)|^DW\\.ref\\.|^_ZT[IS]F") # _ZT: types of functions, by sanitizers
+  list(FILTER shared EXCLUDE REGEX "3smx[0-9]+[a-z0-9_]+_(xsimd|scalar|arrays)|^DW\\.ref\\.|^_ZT[IS]F") # _ZT: types of functions, by sanitizers
   if(object IN_LIST SMX_OBJECTS)
     list(FILTER shared INCLUDE REGEX "^_ZNK?3smx")
   endif()

@@ -15,19 +15,19 @@ namespace vocabulary {
 // processors share: the linker keeps one of them, perhaps the one with AVX-512 in it.
 
 template <class To, class From>
-SMX_ALWAYS_INLINE constexpr To bit_cast(const From& from) noexcept {
+SMX_INLINE_VOCABULARY constexpr To bit_cast(const From& from) noexcept {
     return __builtin_bit_cast(To, from);
 }
 
 /// x is not 0.
-SMX_ALWAYS_INLINE constexpr int countl_zero(std::uint32_t x) noexcept {
+SMX_INLINE_VOCABULARY constexpr int countl_zero(std::uint32_t x) noexcept {
 #if defined(_MSC_VER) && !defined(__clang__)
     return std::countl_zero(x);
 #else
     return __builtin_clz(x);
 #endif
 }
-SMX_ALWAYS_INLINE constexpr int countl_zero(std::uint64_t x) noexcept {
+SMX_INLINE_VOCABULARY constexpr int countl_zero(std::uint64_t x) noexcept {
 #if defined(_MSC_VER) && !defined(__clang__)
     return std::countl_zero(x);
 #else
@@ -35,7 +35,7 @@ SMX_ALWAYS_INLINE constexpr int countl_zero(std::uint64_t x) noexcept {
 #endif
 }
 
-SMX_ALWAYS_INLINE constexpr int popcount(std::uint32_t x) noexcept {
+SMX_INLINE_VOCABULARY constexpr int popcount(std::uint32_t x) noexcept {
 #if defined(_MSC_VER) && !defined(__clang__)
     return std::popcount(x);
 #else

@@ -35,7 +35,7 @@ extern std::atomic<const table*> active;
 /// Makes the choice.
 const table& choose() noexcept;
 
-SMX_ALWAYS_INLINE const table& active_table() noexcept {
+SMX_INLINE_VOCABULARY const table& active_table() noexcept {
     const table* t = active.load(std::memory_order_acquire);  // the table is complete; on x86 a plain load
     return t != nullptr ? *t : choose();
 }

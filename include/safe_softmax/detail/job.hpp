@@ -21,7 +21,7 @@ struct operand {
     std::ptrdiff_t step;  ///< bytes from one element of the row to the next
     scalar_type type;
 
-    SMX_ALWAYS_INLINE explicit operator bool() const noexcept { return data != nullptr; }
+    SMX_INLINE_VOCABULARY explicit operator bool() const noexcept { return data != nullptr; }
 };
 
 /// What a kernel is asked for.

@@ -37,10 +37,10 @@ struct work {
 inline constexpr std::size_t segment_step = 65536, most_segments = 64;
 
 /// Elements of a segment, a multiple of segment_step, in a row of 1 or more.
-SMX_ALWAYS_INLINE constexpr std::size_t segment_length(std::size_t row_length) noexcept {
+SMX_INLINE_VOCABULARY constexpr std::size_t segment_length(std::size_t row_length) noexcept {
     return ((row_length - 1) / (segment_step * most_segments) + 1) * segment_step;
 }
-SMX_ALWAYS_INLINE constexpr std::size_t segment_count(std::size_t row_length) noexcept {
+SMX_INLINE_VOCABULARY constexpr std::size_t segment_count(std::size_t row_length) noexcept {
     return (row_length - 1) / segment_length(row_length) + 1;
 }
 
