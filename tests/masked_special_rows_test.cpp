@@ -88,6 +88,20 @@ TEST(MaskedRows, SpecialValues) {
     });
 }
 
+// Further from the row's maximum than numbers of double are: as from infinity.
+TEST(MaskedRows, SinksBeyondTheRangeOfTheDifference) {
+    constexpr double large = 1.7e308;
+    on_every_isa([&](smx::isa) {
+        const std::vector<double> up(3, large), down(3, -large);
+        expect_same(masked_results(false, dtype::f64, down, {}, {.sink = large}), {0, 0, 0}, "above");
+        expect_same(masked_results(true, dtype::f64, down, {}, {.sink = large}), {-inf, -inf, -inf}, "log, above");
+        expect_same(masked_results(false, dtype::f64, up, {}, {.sink = -large}),
+                    masked_results(false, dtype::f64, up, {}, {}), "below");
+        expect_same(masked_results(true, dtype::f64, up, {}, {.sink = -large}),
+                    masked_results(true, dtype::f64, up, {}, {}), "log, below");
+    });
+}
+
 TEST(MaskedRows, InfinitiesAndNaNInNumbersThatAreAdded) {
     on_every_isa([](smx::isa) {
         const auto check = [&]<class T>(T) {

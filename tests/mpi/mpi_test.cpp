@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -35,6 +36,8 @@ template <class T>
 bool same_bits(const T* a, const T* b, std::size_t n) {
     return std::memcmp(a, b, n * sizeof(T)) == 0;
 }
+
+bool is_nan(double x) { return std::bit_cast<std::uint64_t>(x) << 1 > 0xffe0000000000000u; }  // under -ffast-math, too
 
 constexpr double inf = std::numeric_limits<double>::infinity();
 constexpr std::size_t rows = 12;
@@ -148,8 +151,9 @@ void check_meaning() {
     const auto view = [&](std::vector<double>& v) { return smx::tensor_view<double, 2>(v.data(), {rows, classes}); };
     const auto close = [](const std::vector<double>& a, const std::vector<double>& b) {
         for (std::size_t i = 0; i < a.size(); ++i) {
-            const bool same = a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]));
-            if (!same && !(std::abs(a[i] - b[i]) <= 10 * 0x1p-52 * std::abs(b[i]))) {
+            const bool nan = is_nan(a[i]) || is_nan(b[i]);
+            const bool same = nan ? is_nan(a[i]) && is_nan(b[i]) : same_bits(&a[i], &b[i], 1);
+            if (!same && (nan || !(std::abs(a[i] - b[i]) <= 10 * 0x1p-52 * std::abs(b[i])))) {
                 std::fprintf(stderr, "element %zu of %zu is %.17g instead of %.17g\n", i, a.size(), a[i], b[i]);
                 return false;
             }
