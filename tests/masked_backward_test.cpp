@@ -100,6 +100,54 @@ TEST(MaskedBackward, AgreesWithFiniteDifferencesUnderEveryOption) {
     }
 }
 
+// What the header says of everything else that goes into a row.
+TEST(MaskedBackward, GradientsOfBiasAddedMaskAndSinkFollow) {
+    const numbers x = make_row(family::normal_1, dtype::f64, rows * n, base_seed()),
+                  bias = make_row(family::normal_1, dtype::f64, rows * n, 3),
+                  dy = make_row(family::normal_1, dtype::f64, rows * n, 4);
+    const double temperatures[] = {0.5, 2, 1.25}, sinks[] = {0, -1, 2};
+    const auto difference = [&](const numbers& above, const numbers& below, std::size_t row) {
+        double d = 0;
+        for (std::size_t i = row * n; i < (row + 1) * n; ++i) d += dy[i] * (above[i] - below[i]) / 2e-6;
+        return d;
+    };
+    for (const double softcap : {0.0, 1.5}) {
+        for (const bool log : {false, true}) {
+            const masked_options o{.scale = 1.5, .softcap = softcap, .sink = sinks, .temperature = temperatures};
+            const auto of = [&](const numbers& added, bool as_mask, const auto& sink) {
+                masked_options with = o;
+                with.sink = sink;
+                if (!as_mask) with.bias = in_rows(added);
+                return forward(log, x, as_mask ? smx::array_ref(in_rows(added)) : smx::array_ref(), with);
+            };
+            const numbers y = of(bias, false, sinks), dz = backward(log, x, y, dy, {});
+            for (std::size_t i = 0; i < x.size(); ++i) {
+                for (const bool as_mask : {false, true}) {
+                    numbers up = bias, down = bias;
+                    up[i] += 1e-6;
+                    down[i] -= 1e-6;
+                    EXPECT_NEAR(dz[i], difference(of(up, as_mask, sinks), of(down, as_mask, sinks), i / n), 1e-8)
+                        << softcap << (log ? " log " : " ") << i;
+                }
+            }
+            for (std::size_t row = 0; row < rows; ++row) {
+                double rest = 1, sum = 0;
+                for (std::size_t i = row * n; i < (row + 1) * n; ++i) {
+                    rest -= log ? std::exp(y[i]) : y[i];
+                    sum += log ? dy[i] : y[i] * dy[i];
+                }
+                double up[rows], down[rows];
+                for (std::size_t r = 0; r < rows; ++r) {
+                    up[r] = sinks[r] + 1e-6;
+                    down[r] = sinks[r] - 1e-6;
+                }
+                EXPECT_NEAR(-rest * sum, difference(of(bias, false, up), of(bias, false, down), row), 1e-8)
+                    << "sink of row " << row << (log ? ", log" : "");
+            }
+        }
+    }
+}
+
 TEST(MaskedBackward, NothingBeyondLengthAndDiagonalMatters) {
     const numbers x = make_row(family::normal_1, dtype::f64, rows * n, base_seed());
     numbers dy = make_row(family::normal_1, dtype::f64, rows * n, 4);

@@ -140,7 +140,8 @@ void log_softmax_backward(const Y& y, DY&& dy, const softmax_options& options = 
 }
 
 /// Gradient of masked_log_softmax: as log_softmax_backward, but where y_i is -inf the element was masked out. There dx is exactly
-/// +0, and dy does not count, whatever it is, a NaN included. Options as in masked_softmax_backward.
+/// +0, and dy does not count, whatever it is, a NaN included. Options, and the gradients of mask and bias, as in masked_softmax_backward;
+/// of a sink it is -(1 - sum_j exp(y_j)) * sum_j dy_j over those that count.
 template <readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_log_softmax_backward(const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
