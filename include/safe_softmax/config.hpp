@@ -8,8 +8,9 @@
 #endif
 
 /// Inlined even at -O0: no out-of-line copy exists that the linker could share between objects built for
-/// different instruction sets. SMX_INLINE_AS_NEEDED leaves it to the compiler where the namespace SMX_ABI tells copies apart, which takes
-/// half as long to compile, or less under sanitizers; not for functions of the vocabulary, which all objects share.
+/// different instruction sets. SMX_INLINE_AS_NEEDED leaves it to the compiler where the namespace SMX_ABI tells copies apart, so not for
+/// functions of the vocabulary, which all objects share. That takes half as long to compile, or less under sanitizers; calls take more
+/// time, and may take more stack than is promised.
 #if defined(_MSC_VER) && !defined(__clang__)
 #define SMX_INLINE_VOCABULARY __forceinline
 #else
