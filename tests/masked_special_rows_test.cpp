@@ -102,6 +102,17 @@ TEST(MaskedRows, SinksBeyondTheRangeOfTheDifference) {
     });
 }
 
+// What a sink far below leaves of a certain element's logarithm, down to the smallest normal number.
+TEST(MaskedRows, SinksFarBelow) {
+    on_every_isa([&](smx::isa) {
+        for (const double sink : {-600.0, -699.5, -700.5, -705.0, -708.3, -708.39}) {
+            const double expected = -std::exp(sink),
+                         actual = masked_results(true, dtype::f64, {0}, {}, {.sink = sink})[0];
+            EXPECT_NEAR(actual / expected, 1, 3 * 0x1p-52) << sink;
+        }
+    });
+}
+
 TEST(MaskedRows, InfinitiesAndNaNInNumbersThatAreAdded) {
     on_every_isa([](smx::isa) {
         const auto check = [&]<class T>(T) {

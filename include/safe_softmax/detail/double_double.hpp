@@ -70,7 +70,10 @@ SMX_NOINLINE inline double_double expm1(double_double x) noexcept {
 /// exp(x) for |x| <= 700, as a pair.
 SMX_ALWAYS_INLINE double_double exp(double_double x) noexcept { return add(expm1(x), {1, 0}); }
 
-/// exp(x) for |x| <= 700, to 2.1 * 2^-53: the reduction and the polynomial of exp.hpp.
+/// Where exp(x) is the smallest normal number.
+inline constexpr double least_exponent = -0x1.6232bdd7abcd2p+9;
+
+/// exp(x) for x from least_exponent to 700, to 2.1 * 2^-53: the reduction and the polynomial of exp.hpp.
 SMX_ALWAYS_INLINE double exp_of(double_double x) noexcept {
     using constants = exp_constants<double>;
     constexpr double c = 0x1.71547652b82fep3, c_rest = 0x1.777d0ffda0d24p-53;  // 8*log2(e)

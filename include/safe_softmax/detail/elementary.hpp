@@ -10,14 +10,14 @@ namespace detail {
 
 // exp and log of one double, for functions that need them element by element: the same bits wherever fma is.
 
-/// exp(x) for x <= 0, at most 1.2 ulp off; +0 below -708. The sum of 2^(j/8) and its product with exp(r) - 1, |r| <= ln(2)/16,
+/// exp(x) for x <= 0, at most 1.2 ulp off; +0 where that is no normal number. The sum of 2^(j/8) and its product with exp(r) - 1, |r| <= ln(2)/16,
 /// by Taylor's series.
 SMX_ALWAYS_INLINE double exp_of_negative(double x) noexcept {
     constexpr double ln2_head = 0x1.62e42feep-4, ln2_tail = 0x1.a39ef35793c76p-36;  // of ln(2)/8; head has 32 bits
     constexpr double c[] = {0x1.5555555555555p-3,  0x1.5555555555555p-5,  0x1.1111111111111p-7,
                             0x1.6c16c16c16c17p-10, 0x1.a01a01a01a01ap-13, 0x1.a01a01a01a01ap-16};
     constexpr double to_integer = 0x1.8p52;
-    if (!(x > -708)) return 0;
+    if (!(x >= least_exponent)) return 0;
     const double t = fma(x, 0x1.71547652b82fep3, to_integer);
     const double k = fence(t - to_integer);
     const double r = fma(-k, ln2_tail, fma(-k, ln2_head, x));
