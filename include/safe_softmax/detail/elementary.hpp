@@ -10,8 +10,8 @@ namespace detail {
 
 // exp and log of one double, for functions that need them element by element: the same bits wherever fma is.
 
-/// exp(x) for x <= 0, at most 1.2 ulp off; +0 where that is no normal number. The sum of 2^(j/8) and its product with exp(r) - 1, |r| <= ln(2)/16,
-/// by Taylor's series.
+/// exp(x) for x <= 0, at most 1.2 ulp off; +0 where that is no normal number. The sum of 2^(j/8) and its product with exp(r) - 1,
+/// |r| <= ln(2)/16, by Taylor's series.
 SMX_ALWAYS_INLINE double exp_of_negative(double x) noexcept {
     constexpr double ln2_head = 0x1.62e42feep-4, ln2_tail = 0x1.a39ef35793c76p-36;  // of ln(2)/8; head has 32 bits
     constexpr double c[] = {0x1.5555555555555p-3,  0x1.5555555555555p-5,  0x1.1111111111111p-7,

@@ -33,42 +33,33 @@ SMX_ALWAYS_INLINE float64x2_t exp2_eighths(float64x2_t t) noexcept {
 }
 // All bits where x > y, or x == y. In assembly under -ffinite-math-only: clang takes the intrinsics for its own comparisons, which need
 // not be false for a NaN, nor right about infinities.
-SMX_ALWAYS_INLINE uint32x4_t greater(float32x4_t x, float32x4_t y) noexcept {
 #if SMX_FINITE_MATH
+SMX_ALWAYS_INLINE uint32x4_t greater(float32x4_t x, float32x4_t y) noexcept {
     uint32x4_t r;
     __asm__("fcmgt %0.4s, %1.4s, %2.4s" : "=w"(r) : "w"(x), "w"(y));
     return r;
-#else
-    return vcgtq_f32(x, y);
-#endif
 }
 SMX_ALWAYS_INLINE uint64x2_t greater(float64x2_t x, float64x2_t y) noexcept {
-#if SMX_FINITE_MATH
     uint64x2_t r;
     __asm__("fcmgt %0.2d, %1.2d, %2.2d" : "=w"(r) : "w"(x), "w"(y));
     return r;
-#else
-    return vcgtq_f64(x, y);
-#endif
 }
 SMX_ALWAYS_INLINE uint32x4_t equal(float32x4_t x, float32x4_t y) noexcept {
-#if SMX_FINITE_MATH
     uint32x4_t r;
     __asm__("fcmeq %0.4s, %1.4s, %2.4s" : "=w"(r) : "w"(x), "w"(y));
     return r;
-#else
-    return vceqq_f32(x, y);
-#endif
 }
 SMX_ALWAYS_INLINE uint64x2_t equal(float64x2_t x, float64x2_t y) noexcept {
-#if SMX_FINITE_MATH
     uint64x2_t r;
     __asm__("fcmeq %0.2d, %1.2d, %2.2d" : "=w"(r) : "w"(x), "w"(y));
     return r;
-#else
-    return vceqq_f64(x, y);
-#endif
 }
+#else
+SMX_ALWAYS_INLINE uint32x4_t greater(float32x4_t x, float32x4_t y) noexcept { return vcgtq_f32(x, y); }
+SMX_ALWAYS_INLINE uint64x2_t greater(float64x2_t x, float64x2_t y) noexcept { return vcgtq_f64(x, y); }
+SMX_ALWAYS_INLINE uint32x4_t equal(float32x4_t x, float32x4_t y) noexcept { return vceqq_f32(x, y); }
+SMX_ALWAYS_INLINE uint64x2_t equal(float64x2_t x, float64x2_t y) noexcept { return vceqq_f64(x, y); }
+#endif
 SMX_ALWAYS_INLINE float32x4_t zero_where_less(float32x4_t a, float32x4_t t, float32x4_t limit) noexcept {
     return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a), greater(limit, t)));
 }
