@@ -17,6 +17,8 @@
 namespace softmax_test {
 
 class reference;
+class exact_row;
+struct typed_row;
 
 /// Everything that is needed to make a row again.
 struct row_case {
@@ -51,7 +53,8 @@ public:
 private:
     using key = std::tuple<function, dtype, dtype, const subject*>;  // in, out
 
-    void measure_elements(const row_case& row, std::span<const double> logits, const reference& exact, dtype out);
+    void measure_elements(const row_case& row, std::span<const double> logits, const typed_row& in, exact_row& exact,
+                          dtype out);
     void measure_logsumexp(const row_case& row, const view& in, const reference& exact, dtype out);
 
     std::map<key, witness> worst_;

@@ -46,7 +46,8 @@ reference::pair reference::below_max(double logit) const {
     return {sum.high, sum.low};
 }
 
-reference::reference(std::span<const double> logits, double scale) : scale_(scale) {
+reference::reference(std::span<const double> logits, double scale, std::span<const std::size_t> counts)
+    : scale_(scale) {
     if (logits.empty()) {
         max_ = {-std::numeric_limits<long double>::infinity(), 0};
         log_sum_exp_ = 0;
@@ -56,13 +57,14 @@ reference::reference(std::span<const double> logits, double scale) : scale_(scal
     max_ = product(scale < 0 ? *lowest : *highest, scale);
 
     long double at_max = 0, rest = 0, lost = 0;
-    for (const double logit : logits) {
-        const pair z = below_max(logit);
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+        const pair z = below_max(logits[i]);
+        const long double count = counts.empty() ? 1 : static_cast<long double>(counts[i]);
         if (z.high == 0 && z.low == 0) {
-            at_max += 1;
+            at_max += count;
             continue;
         }
-        const long double term = std::exp(z.high) * (1 + z.low);
+        const long double term = count * std::exp(z.high) * (1 + z.low);
         const long double sum = rest + term;
         lost += std::abs(rest) >= std::abs(term) ? (rest - sum) + term : (term - sum) + rest;
         rest = sum;

@@ -40,6 +40,7 @@ all_tables complete() noexcept {
     all_tables all{};
     for (std::size_t i = 0; i < count; ++i) {
         table& t = all.t[i] = *compiled[i];
+        if (i == 0) continue;  // there is none before it
         for (std::size_t f = 0; f < vocabulary::functions; ++f) {
             for (std::size_t pair = 0; pair < vocabulary::types * vocabulary::types; ++pair) {
                 const std::size_t in = pair / vocabulary::types, out = pair % vocabulary::types;
