@@ -19,6 +19,7 @@
 #include <safe_softmax/naive_softmax.hpp>
 #include <safe_softmax/online_softmax.hpp>
 #include <safe_softmax/parallel.hpp>
+#include <safe_softmax/parallel_family.hpp>
 #include <safe_softmax/sampling.hpp>
 #include <safe_softmax/softmax.hpp>
 #include <safe_softmax/softmin.hpp>

@@ -251,6 +251,8 @@ bool check(const char* name, bool fused, bool print, bool brief) {
 int main(int argc, char** argv) {
     const bool print = argc > 1 && std::strcmp(argv[1], "--print") == 0;
     const bool brief = argc > 1 && (std::strcmp(argv[1], "--short") == 0 || std::strcmp(argv[1], "--once") == 0);
-    return on_every_instruction_set([=](const char* name, bool fused) { return check(name, fused, print, brief); }) ? 0
-                                                                                                                    : 1;
+    return on_every_instruction_set(argc, argv,
+                                    [=](const char* name, bool fused) { return check(name, fused, print, brief); })
+               ? 0
+               : 1;
 }

@@ -9,6 +9,7 @@
 //     golden --print    prints the hashes that are compared
 //     golden --short    rounding to nearest only: for slow machines
 //     golden --once     like that, and every row in one way only: for slow machines that are here in another form too
+//     golden --once --chosen    of the instruction set alone that run-time dispatch chooses
 //
 // If this turns red, results have changed: for users too, who may have stored some. If that is meant, say so in the
 // release's notes and write down the hashes that --print gives; if it is not, it is a defect.
@@ -275,6 +276,8 @@ int main(int argc, char** argv) {
     const bool print = argc > 1 && std::strcmp(argv[1], "--print") == 0;
     one_way = argc > 1 && std::strcmp(argv[1], "--once") == 0;
     const bool brief = one_way || (argc > 1 && std::strcmp(argv[1], "--short") == 0);
-    return on_every_instruction_set([=](const char* name, bool fused) { return check(fused, print, brief, name); }) ? 0
-                                                                                                                    : 1;
+    return on_every_instruction_set(argc, argv,
+                                    [=](const char* name, bool fused) { return check(fused, print, brief, name); })
+               ? 0
+               : 1;
 }

@@ -167,20 +167,26 @@ private:
     unsigned before_ = 0;
 };
 
-/// Calls check(name, whether there is fma) on every instruction set that this program has; true if all of them are.
+/// Whether the kernels of an instruction set have fma.
+inline bool is_fused(smx::isa level) { return level != smx::isa::sse2 && (level != smx::isa::scalar || SMX_FUSED); }
+
+/// Calls check(name, whether there is fma) on every instruction set that this program has, or on the chosen one if the second argument is
+/// --chosen; true if all of them are.
 template <class Check>
-bool on_every_instruction_set(Check check) {
+bool on_every_instruction_set(int argc, char** argv, Check check) {
+    const smx::isa chosen = smx::active_isa();
 #if SMX_DISPATCH
+    const bool chosen_alone = argc > 2 && std::strcmp(argv[2], "--chosen") == 0;
     bool good = true;
     for (const smx::isa level :
          {smx::isa::scalar, smx::isa::sse2, smx::isa::avx2, smx::isa::avx512, smx::isa::avx512bf16, smx::isa::neon64}) {
-        if (!smx::set_active_isa(level)) continue;
-        const bool fused = level != smx::isa::sse2 && (level != smx::isa::scalar || SMX_FUSED);
-        good &= check(smx::name_of(level), fused);
+        if (chosen_alone ? level != chosen : !smx::set_active_isa(level)) continue;
+        good &= check(smx::name_of(level), is_fused(level));
     }
     return good;
 #else
-    return check(smx::name_of(smx::active_isa()), SMX_FUSED != 0);
+    (void)argc, (void)argv;
+    return check(smx::name_of(chosen), SMX_FUSED != 0);
 #endif
 }
 

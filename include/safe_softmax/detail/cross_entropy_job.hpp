@@ -2,6 +2,7 @@
 #pragma once
 
 #include <safe_softmax/detail/job_rows.hpp>
+#include <safe_softmax/detail/special.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -17,6 +18,14 @@ struct cross_entropy_of {
 SMX_ALWAYS_INLINE bool is_ignored(const job& j, scalar_type type, std::int64_t target) noexcept {
     const bool has_sign = type >= scalar_type::int8;
     return target == j.ignore_index && (has_sign || target >= 0);
+}
+
+/// Adds a number to the head; what that rounds away goes to the tail (Knuth's sum).
+SMX_ALWAYS_INLINE void add_to(vocabulary::loss_total& total, double x) noexcept {
+    const double sum = fence(total.head + x), seen = fence(sum - total.head);
+    const double lost = fence(fence(total.head - fence(sum - seen)) + fence(x - seen));
+    total.head = sum;
+    if (is_finite(sum)) total.tail = fence(total.tail + lost);
 }
 
 }  // namespace detail

@@ -114,13 +114,8 @@ private:
         else put_number(o, i, x);
     }
     static SMX_ALWAYS_INLINE void put_loss(const job& j, const operand* op, double loss) noexcept {
-        if (j.total != nullptr) {
-            double lost;
-            j.total->head = two_sum(j.total->head, loss, lost);
-            if (is_finite(j.total->head)) j.total->tail = fence(j.total->tail + lost);
-        } else if (op[names::losses]) {
-            put(op[names::losses], 0, loss);
-        }
+        if (j.total != nullptr) add_to(*j.total, loss);
+        else if (op[names::losses]) put(op[names::losses], 0, loss);
     }
     /// The gradient that arrives at the loss of a row. A mean over nothing passes none on.
     static SMX_ALWAYS_INLINE double arriving(const job& j, const operand* op) noexcept {

@@ -17,19 +17,20 @@ class backward_rows;
 /// Everything is checked here, before anything is written. The operands are those of struct backward.
 template <class Options>
 SMX_NOINLINE void run_backward(const char* function, job_function f, const array_ref& y, const array_ref& dy,
-                               const array_ref& dx, const char* dx_name, const Options& options) {
+                               const array_ref& dx, const char* dx_name, const Options& options,
+                               const job_runner* runner = nullptr) {
     job_builder b(function, f, y, options.axis, options.scale, options.special, "y");
     b.add_same(1, dy, "dy");
     b.may_be_output();
     b.add_output(2, dx, dx_name);
-    if (b.finish()) run_job<backward_rows>(b.job());
+    if (b.finish()) run_job_by<backward_rows>(runner, b.job());
 }
 
 /// The same for masked functions. Of the options, those that say what was masked out are not needed: y tells.
 template <class Options>
 SMX_NOINLINE void run_masked_backward(const char* function, job_function f, const array_ref& logits, const array_ref& y,
                                       const array_ref& dy, const array_ref& dx, const char* dx_name,
-                                      const Options& options) {
+                                      const Options& options, const job_runner* runner = nullptr) {
     job_builder b(function, f, y, options.axis, options.scale, options.special, "y");
     b.job().causal = options.causal;
     b.job().causal_offset = options.causal_offset;
@@ -42,7 +43,7 @@ SMX_NOINLINE void run_masked_backward(const char* function, job_function f, cons
     b.add_same(backward_of::dy, dy, "dy");
     b.may_be_output();
     b.add_output(backward_of::dx, dx, dx_name);
-    if (b.finish()) run_job<backward_rows>(b.job());
+    if (b.finish()) run_job_by<backward_rows>(runner, b.job());
 }
 
 }  // namespace detail

@@ -47,24 +47,20 @@ SMX_NOINLINE inline void check_targets(const char* function, const job& j, const
 /// What a mean of losses is divided by: the number of rows, with class indices the sum of their classes' weights, without the
 /// ignored rows.
 SMX_NOINLINE inline double divisor_of_mean(const job& j, const array_ref& targets, const array_ref& weights) {
-    double sum = 0, tail = 0;
     if (is_floating(targets.type())) {
-        sum = 1;
+        double sum = 1;
         for (std::size_t l = 0; l < j.loops; ++l) sum *= static_cast<double>(j.loop[l].extent);
         return sum;
     }
+    vocabulary::loss_total sum{0, 0};
     for_each_number<std::int64_t>(targets, [&](std::int64_t t, std::size_t) {
         if (is_ignored(j, targets.type(), t)) return;
         const std::ptrdiff_t offset = weights ? static_cast<std::ptrdiff_t>(t) * weights.stride(0) *
                                                     static_cast<std::ptrdiff_t>(size_of(weights.type()))
                                               : 0;
-        const double w = weights ? number_at<double>(moved(weights.data(), offset), weights.type()) : 1.0;
-        const double next = fence(sum + w), seen = fence(next - sum);
-        // What the addition rounded away.
-        tail = fence(tail + fence(fence(sum - fence(next - seen)) + fence(w - seen)));
-        sum = next;
+        add_to(sum, weights ? number_at<double>(moved(weights.data(), offset), weights.type()) : 1.0);
     });
-    return fence(sum + tail);
+    return fence(sum.head + sum.tail);
 }
 
 /// Everything is checked here, before anything is written. losses or dlogits may be missing; `dlosses_name` says where dlosses
@@ -72,7 +68,8 @@ SMX_NOINLINE inline double divisor_of_mean(const job& j, const array_ref& target
 template <class Options>
 SMX_NOINLINE void run_cross_entropy(const char* function, const array_ref& logits, const array_ref& targets,
                                     const array_ref& losses, const array_ref& dlosses, const char* dlosses_name,
-                                    const array_ref& dlogits, const char* dlogits_name, const Options& options) {
+                                    const array_ref& dlogits, const char* dlogits_name, const Options& options,
+                                    const job_runner* runner = nullptr) {
     using names = cross_entropy_of;
     job_builder b(function, job_function::cross_entropy, logits, options.axis, options.scale, options.special,
                   "logits");
@@ -114,7 +111,7 @@ SMX_NOINLINE void run_cross_entropy(const char* function, const array_ref& logit
     vocabulary::loss_total total{0, 0};
     if (reduces && losses) j.total = &total;
     if (options.reduction == loss_reduction::mean) j.divisor = divisor_of_mean(j, targets, options.class_weights);
-    if (b.finish()) run_job<cross_entropy_rows>(j);
+    if (b.finish()) run_job_by<cross_entropy_rows>(runner, j);
     else if (j.total != nullptr) std::memset(const_cast<void*>(losses.data()), 0, size_of(losses.type()));
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The operands of all jobs, here and not only where they are used: the single header has kernels under a condition, and what
-// else needs a header has to come before it.
+// The operands of all jobs, and the environment, here and not only where they are used: the single header has kernels under a condition,
+// and what else needs a header has to come before it.
 #include <safe_softmax/detail/backward_job.hpp>
 #include <safe_softmax/detail/cross_entropy_job.hpp>
 #include <safe_softmax/detail/dispatch.hpp>
@@ -10,6 +10,7 @@
 #include <safe_softmax/detail/job_shape.hpp>
 #include <safe_softmax/detail/masked_job.hpp>
 #include <safe_softmax/detail/online_job.hpp>
+#include <safe_softmax/simd/environment.hpp>
 #if !SMX_DISPATCH
 #include <safe_softmax/simd/backend.hpp>
 #endif
@@ -27,6 +28,24 @@ SMX_ALWAYS_INLINE void run_job(const job& j) noexcept {
 #else
     if (j.wide) Rows<default_backend, double>::run(j);
     else Rows<default_backend, float>::run(j);
+#endif
+}
+
+/// Who runs a job in place of the calling thread: threads, see split_job.hpp.
+struct job_runner {
+    const void* executor;
+    void (*run)(const void* executor, const job& j, dispatch::job_kernel kernel);
+};
+
+/// The same by a runner, if there is one.
+template <template <class, class> class Rows>
+SMX_ALWAYS_INLINE void run_job_by(const job_runner* runner, const job& j) {
+    if (runner == nullptr) return run_job<Rows>(j);
+#if SMX_DISPATCH
+    // One and the same for all threads, even if one of them makes another instruction set the active one.
+    runner->run(runner->executor, j, dispatch::active_table().run_job[j.wide ? 1 : 0]);
+#else
+    runner->run(runner->executor, j, j.wide ? &Rows<default_backend, double>::run : &Rows<default_backend, float>::run);
 #endif
 }
 

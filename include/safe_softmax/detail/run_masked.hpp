@@ -20,7 +20,7 @@ class masked_rows;
 /// Everything is checked here, before anything is written.
 template <class Options>
 SMX_NOINLINE void run_masked(const char* function, job_function f, const array_ref& in, const array_ref& mask,
-                             const array_ref& out, const Options& options) {
+                             const array_ref& out, const Options& options, const job_runner* runner = nullptr) {
     job_builder b(function, f, in, options.axis, options.scale, options.special);
     vocabulary::job& j = b.job();
     j.causal = options.causal;
@@ -53,7 +53,7 @@ SMX_NOINLINE void run_masked(const char* function, job_function f, const array_r
         b.add_per_row(masked::sink, options.sink, "options.sink");
     }
     if (options.temperature) add_temperature(b, masked::temperature, options.temperature);
-    if (b.finish()) run_job<masked_rows>(j);
+    if (b.finish()) run_job_by<masked_rows>(runner, j);
 }
 
 }  // namespace detail

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <safe_softmax/backward.hpp>
+#include <safe_softmax/cross_entropy.hpp>
+#include <safe_softmax/masked_softmax.hpp>
+#include <safe_softmax/detail/split_job.hpp>
+
+/// @file
+/// Masks, gradients and losses on several threads, with the bits of one: the functions of masked_softmax.hpp, backward.hpp and
+/// cross_entropy.hpp with an executor in front, as parallel.hpp has it.
+///
+///     smx::masked_softmax(executor, in, mask, out, options)       smx::masked_log_softmax(executor, ...)
+///     smx::softmax_backward(executor, y, dy, dx, options)         smx::log_softmax_backward(executor, ...)
+///     smx::masked_softmax_backward(executor, y, dy, dx, options)  smx::masked_log_softmax_backward(executor, ...)
+///     smx::cross_entropy(executor, logits, targets, losses, options)
+///     smx::cross_entropy_backward(executor, logits, targets, dlosses, dlogits, options)
+///     smx::cross_entropy_with_gradient(executor, logits, targets, losses, dlogits, options)
+///
+/// Parameters, special values, error, bits and exceptions are those of the function without an executor; all is checked before any task
+/// starts.
+///
+/// | work                                                   | is shared                                                          |
+/// | ------------------------------------------------------ | ------------------------------------------------------------------ |
+/// | of fewer than 32768 elements, or a single row          | not: it stays on the calling thread                                |
+/// | rows                                                   | row by row, four tasks to a thread, which have 8192 elements at least |
+/// | rows next to each other in memory, axis not the last   | by tiles of 64 rows                                                |
+/// | losses with reduction mean or sum, rows of 32 and more | 1024 rows at a time; the calling thread adds their losses, in order |
+///
+/// Targets and lengths are checked by the calling thread alone. Allocates nothing, locks nothing and waits for nothing but the executor.
+/// Takes as much stack of each thread as the function without an executor does, and 12 KiB more of the calling one.
+
+namespace smx {
+inline namespace SMX_ABI {
+
+/// masked_softmax on the threads of an executor.
+template <parallel_executor E, readable_view In, vocabulary::array_like Mask, writable_view Out>
+    requires vocabulary::same_rank<In, Out>
+void masked_softmax(E&& executor, const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(mask),
+                       array_ref(out), options, &runner);
+}
+
+/// The same with no mask but that of the options.
+template <parallel_executor E, readable_view In, writable_view Out>
+    requires vocabulary::same_rank<In, Out>
+void masked_softmax(E&& executor, const In& in, Out&& out, const masked_options& options) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(),
+                       array_ref(out), options, &runner);
+}
+
+/// masked_log_softmax on the threads of an executor.
+template <parallel_executor E, readable_view In, vocabulary::array_like Mask, writable_view Out>
+    requires vocabulary::same_rank<In, Out>
+void masked_log_softmax(E&& executor, const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(mask),
+                       array_ref(out), options, &runner);
+}
+
+/// The same with no mask but that of the options.
+template <parallel_executor E, readable_view In, writable_view Out>
+    requires vocabulary::same_rank<In, Out>
+void masked_log_softmax(E&& executor, const In& in, Out&& out, const masked_options& options) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(),
+                       array_ref(out), options, &runner);
+}
+
+/// softmax_backward on the threads of an executor.
+template <parallel_executor E, readable_view Y, readable_view DY, writable_view DX>
+    requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+void softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_backward("softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy),
+                         array_ref(dx), "dx", options, &runner);
+}
+
+/// The same in place: dx over dy.
+template <parallel_executor E, readable_view Y, writable_view DY>
+    requires vocabulary::same_rank<Y, DY>
+void softmax_backward(E&& executor, const Y& y, DY&& dy, const softmax_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_backward("softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy),
+                         array_ref(dy), "dy", options, &runner);
+}
+
+/// log_softmax_backward on the threads of an executor.
+template <parallel_executor E, readable_view Y, readable_view DY, writable_view DX>
+    requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+void log_softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_backward("log_softmax_backward", detail::job_function::log_softmax_backward, array_ref(y),
+                         array_ref(dy), array_ref(dx), "dx", options, &runner);
+}
+
+/// The same in place: dx over dy.
+template <parallel_executor E, readable_view Y, writable_view DY>
+    requires vocabulary::same_rank<Y, DY>
+void log_softmax_backward(E&& executor, const Y& y, DY&& dy, const softmax_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_backward("log_softmax_backward", detail::job_function::log_softmax_backward, array_ref(y),
+                         array_ref(dy), array_ref(dy), "dy", options, &runner);
+}
+
+/// masked_softmax_backward on the threads of an executor.
+template <parallel_executor E, readable_view Y, readable_view DY, writable_view DX>
+    requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+void masked_softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(),
+                                array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &runner);
+}
+
+/// The same in place: dx over dy.
+template <parallel_executor E, readable_view Y, writable_view DY>
+    requires vocabulary::same_rank<Y, DY>
+void masked_softmax_backward(E&& executor, const Y& y, DY&& dy, const masked_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(),
+                                array_ref(y), array_ref(dy), array_ref(dy), "dy", options, &runner);
+}
+
+/// The same with the logits, which a softcap takes.
+template <parallel_executor E, readable_view In, readable_view Y, readable_view DY, writable_view DX>
+    requires(vocabulary::same_rank<In, DX> && vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+void masked_softmax_backward(E&& executor, const In& in, const Y& y, const DY& dy, DX&& dx,
+                             const masked_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(in),
+                                array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &runner);
+}
+
+/// masked_log_softmax_backward on the threads of an executor.
+template <parallel_executor E, readable_view Y, readable_view DY, writable_view DX>
+    requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+void masked_log_softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
+                                array_ref(), array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &runner);
+}
+
+/// The same in place: dx over dy.
+template <parallel_executor E, readable_view Y, writable_view DY>
+    requires vocabulary::same_rank<Y, DY>
+void masked_log_softmax_backward(E&& executor, const Y& y, DY&& dy, const masked_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
+                                array_ref(), array_ref(y), array_ref(dy), array_ref(dy), "dy", options, &runner);
+}
+
+/// The same with the logits, which a softcap takes.
+template <parallel_executor E, readable_view In, readable_view Y, readable_view DY, writable_view DX>
+    requires(vocabulary::same_rank<In, DX> && vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+void masked_log_softmax_backward(E&& executor, const In& in, const Y& y, const DY& dy, DX&& dx,
+                                 const masked_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
+                                array_ref(in), array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &runner);
+}
+
+/// cross_entropy on the threads of an executor.
+template <parallel_executor E, readable_view Logits, class Targets, writable_view Losses>
+    requires(vocabulary::any_view<Targets> || std::integral<Targets>)
+void cross_entropy(E&& executor, const Logits& logits, const Targets& targets, Losses&& losses,
+                   const cross_entropy_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_cross_entropy("cross_entropy", array_ref(logits), array_ref(targets), array_ref(losses), array_ref(),
+                              "", array_ref(), "", options, &runner);
+}
+
+/// cross_entropy_backward on the threads of an executor.
+template <parallel_executor E, readable_view Logits, class Targets, class DLosses, writable_view DLogits>
+    requires((vocabulary::any_view<Targets> || std::integral<Targets>) &&
+             (vocabulary::any_view<DLosses> || std::floating_point<DLosses>) && vocabulary::same_rank<Logits, DLogits>)
+void cross_entropy_backward(E&& executor, const Logits& logits, const Targets& targets, const DLosses& dlosses,
+                            DLogits&& dlogits, const cross_entropy_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    if (options.dlosses)
+        detail::refuse("cross_entropy_backward", "options.dlosses is given, but dlosses is an argument");
+    detail::run_cross_entropy("cross_entropy_backward", array_ref(logits), array_ref(targets), array_ref(),
+                              array_ref(dlosses), "dlosses", array_ref(dlogits), "dlogits", options, &runner);
+}
+
+/// cross_entropy_with_gradient on the threads of an executor.
+template <parallel_executor E, readable_view Logits, class Targets, writable_view Losses, writable_view DLogits>
+    requires((vocabulary::any_view<Targets> || std::integral<Targets>) && vocabulary::same_rank<Logits, DLogits>)
+void cross_entropy_with_gradient(E&& executor, const Logits& logits, const Targets& targets, Losses&& losses,
+                                 DLogits&& dlogits, const cross_entropy_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses),
+                              options.dlosses, "options.dlosses", array_ref(dlogits), "dlogits", options, &runner);
+}
+
+/// The same with the gradient over the logits.
+template <parallel_executor E, writable_view Logits, class Targets, writable_view Losses>
+    requires(vocabulary::any_view<Targets> || std::integral<Targets>)
+void cross_entropy_with_gradient(E&& executor, Logits&& logits, const Targets& targets, Losses&& losses,
+                                 const cross_entropy_options& options = {}) {
+    const detail::any_executor threads(executor);
+    const detail::job_runner runner = detail::runner_of(threads);
+    detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses),
+                              options.dlosses, "options.dlosses", array_ref(logits), "logits", options, &runner);
+}
+
+}  // namespace SMX_ABI
+}  // namespace smx
