@@ -20,6 +20,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace softmax_test {
@@ -46,36 +47,54 @@ struct result {
     numbers gradient;
 };
 
-/// One row with a class index through the fused function, and through the others, which have to give the same.
-result fused(const numbers& logits, int target, const options& o = {}) {
-    double loss[1] = {-77}, same[1] = {-77};
-    numbers gradient(logits.size(), -77.0), back(logits.size(), -77.0), inout = logits;
-    smx::cross_entropy_with_gradient(logits, target, loss, gradient, o);
-    smx::cross_entropy(logits, target, same, o);
-    EXPECT_TRUE(loss[0] == same[0] || (is_nan(loss[0]) && is_nan(same[0])));
-    options without = o;
-    without.dlosses = {};
-    if (!o.dlosses) {
-        smx::cross_entropy_backward(logits, target, 1.0, back, without);
-        for (std::size_t i = 0; i < back.size(); ++i)
-            EXPECT_TRUE(back[i] == gradient[i] || (is_nan(back[i]) && is_nan(gradient[i])));
-    }
-    smx::cross_entropy_with_gradient(inout, target, same, o);
-    for (std::size_t i = 0; i < back.size(); ++i)
-        EXPECT_TRUE(inout[i] == gradient[i] || (is_nan(inout[i]) && is_nan(gradient[i])));
-    return {loss[0], gradient};
+template <class T>
+double number(T x) {
+    if constexpr (std::is_floating_point_v<T>) return static_cast<double>(x);
+    else return static_cast<double>(static_cast<float>(x));
 }
-/// The same with soft targets.
-result fused(const numbers& logits, const numbers& targets, const options& o = {}) {
-    double loss[1] = {-77}, same[1] = {-77};
-    numbers gradient(logits.size(), -77.0), inout = logits;
+template <class T>
+numbers numbers_of(const std::vector<T>& elements) {
+    numbers all;
+    for (const T x : elements) all.push_back(number(x));
+    return all;
+}
+void expect_same(const numbers& a, const numbers& b) {
+    ASSERT_EQ(a.size(), b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(a[i] == b[i] || (is_nan(a[i]) && is_nan(b[i])));
+}
+
+/// One row in elements of T through the fused function, and through the others, which have to give the same. Targets: a class index, or
+/// soft ones in a std::vector<T>.
+template <class T, class Targets>
+result fused_in(const std::vector<T>& logits, const Targets& targets, const options& o) {
+    const T nothing(-77.0f);
+    std::vector<T> loss(1, nothing), same = loss, gradient(logits.size(), nothing), back = gradient, inout = logits;
     smx::cross_entropy_with_gradient(logits, targets, loss, gradient, o);
     smx::cross_entropy(logits, targets, same, o);
-    EXPECT_TRUE(loss[0] == same[0] || (is_nan(loss[0]) && is_nan(same[0])));
+    expect_same(numbers_of(loss), numbers_of(same));
+    if (!o.dlosses) {
+        smx::cross_entropy_backward(logits, targets, 1.0, back, o);
+        expect_same(numbers_of(gradient), numbers_of(back));
+    }
     smx::cross_entropy_with_gradient(inout, targets, same, o);
-    for (std::size_t i = 0; i < inout.size(); ++i)
-        EXPECT_TRUE(inout[i] == gradient[i] || (is_nan(inout[i]) && is_nan(gradient[i])));
-    return {loss[0], gradient};
+    expect_same(numbers_of(gradient), numbers_of(inout));
+    expect_same(numbers_of(loss), numbers_of(same));
+    expect_same(numbers_of(loss), {number(smx::cross_entropy(logits, targets, o))});
+    return {number(loss[0]), numbers_of(gradient)};
+}
+template <class T = double>
+std::vector<T> elements(const numbers& values) {
+    std::vector<T> all;
+    for (const double x : values) all.push_back(T(x));
+    return all;
+}
+template <class T = double>
+result fused(const numbers& logits, int target, const options& o = {}) {
+    return fused_in<T>(elements<T>(logits), target, o);
+}
+template <class T = double>
+result fused(const numbers& logits, const numbers& targets, const options& o = {}) {
+    return fused_in<T>(elements<T>(logits), elements<T>(targets), o);
 }
 
 /// Two rows of the same values: loss and gradient in any types.
@@ -276,74 +295,91 @@ TEST(CrossEntropy, WeightsAndSmoothingAsInPyTorch) {
     EXPECT_NEAR(fused(logits, 1, {.z_loss = 0.5}).loss, nll[1] + 0.5 * lse * lse, 1e-14);
 }
 
-void expect_row(const numbers& actual, const numbers& expected) {
+void expect_row(const numbers& actual, const numbers& expected, double tolerance = 1e-15) {
     ASSERT_EQ(actual.size(), expected.size());
     for (std::size_t i = 0; i < actual.size(); ++i) {
         if (is_nan(expected[i])) EXPECT_TRUE(is_nan(actual[i])) << i << " is " << actual[i];
-        else EXPECT_NEAR(actual[i], expected[i], 1e-15) << i;
+        else EXPECT_NEAR(actual[i], expected[i], tolerance) << i;
     }
 }
 
-TEST(CrossEntropy, IgnoredRowsHaveNoLossAndNoGradient) {
+/// What one number may be off by, of 1.
+template <class T>
+constexpr double tolerance_of = sizeof(T) == 8                    ? 1e-15
+                                : sizeof(T) == 4                  ? 5e-7
+                                : std::is_same_v<T, smx::float16> ? 0x1p-11
+                                                                  : 0x1p-8;
+
+template <class T>
+class CrossEntropyRows : public testing::Test {};
+using types = testing::Types<float, double, smx::float16, smx::bfloat16>;
+TYPED_TEST_SUITE(CrossEntropyRows, types);
+
+TYPED_TEST(CrossEntropyRows, IgnoredRowsHaveNoLossAndNoGradient) {
+    using T = TypeParam;
     for (const double poison : {nan, inf, -inf, 1.0}) {
-        const result r = fused({poison, 1, poison}, -100, {.label_smoothing = 0.1, .z_loss = 1});
+        const result r = fused<T>({poison, 1, poison}, -100, {.label_smoothing = 0.1, .z_loss = 1});
         EXPECT_TRUE(is_positive_zero(r.loss));
         for (const double g : r.gradient) EXPECT_TRUE(is_positive_zero(g));
     }
-    const result r = fused({1, 2, 3}, 1, {.ignore_index = 1});  // an index of its own
+    const result r = fused<T>({1, 2, 3}, 1, {.ignore_index = 1});  // an index of its own
     EXPECT_EQ(r.loss, 0);
     EXPECT_EQ(r.gradient, numbers(3, 0.0));
-    EXPECT_GT(fused({1, 2, 3}, 2, {.ignore_index = 1}).loss, 0);
+    EXPECT_GT(fused<T>({1, 2, 3}, 2, {.ignore_index = 1}).loss, 0);
 }
 
-TEST(CrossEntropy, MaskedClasses) {
+TYPED_TEST(CrossEntropyRows, MaskedClasses) {
+    using T = TypeParam;
+    constexpr double tolerance = tolerance_of<T>;
     // A masked class is none: probability 0, gradient 0.
-    const result r = fused({-inf, 0, 0}, 1);
-    EXPECT_NEAR(r.loss, std::log(2.0), 1e-15);
-    expect_row(r.gradient, {0, -0.5, 0.5});
-    const result target = fused({-inf, 0, 0}, 0);
+    const result r = fused<T>({-inf, 0, 0}, 1);
+    EXPECT_NEAR(r.loss, std::log(2.0), tolerance);
+    expect_row(r.gradient, {0, -0.5, 0.5}, tolerance);
+    const result target = fused<T>({-inf, 0, 0}, 0);
     EXPECT_EQ(target.loss, inf);
-    expect_row(target.gradient, {0, 0.5, 0.5});
-    const result smooth = fused({-inf, 0, 0}, 1, {.label_smoothing = 0.3});
+    expect_row(target.gradient, {0, 0.5, 0.5}, tolerance);
+    const result smooth = fused<T>({-inf, 0, 0}, 1, {.label_smoothing = 0.3});
     EXPECT_EQ(smooth.loss, inf);
-    expect_row(smooth.gradient, {0, 0.5 - 0.7 - 0.1, 0.5 - 0.1});
+    expect_row(smooth.gradient, {0, 0.5 - 0.7 - 0.1, 0.5 - 0.1}, tolerance);
     const numbers soft{0, 0.25, 0.75};
-    const result by_soft = fused({-inf, 0, 0}, soft);
-    EXPECT_NEAR(by_soft.loss, std::log(2.0), 1e-15);
-    expect_row(by_soft.gradient, {0, 0.25, -0.25});
-    EXPECT_EQ(fused({-inf, 0, 0}, numbers{0.1, 0.9, 0}).loss, inf);
-    const numbers no_weight{0, 1, 1};
-    EXPECT_NEAR(fused({-inf, 0, 0}, 1, {.label_smoothing = 0.3, .class_weights = no_weight}).loss,
-                0.7 * std::log(2.0) + 0.2 * std::log(2.0), 1e-15);
-    expect_row(fused({inf, 0, 0}, 1, {.scale = -1}).gradient, {0, 0.5, -0.5});  // -inf once it is scaled
+    const result by_soft = fused<T>({-inf, 0, 0}, soft);
+    EXPECT_NEAR(by_soft.loss, std::log(2.0), tolerance);
+    expect_row(by_soft.gradient, {0, 0.25, -0.25}, tolerance);
+    EXPECT_EQ(fused<T>({-inf, 0, 0}, numbers{0.1, 0.9, 0}).loss, inf);
+    const std::vector<float> no_weight{0, 1, 1};
+    EXPECT_NEAR(fused<T>({-inf, 0, 0}, 1, {.label_smoothing = 0.3, .class_weights = no_weight}).loss,
+                0.7 * std::log(2.0) + 0.2 * std::log(2.0), tolerance);
+    expect_row(fused<T>({inf, 0, 0}, 1, {.scale = -1}).gradient, {0, 0.5, -0.5}, tolerance);  // -inf once it is scaled
     // Far below, but not masked: the loss is finite and the gradient pulls.
-    const result far = fused({-5000, 0, 0}, 0);
-    EXPECT_NEAR(far.loss, 5000 + std::log(2.0), 1e-12);
-    expect_row(far.gradient, {-1, 0.5, 0.5});
+    const result far = fused<T>({-5000, 0, 0}, 0);
+    EXPECT_NEAR(far.loss, 5000 + std::log(2.0), 5000 * tolerance);
+    expect_row(far.gradient, {-1, 0.5, 0.5}, tolerance);
 }
 
-TEST(CrossEntropy, RowsWithoutAFiniteMaximum) {
+TYPED_TEST(CrossEntropyRows, RowsWithoutAFiniteMaximum) {
+    using T = TypeParam;
+    constexpr double tolerance = tolerance_of<T>;
     for (const double smoothing : {0.0, 0.1}) {
-        const result none = fused({-inf, -inf, -inf}, 1, {.label_smoothing = smoothing, .z_loss = smoothing});
+        const result none = fused<T>({-inf, -inf, -inf}, 1, {.label_smoothing = smoothing, .z_loss = smoothing});
         EXPECT_EQ(none.loss, inf);
         EXPECT_EQ(none.gradient, numbers(3, 0.0));
-        const result with_nan = fused({-inf, nan, 1}, 2, {.label_smoothing = smoothing});
+        const result with_nan = fused<T>({-inf, nan, 1}, 2, {.label_smoothing = smoothing});
         EXPECT_TRUE(is_nan(with_nan.loss));
-        expect_row(with_nan.gradient, {nan, nan, nan});
+        expect_row(with_nan.gradient, {nan, nan, nan}, tolerance);
     }
-    const result tops = fused({inf, 0, inf, -inf}, 2);
-    EXPECT_NEAR(tops.loss, std::log(2.0), 1e-15);
-    expect_row(tops.gradient, {0.5, 0, -0.5, 0});
-    EXPECT_EQ(fused({inf, 0, inf, -inf}, 1).loss, inf);
-    expect_row(fused({inf, 0, inf, -inf}, 1).gradient, {0.5, -1, 0.5, 0});
-    EXPECT_EQ(fused({inf, 0}, 0, {.z_loss = 1}).loss, inf);
+    const result tops = fused<T>({inf, 0, inf, -inf}, 2);
+    EXPECT_NEAR(tops.loss, std::log(2.0), tolerance);
+    expect_row(tops.gradient, {0.5, 0, -0.5, 0}, tolerance);
+    EXPECT_EQ(fused<T>({inf, 0, inf, -inf}, 1).loss, inf);
+    expect_row(fused<T>({inf, 0, inf, -inf}, 1).gradient, {0.5, -1, 0.5, 0}, tolerance);
+    EXPECT_EQ(fused<T>({inf, 0}, 0, {.z_loss = 1}).loss, inf);
     for (const numbers& logits : {numbers{-inf, -inf}, numbers{inf, 0}}) {
-        const result ieee = fused(logits, 0, {.special = smx::special_values::ieee});
+        const result ieee = fused<T>(logits, 0, {.special = smx::special_values::ieee});
         EXPECT_TRUE(is_nan(ieee.loss));
-        expect_row(ieee.gradient, {nan, nan});
+        expect_row(ieee.gradient, {nan, nan}, tolerance);
     }
-    EXPECT_EQ(fused({3}, 0).loss, 0);
-    EXPECT_EQ(fused({3}, 0).gradient, numbers{0});
+    EXPECT_EQ(fused<T>({3}, 0).loss, 0);
+    EXPECT_EQ(fused<T>({3}, 0).gradient, numbers{0});
 }
 
 TEST(CrossEntropy, NoNanFromLargeNumbers) {
@@ -524,6 +560,25 @@ batch_result of_batch(const numbers& logits, std::size_t rows, const Targets& ta
         EXPECT_EQ(back, r.gradient);
     }
     return r;
+}
+
+TEST(CrossEntropy, ClassWeightsIn16BitsCountAsTheirValues) {
+    const std::vector<float> logits{1, -2, 0.5f, 3, 0}, weights{0.5f, 2, 0.25f, 3, 1};
+    const auto gradient_with = [&](const smx::array_ref& w) {
+        std::vector<float> loss(1), gradient(5);
+        smx::cross_entropy_with_gradient(logits, 2, loss, gradient, {.label_smoothing = 0.1, .class_weights = w});
+        gradient.push_back(loss[0]);
+        return gradient;
+    };
+    const std::vector<float> expected = gradient_with(weights);
+    const auto check = [&]<class T>(T) {
+        std::vector<T> same;
+        for (const float w : weights) same.push_back(T(w));
+        EXPECT_EQ(gradient_with(same), expected);
+    };
+    check(smx::float16(0.0f));
+    check(smx::bfloat16(0.0f));
+    EXPECT_NE(gradient_with({}), expected);
 }
 
 TEST(CrossEntropy, SumsAndMeansAreThoseOfTheRows) {

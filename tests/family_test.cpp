@@ -49,6 +49,11 @@ template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
+template <class T>
+double number(T x) {
+    if constexpr (std::is_floating_point_v<T>) return static_cast<double>(x);
+    else return static_cast<double>(static_cast<float>(x));
+}
 bool same_number(double a, double b) { return is_nan(a) ? is_nan(b) : a == b; }
 
 template <class T>
@@ -219,12 +224,14 @@ TEST(WeightedLogsumexp, NoWeightIsTooLargeOrTooSmall) {
     EXPECT_NEAR(log_of({1, 2}, {3, 0}, -1), -1 + std::log(3.0), 1e-15);
 }
 
-TEST(WeightedLogsumexp, SpecialRows) {
+TYPED_TEST(Family, WeightedLogsumexpOfSpecialRows) {
+    using T = TypeParam;
     const auto expect = [](std::vector<double> a, std::vector<double> b, double log, double sign,
                            smx::special_values special = smx::special_values::safe) {
-        const auto r = smx::weighted_logsumexp(a, {.special = special, .weights = b});
-        EXPECT_TRUE(same_number(r.log, log)) << r.log << " is not " << log;
-        EXPECT_TRUE(same_number(r.sign, sign)) << r.sign << " is not " << sign;
+        const std::vector<T> weights = elements<T>(b);
+        const auto r = smx::weighted_logsumexp(elements<T>(a), {.special = special, .weights = weights});
+        EXPECT_TRUE(same_number(number(r.log), log)) << number(r.log) << " is not " << log;
+        EXPECT_TRUE(same_number(number(r.sign), sign)) << number(r.sign) << " is not " << sign;
     };
     expect({infinity, 2, nan_value}, {0, 1, 0}, 2, 1);  // a weight of 0 hides everything
     expect({infinity, 2}, {3, 1}, infinity, 1);
@@ -363,12 +370,17 @@ TEST(GumbelSoftmax, HardResultsHaveTheProbabilitiesOfTheSoftmax) {
     EXPECT_LT(chi_square, 27.9);  // one of 1000 with 9 degrees of freedom
 }
 
-TEST(GumbelSoftmax, SpecialRowsAndErrors) {
-    const auto run = [](std::vector<double> row, const smx::gumbel_options& options) {
+TYPED_TEST(Family, GumbelSoftmaxOfSpecialRows) {
+    using T = TypeParam;
+    const auto run = [](const std::vector<double>& logits, const smx::gumbel_options& options) {
+        std::vector<T> row = elements<T>(logits);
         std::mt19937_64 engine(1);
         smx::gumbel_softmax(row, engine, options);
-        return row;
+        std::vector<double> result;
+        for (const T p : row) result.push_back(number(p));
+        return result;
     };
+    constexpr double tolerance = sizeof(T) == 8 ? 1e-15 : sizeof(T) == 4 ? 1e-7 : 0x1p-9;
     const smx::special_values ieee = smx::special_values::ieee;
     for (const bool hard : {false, true}) {
         for (const double p : run({1, nan_value, infinity}, {.hard = hard})) EXPECT_TRUE(is_nan(p));
@@ -377,9 +389,12 @@ TEST(GumbelSoftmax, SpecialRowsAndErrors) {
         for (const double p : run({1, infinity}, {.hard = hard, .special = ieee})) EXPECT_TRUE(is_nan(p));
         const std::vector<double> p = run({5, infinity, -infinity, infinity}, {.hard = hard});
         EXPECT_TRUE(is_positive_zero(p[0]) && is_positive_zero(p[2]));
-        EXPECT_NEAR(p[1] + p[3], 1, 1e-15);
+        EXPECT_NEAR(p[1] + p[3], 1, tolerance);
     }
     EXPECT_EQ(run({-infinity, 5}, {}), (std::vector<double>{0, 1}));
+}
+
+TEST(GumbelSoftmax, Errors) {
     std::mt19937_64 engine(1);
     const std::vector<float> in(4);
     std::vector<float> out(4, 42), shorter(3, 42);

@@ -464,6 +464,67 @@ TEST(MaskedSameness, StridesAxesAndBroadcastingChangeNoBit) {
 
 // ---- errors
 
+/// What is given in 16 bits counts as its values do in float; and so does a number for each row in double, which does not decide on the
+/// arithmetic.
+TEST(MaskedSameness, TypesOfWhatIsAddedAndOfNumbersForRows) {
+    constexpr std::size_t rows = 4, n = 70;
+    const std::vector<double> logits = make_row(family::normal_3, dtype::f32, rows * n, base_seed());
+    const std::vector<float> x(logits.begin(), logits.end());
+    const auto of = [&](const smx::masked_options& o) {
+        std::vector<float> out(rows * n), log(rows * n);
+        const smx::tensor_view<const float, 2> in(x.data(), {rows, n});
+        smx::masked_softmax(in, smx::tensor_view<float, 2>(out.data(), {rows, n}), o);
+        smx::masked_log_softmax(in, smx::tensor_view<float, 2>(log.data(), {rows, n}), o);
+        out.insert(out.end(), log.begin(), log.end());
+        return out;
+    };
+    std::vector<float> added(n);
+    for (std::size_t i = 0; i < n; ++i) added[i] = static_cast<float>(static_cast<int>(i % 19) - 9) / 4;
+    const std::vector<float> each{0.5f, -1.25f, 2, 0.125f}, positive{0.5f, 1.25f, 2, 0.125f};
+    const std::vector<float> bias = of({.bias = added}), sink = of({.sink = each}), slope = of({.alibi_slope = each}),
+                             temperature = of({.temperature = positive});
+    const auto check = [&]<class T>(T) {
+        const auto as = [](const std::vector<float>& values) {
+            std::vector<T> all;
+            for (const float v : values) all.push_back(T(v));
+            return all;
+        };
+        const std::vector<T> each_as = as(each), positive_as = as(positive), added_as = as(added);
+        EXPECT_EQ(of({.sink = each_as}), sink);
+        EXPECT_EQ(of({.alibi_slope = each_as}), slope);
+        EXPECT_EQ(of({.temperature = positive_as}), temperature);
+        if constexpr (sizeof(T) == 2) {
+            EXPECT_EQ(of({.bias = added_as}), bias);
+        }
+    };
+    check(0.0);
+    check(smx::float16(0.0f));
+    check(smx::bfloat16(0.0f));
+    const std::vector<float> plain = of({});
+    for (const std::vector<float>* one : {&bias, &sink, &slope, &temperature}) EXPECT_NE(*one, plain);
+}
+
+/// Distances up to 2^22 are exact in float arithmetic, others take another path: which one, no other row decides.
+TEST(MaskedSameness, ALiBiFarFromTheKeysOfOtherRows) {
+    constexpr std::size_t rows = 40, n = 33;
+    const std::vector<double> logits = make_row(family::normal_3, dtype::f32, rows * n, base_seed());
+    const std::vector<float> x(logits.begin(), logits.end());
+    for (const double slope : {0.3, -0x1p-20}) {
+        for (const std::ptrdiff_t offset :
+             {(std::ptrdiff_t(1) << 22) - 20, -(std::ptrdiff_t(1) << 22) - 20, std::ptrdiff_t(1) << 24}) {
+            std::vector<float> batch(x.size()), one(n);
+            smx::masked_softmax(smx::tensor_view<const float, 2>(x.data(), {rows, n}),
+                                smx::tensor_view<float, 2>(batch.data(), {rows, n}),
+                                {.causal_offset = offset, .alibi_slope = slope});
+            for (std::size_t r = 0; r < rows; ++r) {
+                smx::masked_softmax(std::span(x).subspan(r * n, n), one,
+                                    {.causal_offset = offset + static_cast<std::ptrdiff_t>(r), .alibi_slope = slope});
+                for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(batch[r * n + i], one[i]) << offset << ' ' << r;
+            }
+        }
+    }
+}
+
 TEST(MaskedErrors, NameFunctionArgumentAndValue) {
     std::vector<double> values(6, 1.0);
     const guarded_memory from(tensor_view(dtype::f32, {2, 3})), to(tensor_view(dtype::f32, {2, 3})),

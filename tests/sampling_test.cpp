@@ -179,10 +179,17 @@ TEST(Filters, TakeAnyAxisTypeAndStride) {
     }
 }
 
-TEST(Filters, SpecialRows) {
-    const auto run = [](std::vector<double> row, const smx::sampling_options& options) {
+TYPED_TEST(Sampling, FiltersOfSpecialRows) {
+    using T = TypeParam;
+    const auto run = [](const std::vector<double>& logits, const smx::sampling_options& options) {
+        std::vector<T> row = elements<T>(logits);
         smx::filtered_softmax(row, row, options);
-        return row;
+        std::vector<double> result;
+        for (const T p : row) {
+            if constexpr (sizeof(T) == 2) result.push_back(static_cast<double>(static_cast<float>(p)));
+            else result.push_back(static_cast<double>(p));
+        }
+        return result;
     };
     const smx::special_values ieee = smx::special_values::ieee;
     for (const smx::sampling_options& o : {smx::sampling_options{.top_k = 2}, smx::sampling_options{.top_p = 0.5},

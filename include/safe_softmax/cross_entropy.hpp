@@ -88,6 +88,16 @@ void cross_entropy(const Logits& logits, const Targets& targets, Losses&& losses
                               "", array_ref(), "", options);
 }
 
+/// The same of a single row, as a value of its element type.
+template <readable_view Logits, class Targets>
+    requires(vocabulary::rank_of<const Logits> == 1 && (vocabulary::any_view<Targets> || std::integral<Targets>))
+auto cross_entropy(const Logits& logits, const Targets& targets, const cross_entropy_options& options = {}) {
+    using element_type = std::remove_cv_t<vocabulary::element_of<const Logits>>;
+    vocabulary::storage_t<element_type> loss[1];
+    smx::SMX_ABI::cross_entropy(logits, targets, loss, options);
+    return vocabulary::bit_cast<element_type>(loss[0]);
+}
+
 /// Gradient of cross_entropy:
 ///
 ///     dlogits_j = scale*dloss * ((W + 2*z_loss*logsumexp(z))*p_j - a_j),   W = sum_j a_j;   of a mean: dloss/D in place of dloss

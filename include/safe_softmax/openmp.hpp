@@ -2,7 +2,7 @@
 #pragma once
 
 /// @file
-/// An executor for parallel.hpp: the threads of OpenMP.
+/// An executor for parallel.hpp and parallel_family.hpp: the threads of OpenMP.
 
 #include <cstddef>
 #if defined(_OPENMP)
@@ -16,7 +16,7 @@ inline namespace with_openmp {
 inline namespace without_openmp {  // objects compiled with and without -fopenmp can be linked into one program
 #endif
 
-/// The threads of OpenMP, for the functions of parallel.hpp:
+/// The threads of OpenMP, for functions that take an executor:
 ///
 /// ```cpp
 /// smx::safe_softmax(smx::openmp_executor{}, in, out);

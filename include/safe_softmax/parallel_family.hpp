@@ -17,18 +17,19 @@
 ///     smx::cross_entropy_backward(executor, logits, targets, dlosses, dlogits, options)
 ///     smx::cross_entropy_with_gradient(executor, logits, targets, losses, dlogits, options)
 ///
-/// Parameters, special values, error, bits and exceptions are those of the function without an executor; all is checked before any task
-/// starts.
+/// Parameters, special values, error, bits and exceptions are those of the function without an executor, and all is checked before any
+/// task starts. What the executor throws passes through, as parallel.hpp says.
 ///
-/// | work                                                   | is shared                                                          |
-/// | ------------------------------------------------------ | ------------------------------------------------------------------ |
-/// | of fewer than 32768 elements, or a single row          | not: it stays on the calling thread                                |
-/// | rows                                                   | row by row, four tasks to a thread, which have 8192 elements at least |
-/// | rows next to each other in memory, axis not the last   | by tiles of 64 rows                                                |
-/// | losses with reduction mean or sum, rows of 32 and more | 1024 rows at a time; the calling thread adds their losses, in order |
+/// | work                                                   | is shared                                                            |
+/// | ------------------------------------------------------ | -------------------------------------------------------------------- |
+/// | of fewer than 32768 elements, or a single row          | not: it stays on the calling thread                                  |
+/// | rows                                                   | row by row, a task for each 8192 elements, but four to a thread at most |
+/// | rows next to each other in memory, axis not the last   | by 16 rows                                                           |
+/// | losses with reduction mean or sum                      | 1024 rows of 32 elements and more at a time; the calling thread adds up |
+/// | a causal_offset of magnitude 2^52 and more             | not                                                                  |
 ///
 /// Targets and lengths are checked by the calling thread alone. Allocates nothing, locks nothing and waits for nothing but the executor.
-/// Takes as much stack of each thread as the function without an executor does, and 12 KiB more of the calling one.
+/// Takes 16 KiB of stack of each thread more than the function without an executor does, and 10 KiB more than that of the calling one.
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -37,8 +38,8 @@ inline namespace SMX_ABI {
 template <parallel_executor E, readable_view In, vocabulary::array_like Mask, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_softmax(E&& executor, const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(mask),
                        array_ref(out), options, &runner);
 }
@@ -47,8 +48,8 @@ void masked_softmax(E&& executor, const In& in, const Mask& mask, Out&& out, con
 template <parallel_executor E, readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_softmax(E&& executor, const In& in, Out&& out, const masked_options& options) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(),
                        array_ref(out), options, &runner);
 }
@@ -57,8 +58,8 @@ void masked_softmax(E&& executor, const In& in, Out&& out, const masked_options&
 template <parallel_executor E, readable_view In, vocabulary::array_like Mask, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_log_softmax(E&& executor, const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(mask),
                        array_ref(out), options, &runner);
 }
@@ -67,8 +68,8 @@ void masked_log_softmax(E&& executor, const In& in, const Mask& mask, Out&& out,
 template <parallel_executor E, readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_log_softmax(E&& executor, const In& in, Out&& out, const masked_options& options) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(),
                        array_ref(out), options, &runner);
 }
@@ -77,8 +78,8 @@ void masked_log_softmax(E&& executor, const In& in, Out&& out, const masked_opti
 template <parallel_executor E, readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_backward("softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy),
                          array_ref(dx), "dx", options, &runner);
 }
@@ -87,8 +88,8 @@ void softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const sof
 template <parallel_executor E, readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
 void softmax_backward(E&& executor, const Y& y, DY&& dy, const softmax_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_backward("softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy),
                          array_ref(dy), "dy", options, &runner);
 }
@@ -97,8 +98,8 @@ void softmax_backward(E&& executor, const Y& y, DY&& dy, const softmax_options& 
 template <parallel_executor E, readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void log_softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_backward("log_softmax_backward", detail::job_function::log_softmax_backward, array_ref(y),
                          array_ref(dy), array_ref(dx), "dx", options, &runner);
 }
@@ -107,8 +108,8 @@ void log_softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const
 template <parallel_executor E, readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
 void log_softmax_backward(E&& executor, const Y& y, DY&& dy, const softmax_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_backward("log_softmax_backward", detail::job_function::log_softmax_backward, array_ref(y),
                          array_ref(dy), array_ref(dy), "dy", options, &runner);
 }
@@ -117,8 +118,8 @@ void log_softmax_backward(E&& executor, const Y& y, DY&& dy, const softmax_optio
 template <parallel_executor E, readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(),
                                 array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &runner);
 }
@@ -127,8 +128,8 @@ void masked_softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, co
 template <parallel_executor E, readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
 void masked_softmax_backward(E&& executor, const Y& y, DY&& dy, const masked_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(),
                                 array_ref(y), array_ref(dy), array_ref(dy), "dy", options, &runner);
 }
@@ -138,8 +139,8 @@ template <parallel_executor E, readable_view In, readable_view Y, readable_view 
     requires(vocabulary::same_rank<In, DX> && vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_softmax_backward(E&& executor, const In& in, const Y& y, const DY& dy, DX&& dx,
                              const masked_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(in),
                                 array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &runner);
 }
@@ -148,8 +149,8 @@ void masked_softmax_backward(E&& executor, const In& in, const Y& y, const DY& d
 template <parallel_executor E, readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_log_softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
                                 array_ref(), array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &runner);
 }
@@ -158,8 +159,8 @@ void masked_log_softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx
 template <parallel_executor E, readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
 void masked_log_softmax_backward(E&& executor, const Y& y, DY&& dy, const masked_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
                                 array_ref(), array_ref(y), array_ref(dy), array_ref(dy), "dy", options, &runner);
 }
@@ -169,8 +170,8 @@ template <parallel_executor E, readable_view In, readable_view Y, readable_view 
     requires(vocabulary::same_rank<In, DX> && vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_log_softmax_backward(E&& executor, const In& in, const Y& y, const DY& dy, DX&& dx,
                                  const masked_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
                                 array_ref(in), array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &runner);
 }
@@ -180,8 +181,8 @@ template <parallel_executor E, readable_view Logits, class Targets, writable_vie
     requires(vocabulary::any_view<Targets> || std::integral<Targets>)
 void cross_entropy(E&& executor, const Logits& logits, const Targets& targets, Losses&& losses,
                    const cross_entropy_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_cross_entropy("cross_entropy", array_ref(logits), array_ref(targets), array_ref(losses), array_ref(),
                               "", array_ref(), "", options, &runner);
 }
@@ -192,8 +193,8 @@ template <parallel_executor E, readable_view Logits, class Targets, class DLosse
              (vocabulary::any_view<DLosses> || std::floating_point<DLosses>) && vocabulary::same_rank<Logits, DLogits>)
 void cross_entropy_backward(E&& executor, const Logits& logits, const Targets& targets, const DLosses& dlosses,
                             DLogits&& dlogits, const cross_entropy_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     if (options.dlosses)
         detail::refuse("cross_entropy_backward", "options.dlosses is given, but dlosses is an argument");
     detail::run_cross_entropy("cross_entropy_backward", array_ref(logits), array_ref(targets), array_ref(),
@@ -205,8 +206,8 @@ template <parallel_executor E, readable_view Logits, class Targets, writable_vie
     requires((vocabulary::any_view<Targets> || std::integral<Targets>) && vocabulary::same_rank<Logits, DLogits>)
 void cross_entropy_with_gradient(E&& executor, const Logits& logits, const Targets& targets, Losses&& losses,
                                  DLogits&& dlogits, const cross_entropy_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses),
                               options.dlosses, "options.dlosses", array_ref(dlogits), "dlogits", options, &runner);
 }
@@ -216,8 +217,8 @@ template <parallel_executor E, writable_view Logits, class Targets, writable_vie
     requires(vocabulary::any_view<Targets> || std::integral<Targets>)
 void cross_entropy_with_gradient(E&& executor, Logits&& logits, const Targets& targets, Losses&& losses,
                                  const cross_entropy_options& options = {}) {
-    const detail::any_executor threads(executor);
-    const detail::job_runner runner = detail::runner_of(threads);
+    const detail::any_executor any(executor);
+    const detail::job_runner runner = detail::runner_of(any);
     detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses),
                               options.dlosses, "options.dlosses", array_ref(logits), "logits", options, &runner);
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 /// @file
-/// An executor for parallel.hpp: the threads of oneTBB.
+/// An executor for parallel.hpp and parallel_family.hpp: the threads of oneTBB.
 
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
@@ -11,7 +11,7 @@
 
 namespace smx {
 
-/// The threads of oneTBB, for the functions of parallel.hpp:
+/// The threads of oneTBB, for functions that take an executor:
 ///
 /// ```cpp
 /// smx::safe_softmax(smx::tbb_executor{}, in, out);

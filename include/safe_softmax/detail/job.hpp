@@ -44,7 +44,6 @@ enum class job_function {
     masked_log_softmax_backward,
     cross_entropy  // and its gradient, as far as there are outputs for them
 };
-inline constexpr std::size_t job_functions = 17;
 
 inline constexpr std::size_t max_operands = 8;
 

@@ -34,8 +34,7 @@ public:
 private:
     template <bool Log>
     static SMX_NOINLINE void run_under_default(const job& j) noexcept {
-        if (j.softcap != 0 || (sizeof(T) == 4 && j.op[masked::slope] && !has_small_distances(j)))
-            return run_pairs<Log>(j);
+        if (j.softcap != 0) return run_pairs<Log>(j);
         if (has_prefix_rows(j)) {
             const scaling<T> s = j.scale == 1.0 ? no_scaling<T> : make_scaling<T>(j.scale);
             constexpr function f = Log ? function::log_softmax : function::softmax;
@@ -69,8 +68,14 @@ private:
         for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
             const std::size_t kept = kept_of_row(j, op, query);
             if (kept < j.length) put_nothing(op[masked::out], kept, j.length, Log);
-            if (kept == 0) all_masked(j, op);
-            else group.add(op, query, kept);
+            if (kept == 0) return all_masked(j, op);
+            if constexpr (sizeof(T) == 4) {
+                if (op[masked::slope] && !has_small_distances(j, query)) {
+                    masked_pairs<B, double>::run(j, op, query, kept);
+                    return;
+                }
+            }
+            group.add(op, query, kept);
         });
         group.flush();
     }
@@ -95,12 +100,10 @@ private:
         if (j.special == special_values::ieee && j.length != 0) write_special(j, op, 0);
     }
 
-    /// Whether key - query is an integer that float has.
-    static SMX_ALWAYS_INLINE bool has_small_distances(const job& j) noexcept {
-        constexpr std::size_t limit = std::size_t(1) << 22;
-        const std::size_t queries = j.query_loop == j.loops ? 1 : j.loop[j.query_loop].extent;
-        return j.length < limit && queries < limit && j.causal_offset < std::ptrdiff_t(limit) &&
-               j.causal_offset > -std::ptrdiff_t(limit);
+    /// Whether key - query is an integer that float has, for every key.
+    static SMX_ALWAYS_INLINE bool has_small_distances(const job& j, std::size_t query) noexcept {
+        const double diagonal = fence(static_cast<double>(query) + static_cast<double>(j.causal_offset));
+        return j.length < std::size_t(1) << 22 && magnitude_of(diagonal) < 0x1p22;
     }
 
     static SMX_ALWAYS_INLINE bool has_prefix_rows(const job& j) noexcept {

@@ -16,12 +16,12 @@ namespace detail {
 // The rows of a job in parts, for threads to share; as split.hpp has it for some work, every part is a job of its own. The index that a
 // causal mask and ALiBi see goes on in each: their offset takes up where the part begins.
 
-/// Rows of the innermost loop that are not cut: those next to each other in memory go by tiles.
+/// Rows of the innermost loop that are not cut: neighbours in memory that fill a line of the cache.
 inline std::size_t rows_of_unit(const job& j) noexcept {
     if (j.loops == 0 || j.length <= 1) return 1;
     const vocabulary::job_loop& inner = j.loop[j.loops - 1];
     const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_of(j.op[0].type));
-    return inner.stride[0] == size && j.op[0].step != size ? row_units::widest_tile : 1;
+    return inner.stride[0] == size && j.op[0].step != size ? row_units::pack : 1;
 }
 
 /// Iterations [first, last) of the outermost loop.
@@ -64,7 +64,7 @@ void for_job_units(const job& j, std::size_t rows, std::size_t inner, std::size_
     if (tail != 0) within(end, 0, tail);
 }
 
-/// Runs units [0, count) of a job on the threads of an executor, if they are worth it.
+/// Runs `count` units of a job from `first` on, on the threads of an executor if there is work for more than one.
 SMX_NOINLINE inline void run_job_units(const job& j, std::size_t rows, std::size_t inner, std::size_t first,
                                        std::size_t count, std::size_t elements, std::size_t threads,
                                        dispatch::job_kernel kernel, const any_executor& executor) {
@@ -117,11 +117,11 @@ SMX_NOINLINE inline void split_total(const job& j, std::size_t rows, std::size_t
 /// Runs a job on the threads of an executor.
 SMX_NOINLINE inline void split_job(const job& j, dispatch::job_kernel kernel, const any_executor& executor) {
     // A causal mask has no index that double has not.
-    constexpr std::ptrdiff_t far = std::ptrdiff_t(1) << (sizeof(std::ptrdiff_t) == 8 ? 52 : 30);
+    constexpr std::ptrdiff_t limit = std::ptrdiff_t(1) << (sizeof(std::ptrdiff_t) == 8 ? 52 : 30);
     std::size_t rows = 1;
     for (std::size_t l = 0; l < j.loops; ++l) rows *= j.loop[l].extent;
     const std::size_t elements = rows * j.length;
-    const bool can_split = j.causal_offset < far && j.causal_offset > -far;
+    const bool can_split = j.causal_offset < limit && j.causal_offset > -limit;
     const std::size_t threads = elements < parallel_from || !can_split ? 1 : executor.concurrency();
     if (threads <= 1 || rows <= 1) return kernel(j);
     if (j.total != nullptr) {
