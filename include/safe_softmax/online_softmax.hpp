@@ -55,8 +55,8 @@ inline namespace SMX_ABI {
 ///
 /// (*) NaN with special_values::ieee, where logits of -inf have been seen, or +inf.
 ///
-/// Trivially copyable, 80 bytes: the state, the scale, special_values. Bits as safe_softmax: the same on all machines with
-/// fused multiply-add. At most 2^40 logits. One object is for one thread at a time. Allocates nothing; takes up to 40 KiB of stack.
+/// Trivially copyable, 80 bytes (76 where double is aligned to 4): the state, the scale, special_values. Bits as safe_softmax: the same on
+/// all machines with fused multiply-add. At most 2^40 logits. One object is for one thread at a time. Allocates nothing; takes up to 40 KiB of stack.
 ///
 /// Attention, keys and values in blocks, as it is done without a row of scores for all keys. What has been summed up
 /// is relative to the maximum so far; where a block raises it, the factor that push returns makes up for that:

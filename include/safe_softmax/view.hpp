@@ -113,8 +113,8 @@ struct view_traits<V> {
     static constexpr std::size_t rank = 1;
     using element_type = elements_of_range<V>;
     SMX_INLINE_VOCABULARY static constexpr layout<element_type, 1> look(V& v) noexcept {
-        const std::span elements(v);
-        return {elements.data(), {elements.size()}, {1}};
+        // No iterators, as std::span would ask for: libstdc++'s debugging ones of _Float16 cannot be linked.
+        return {std::ranges::data(v), {static_cast<std::size_t>(std::ranges::size(v))}, {1}};
     }
 };
 
