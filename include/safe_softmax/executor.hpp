@@ -54,25 +54,6 @@ inline constexpr std::size_t parallel_from = 32768;
 /// Tasks for each thread: what one thread is late by, another makes up for.
 inline constexpr std::size_t tasks_per_thread = 4;
 
-/// Any executor behind one type, for what is compiled once. Refers to it.
-class any_executor {
-public:
-    template <parallel_executor E>
-        requires(!std::same_as<std::remove_const_t<E>, any_executor>)
-    explicit any_executor(E& e) noexcept
-        : executor_(const_cast<void*>(static_cast<const void*>(&e))),
-          concurrency_([](void* p) { return static_cast<std::size_t>(static_cast<E*>(p)->concurrency()); }),
-          run_([](void* p, std::size_t tasks, const parallel_task& f) { (*static_cast<E*>(p))(tasks, f); }) {}
-
-    std::size_t concurrency() const { return concurrency_(executor_); }
-    void operator()(std::size_t tasks, const parallel_task& f) const { run_(executor_, tasks, f); }
-
-private:
-    void* executor_;
-    std::size_t (*concurrency_)(void*);
-    void (*run_)(void*, std::size_t, const parallel_task&);
-};
-
 }  // namespace detail
 }  // namespace SMX_ABI
 }  // namespace smx

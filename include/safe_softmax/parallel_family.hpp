@@ -39,100 +39,90 @@ inline namespace SMX_ABI {
 template <parallel_executor E, readable_view In, vocabulary::array_like Mask, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_softmax(E&& executor, const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(mask),
-                       array_ref(out), options, &runner);
+                       array_ref(out), options, &threads);
 }
 
 /// The same with no mask but that of the options.
 template <parallel_executor E, readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_softmax(E&& executor, const In& in, Out&& out, const masked_options& options) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(),
-                       array_ref(out), options, &runner);
+                       array_ref(out), options, &threads);
 }
 
 /// masked_log_softmax on the threads of an executor.
 template <parallel_executor E, readable_view In, vocabulary::array_like Mask, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_log_softmax(E&& executor, const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(mask),
-                       array_ref(out), options, &runner);
+                       array_ref(out), options, &threads);
 }
 
 /// The same with no mask but that of the options.
 template <parallel_executor E, readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void masked_log_softmax(E&& executor, const In& in, Out&& out, const masked_options& options) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(),
-                       array_ref(out), options, &runner);
+                       array_ref(out), options, &threads);
 }
 
 /// softmax_backward on the threads of an executor.
 template <parallel_executor E, readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_backward("softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy),
-                         array_ref(dx), "dx", options, &runner);
+                         array_ref(dx), "dx", options, &threads);
 }
 
 /// The same in place: dx over dy.
 template <parallel_executor E, readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
 void softmax_backward(E&& executor, const Y& y, DY&& dy, const softmax_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_backward("softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy),
-                         array_ref(dy), "dy", options, &runner);
+                         array_ref(dy), "dy", options, &threads);
 }
 
 /// log_softmax_backward on the threads of an executor.
 template <parallel_executor E, readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void log_softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_backward("log_softmax_backward", detail::job_function::log_softmax_backward, array_ref(y),
-                         array_ref(dy), array_ref(dx), "dx", options, &runner);
+                         array_ref(dy), array_ref(dx), "dx", options, &threads);
 }
 
 /// The same in place: dx over dy.
 template <parallel_executor E, readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
 void log_softmax_backward(E&& executor, const Y& y, DY&& dy, const softmax_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_backward("log_softmax_backward", detail::job_function::log_softmax_backward, array_ref(y),
-                         array_ref(dy), array_ref(dy), "dy", options, &runner);
+                         array_ref(dy), array_ref(dy), "dy", options, &threads);
 }
 
 /// masked_softmax_backward on the threads of an executor.
 template <parallel_executor E, readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(),
-                                array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &runner);
+                                array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &threads);
 }
 
 /// The same in place: dx over dy.
 template <parallel_executor E, readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
 void masked_softmax_backward(E&& executor, const Y& y, DY&& dy, const masked_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(),
-                                array_ref(y), array_ref(dy), array_ref(dy), "dy", options, &runner);
+                                array_ref(y), array_ref(dy), array_ref(dy), "dy", options, &threads);
 }
 
 /// The same with the logits, which a softcap takes.
@@ -140,30 +130,27 @@ template <parallel_executor E, readable_view In, readable_view Y, readable_view 
     requires(vocabulary::same_rank<In, DX> && vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_softmax_backward(E&& executor, const In& in, const Y& y, const DY& dy, DX&& dx,
                              const masked_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(in),
-                                array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &runner);
+                                array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &threads);
 }
 
 /// masked_log_softmax_backward on the threads of an executor.
 template <parallel_executor E, readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_log_softmax_backward(E&& executor, const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
-                                array_ref(), array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &runner);
+                                array_ref(), array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &threads);
 }
 
 /// The same in place: dx over dy.
 template <parallel_executor E, readable_view Y, writable_view DY>
     requires vocabulary::same_rank<Y, DY>
 void masked_log_softmax_backward(E&& executor, const Y& y, DY&& dy, const masked_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
-                                array_ref(), array_ref(y), array_ref(dy), array_ref(dy), "dy", options, &runner);
+                                array_ref(), array_ref(y), array_ref(dy), array_ref(dy), "dy", options, &threads);
 }
 
 /// The same with the logits, which a softcap takes.
@@ -171,10 +158,9 @@ template <parallel_executor E, readable_view In, readable_view Y, readable_view 
     requires(vocabulary::same_rank<In, DX> && vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_log_softmax_backward(E&& executor, const In& in, const Y& y, const DY& dy, DX&& dx,
                                  const masked_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
-                                array_ref(in), array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &runner);
+                                array_ref(in), array_ref(y), array_ref(dy), array_ref(dx), "dx", options, &threads);
 }
 
 /// cross_entropy on the threads of an executor.
@@ -182,10 +168,9 @@ template <parallel_executor E, readable_view Logits, class Targets, writable_vie
     requires(vocabulary::any_view<Targets> || std::integral<Targets>)
 void cross_entropy(E&& executor, const Logits& logits, const Targets& targets, Losses&& losses,
                    const cross_entropy_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_cross_entropy("cross_entropy", array_ref(logits), array_ref(targets), array_ref(losses), array_ref(),
-                              "", array_ref(), "", options, &runner);
+                              "", array_ref(), "", options, &threads);
 }
 
 /// cross_entropy_backward on the threads of an executor.
@@ -194,12 +179,11 @@ template <parallel_executor E, readable_view Logits, class Targets, class DLosse
              (vocabulary::any_view<DLosses> || std::floating_point<DLosses>) && vocabulary::same_rank<Logits, DLogits>)
 void cross_entropy_backward(E&& executor, const Logits& logits, const Targets& targets, const DLosses& dlosses,
                             DLogits&& dlogits, const cross_entropy_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     if (options.dlosses)
         detail::refuse("cross_entropy_backward", "options.dlosses is given, but dlosses is an argument");
     detail::run_cross_entropy("cross_entropy_backward", array_ref(logits), array_ref(targets), array_ref(),
-                              array_ref(dlosses), "dlosses", array_ref(dlogits), "dlogits", options, &runner);
+                              array_ref(dlosses), "dlosses", array_ref(dlogits), "dlogits", options, &threads);
 }
 
 /// cross_entropy_with_gradient on the threads of an executor.
@@ -207,10 +191,9 @@ template <parallel_executor E, readable_view Logits, class Targets, writable_vie
     requires((vocabulary::any_view<Targets> || std::integral<Targets>) && vocabulary::same_rank<Logits, DLogits>)
 void cross_entropy_with_gradient(E&& executor, const Logits& logits, const Targets& targets, Losses&& losses,
                                  DLogits&& dlogits, const cross_entropy_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses),
-                              options.dlosses, "options.dlosses", array_ref(dlogits), "dlogits", options, &runner);
+                              options.dlosses, "options.dlosses", array_ref(dlogits), "dlogits", options, &threads);
 }
 
 /// The same with the gradient over the logits.
@@ -218,10 +201,9 @@ template <parallel_executor E, writable_view Logits, class Targets, writable_vie
     requires(vocabulary::any_view<Targets> || std::integral<Targets>)
 void cross_entropy_with_gradient(E&& executor, Logits&& logits, const Targets& targets, Losses&& losses,
                                  const cross_entropy_options& options = {}) {
-    const detail::any_executor any(executor);
-    const detail::job_runner runner = detail::runner_of(any);
+    const detail::job_threads threads(executor);
     detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses),
-                              options.dlosses, "options.dlosses", array_ref(logits), "logits", options, &runner);
+                              options.dlosses, "options.dlosses", array_ref(logits), "logits", options, &threads);
 }
 
 }  // namespace SMX_ABI

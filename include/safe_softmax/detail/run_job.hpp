@@ -33,8 +33,7 @@ SMX_ALWAYS_INLINE void run_job(const job& j) noexcept {
 
 /// Who runs a job in place of the calling thread: threads, see split_job.hpp.
 struct job_runner {
-    const void* executor;
-    void (*run)(const void* executor, const job& j, dispatch::job_kernel kernel);
+    void (*run)(const job_runner& self, const job& j, dispatch::job_kernel kernel);
 };
 
 /// The same by a runner, if there is one.
@@ -43,9 +42,9 @@ SMX_ALWAYS_INLINE void run_job_by(const job_runner* runner, const job& j) {
     if (runner == nullptr) return run_job<Rows>(j);
 #if SMX_DISPATCH
     // One and the same for all threads, even if one of them makes another instruction set the active one.
-    runner->run(runner->executor, j, dispatch::active_table().run_job[j.wide ? 1 : 0]);
+    runner->run(*runner, j, dispatch::active_table().run_job[j.wide ? 1 : 0]);
 #else
-    runner->run(runner->executor, j, j.wide ? &Rows<default_backend, double>::run : &Rows<default_backend, float>::run);
+    runner->run(*runner, j, j.wide ? &Rows<default_backend, double>::run : &Rows<default_backend, float>::run);
 #endif
 }
 

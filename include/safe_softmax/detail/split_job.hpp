@@ -16,6 +16,31 @@ namespace detail {
 // The rows of a job in parts, for threads to share; as split.hpp has it for some work, every part is a job of its own. The index that a
 // causal mask and ALiBi see goes on in each: their offset takes up where the part begins.
 
+class job_threads;
+inline void split_job(const job& j, dispatch::job_kernel kernel, const job_threads& executor);
+
+/// Any executor as the runner of jobs, one type for what is compiled once. Refers to it.
+class job_threads : public job_runner {
+public:
+    template <parallel_executor E>
+        requires(!std::same_as<std::remove_const_t<E>, job_threads>)
+    explicit job_threads(E& e) noexcept
+        : job_runner{[](const job_runner& self, const job& j, dispatch::job_kernel kernel) {
+              split_job(j, kernel, static_cast<const job_threads&>(self));
+          }},
+          executor_(const_cast<void*>(static_cast<const void*>(&e))),
+          concurrency_([](void* p) { return static_cast<std::size_t>(static_cast<E*>(p)->concurrency()); }),
+          run_([](void* p, std::size_t tasks, const parallel_task& f) { (*static_cast<E*>(p))(tasks, f); }) {}
+
+    std::size_t concurrency() const { return concurrency_(executor_); }
+    void operator()(std::size_t tasks, const parallel_task& f) const { run_(executor_, tasks, f); }
+
+private:
+    void* executor_;
+    std::size_t (*concurrency_)(void*);
+    void (*run_)(void*, std::size_t, const parallel_task&);
+};
+
 /// Rows of the innermost loop that are not cut: neighbours in memory that fill a line of the cache.
 inline std::size_t rows_of_unit(const job& j) noexcept {
     if (j.loops == 0 || j.length <= 1) return 1;
@@ -67,7 +92,7 @@ void for_job_units(const job& j, std::size_t rows, std::size_t inner, std::size_
 /// Runs `count` units of a job from `first` on, on the threads of an executor if there is work for more than one.
 SMX_NOINLINE inline void run_job_units(const job& j, std::size_t rows, std::size_t inner, std::size_t first,
                                        std::size_t count, std::size_t elements, std::size_t threads,
-                                       dispatch::job_kernel kernel, const any_executor& executor) {
+                                       dispatch::job_kernel kernel, const job_threads& executor) {
     std::size_t tasks = elements / (parallel_from / 4);
     if (tasks / tasks_per_thread >= threads) tasks = threads * tasks_per_thread;
     if (tasks > count) tasks = count;
@@ -86,7 +111,7 @@ SMX_NOINLINE inline void add_losses(vocabulary::loss_total& total, const double*
 /// Losses that are added up: the threads write down those of so many rows, then the calling thread adds them, in the order of the rows.
 inline constexpr std::size_t losses_at_a_time = 1024;
 SMX_NOINLINE inline void split_total(const job& j, std::size_t rows, std::size_t threads, dispatch::job_kernel kernel,
-                                     const any_executor& executor) {
+                                     const job_threads& executor) {
     double losses[losses_at_a_time];
     constexpr std::ptrdiff_t size = sizeof(double);
     job part = j;
@@ -115,7 +140,7 @@ SMX_NOINLINE inline void split_total(const job& j, std::size_t rows, std::size_t
 }
 
 /// Runs a job on the threads of an executor.
-SMX_NOINLINE inline void split_job(const job& j, dispatch::job_kernel kernel, const any_executor& executor) {
+inline void split_job(const job& j, dispatch::job_kernel kernel, const job_threads& executor) {
     // A causal mask has no index that double has not.
     constexpr std::ptrdiff_t limit = std::ptrdiff_t(1) << (sizeof(std::ptrdiff_t) == 8 ? 52 : 30);
     std::size_t rows = 1;
@@ -131,13 +156,6 @@ SMX_NOINLINE inline void split_job(const job& j, dispatch::job_kernel kernel, co
     const std::size_t in_unit = rows_of_unit(j), innermost = j.loop[j.loops - 1].extent;
     const std::size_t inner = innermost < in_unit ? 1 : innermost / in_unit;
     run_job_units(j, in_unit, inner, 0, rows / innermost * inner, elements, threads, kernel, executor);
-}
-
-/// By which run_masked and so on hand their jobs to an executor, which has to outlive it.
-inline job_runner runner_of(const any_executor& executor) noexcept {
-    return {&executor, [](const void* e, const job& j, dispatch::job_kernel kernel) {
-                split_job(j, kernel, *static_cast<const any_executor*>(e));
-            }};
 }
 
 }  // namespace detail
