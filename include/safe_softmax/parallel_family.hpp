@@ -18,8 +18,7 @@
 ///     smx::cross_entropy_with_gradient(executor, logits, targets, losses, dlogits, options)
 ///
 /// Parameters, special values, error, bits and exceptions are those of the function without an executor, and all is checked before any
-/// task starts; but of gradients of rows next to each other in memory, what is NaN is so on any number of threads and need not be the same
-/// NaN. What the executor throws passes through, as parallel.hpp says.
+/// task starts. What the executor throws passes through, as parallel.hpp says.
 ///
 /// | work                                                   | is shared                                                            |
 /// | ------------------------------------------------------ | -------------------------------------------------------------------- |
