@@ -123,8 +123,7 @@ void masked_softmax_backward(const In& in, const Y& y, const DY& dy, DX&& dx, co
 /// Error, barring underflow: for float, float16 and bfloat16 at most 0.51 ulp of dx plus 2^-36 of |scale*exp(y_i)*sum|, for double
 /// 4 ulp of the larger of |scale*dy_i| and |scale*exp(y_i)*sum|; in both cases plus the error of the sum as in softmax_backward.
 ///
-/// Bits, errors and threads: as softmax_backward; but where y is NaN, which NaN dx is (its sign and its lower digits) depends on the
-/// instruction set and on the place of the row.
+/// Bits, errors and threads: as softmax_backward.
 template <readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void log_softmax_backward(const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {

@@ -40,7 +40,7 @@ inline namespace SMX_ABI {
 /// from N(0,10), to float16). A probability below the smallest normal number of the arithmetic may come out as +0.
 ///
 /// The bits of a row depend on its values, its length, the element types, scale and special_values, and on nothing else,
-/// among machines with fused multiply-add.
+/// among machines with fused multiply-add. A NaN is that of std::numeric_limits, without the sign or payload of one that came in.
 ///
 /// Throws std::invalid_argument, before anything is written, if extents differ, the axis is out of range, the scale is
 /// not finite, out overlaps itself or (other than element by element) in; views of crossing strides for which a search of

@@ -84,11 +84,12 @@ private:
         dot = sum;
     }
 
-    /// x: logits, if they went through a softcap; `k` as in softcap_slope.
+    /// x: logits, if they went through a softcap; `k` as in softcap_slope. False: a NaN may have been written.
     template <job_function F, bool Capped>
-    static SMX_NOINLINE void write_piece(const T* y, const T* dy, const T* x, T* dx, std::size_t n,
+    static SMX_NOINLINE bool write_piece(const T* y, const T* dy, const T* x, T* dx, std::size_t n,
                                          const double_double& sum, double scale, double k) noexcept {
         const gradient_of_row<P, T, F> gradient(P::broadcast(sum.head), P::broadcast(sum.tail), scale);
+        P written = P::broadcast(0);
         const auto step = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
             const P py = load_some<P>(y + i, left);
             P g = gradient(py, load_some<P>(dy + i, left));
@@ -97,11 +98,13 @@ private:
                 if constexpr (F == job_function::softmax_backward) g = zero_where_equal(g, py, P::broadcast(0));
                 else g = zero_where_less(g, py, P::broadcast(lowest<double>));
             }
+            if constexpr (may_give_nan<F, Capped>) written = add(written, g);
             store_some(dx + i, g, left);
         };
         std::size_t i = 0;
         for (; i + lanes <= n; i += lanes) step(i, std::integral_constant<std::size_t, lanes>());
         if (i < n) step(i, n - i);
+        return !may_give_nan<F, Capped> || shows_no_nan(written);
     }
 
     template <job_function F, bool Capped>
@@ -127,14 +130,16 @@ private:
         const double_double sum = dot.result();
         if (!is_finite(sum.head) || !is_finite(sum.tail)) return special_gradient<B, F>::run(j, op, length, scale);
         const double k = Capped ? steepness(scale, j.softcap) : 0;
+        bool numbers = true;
         for_pieces<T>(0, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             if (!one_piece || !needs_y) y_piece = y.read(i, n);
             if (!one_piece) dy_piece = dy.read(i, n);
             const T* x_piece = nullptr;
             if constexpr (Capped) x_piece = x.read(i, n);
-            write_piece<F, Capped>(y_piece, dy_piece, x_piece, dx.piece(i), n, sum, scale, k);
+            if (!write_piece<F, Capped>(y_piece, dy_piece, x_piece, dx.piece(i), n, sum, scale, k)) numbers = false;
             dx.written(i, n);
         });
+        if (!numbers) make_nans_alike(op[backward::dx], length);
     }
 
     // ---- neighbouring rows: a lane for each ---------------------------------------------------------------------------
@@ -196,28 +201,36 @@ private:
         if (!sums<F>(j, op, y_lines, dy_lines, packs, head, tail)) {
             for (std::size_t l = 0; l < count; ++l) {
                 operand single[vocabulary::max_operands] = {};
-                for (std::size_t o = 0; o <= backward::dx; ++o) {
-                    single[o] = op[o];
-                    single[o].data = moved(op[o].data, static_cast<std::ptrdiff_t>((c + l) * size_of(op[o].type)));
-                }
+                for (std::size_t o = 0; o <= backward::dx; ++o) single[o] = neighbour(op[o], c + l);
                 row<F, false>(j, single, j.length, j.scale);
             }
             return;
         }
         line y = y_lines, dy = dy_lines, dx(op[backward::dx], c, count, dx_buffer);
+        P written = P::broadcast(0);
         for (std::size_t i = 0; i < j.length; ++i) {
             const T* from_y = y.read();
             const T* from_dy = dy.read();
             T* to = dx.piece();
             for (std::size_t k = 0; k < packs; ++k) {
                 const gradient_of_row<P, T, F> gradient(head[k], tail[k], j.scale);
-                store(to + k * lanes, gradient(P::load(from_y + k * lanes), P::load(from_dy + k * lanes)));
+                const P g = gradient(P::load(from_y + k * lanes), P::load(from_dy + k * lanes));
+                if constexpr (may_give_nan<F, false>) written = add(written, g);
+                store(to + k * lanes, g);
             }
             dx.written();
             y.from.data = moved(y.from.data, op[backward::y].step);
             dy.from.data = moved(dy.from.data, op[backward::dy].step);
             dx.from.data = moved(dx.from.data, op[backward::dx].step);
         }
+        if (may_give_nan<F, false> && !shows_no_nan(written))
+            for (std::size_t l = 0; l < count; ++l) make_nans_alike(neighbour(op[backward::dx], c + l), j.length);
+    }
+
+    /// The row l elements further on.
+    static SMX_ALWAYS_INLINE operand neighbour(operand o, std::size_t l) noexcept {
+        o.data = moved(o.data, static_cast<std::ptrdiff_t>(l * size_of(o.type)));
+        return o;
     }
 
     /// The sums of the rows of a tile, in the order that each has on its own. False: one of them is not finite.

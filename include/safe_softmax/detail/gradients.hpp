@@ -34,6 +34,24 @@ SMX_ALWAYS_INLINE void add_to_dot(Part& part, P y, P dy) noexcept {
     else part.add_number(dy);
 }
 
+/// Whether a row whose sum is finite can have a NaN in its gradient: from y, which log_softmax does not look at for the sum, and from the
+/// slope of a softcap.
+template <job_function F, bool Capped>
+inline constexpr bool may_give_nan = Capped || F != job_function::softmax_backward;
+
+/// What a row is written as, added up: finite only if there is no NaN in it.
+template <class P>
+SMX_ALWAYS_INLINE bool shows_no_nan(P written) noexcept {
+    return is_finite(reduce_add(written));
+}
+
+/// Writes every NaN of a row once more: what it was made from decided on its sign and its payload, and so did the way it was stored.
+SMX_NOINLINE inline void make_nans_alike(const operand& dx, std::size_t length) noexcept {
+    for (std::size_t i = 0; i < length; ++i)
+        if (is_nan(number_at<double>(moved(dx.data, static_cast<std::ptrdiff_t>(i) * dx.step), dx.type)))
+            put_nan(dx, i);
+}
+
 /// The gradient from y, dy and the sum of the row, which is finite. In double everything is halved until the end, so that no
 /// difference overflows.
 template <class P, class T, job_function F>

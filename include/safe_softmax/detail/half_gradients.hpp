@@ -35,7 +35,7 @@ public:
             S* const dx = static_cast<S*>(const_cast<void*>(op[backward::dx].data));
             double sum;
             if (!add_up(y, dy, dx, length, sum)) return other(op, length, scale);
-            write(y, dy, dx, length, sum, scale);
+            if (!write(y, dy, dx, length, sum, scale)) make_nans_alike(op[backward::dx], length);
         });
     }
 
@@ -86,15 +86,21 @@ private:
         return is_finite(result) && reduce_max(bad) == 0;
     }
 
-    static SMX_NOINLINE void write(const S* y, const S* dy, S* dx, std::size_t n, double sum, double scale) noexcept {
+    /// False: a NaN may have been written. For bfloat16 none is.
+    static SMX_NOINLINE bool write(const S* y, const S* dy, S* dx, std::size_t n, double sum, double scale) noexcept {
         const gradient_of_row<P, float, F> gradient(P::broadcast(sum), P::broadcast(0), scale);
+        constexpr bool checks = may_give_nan<F, false> && std::is_same_v<S, float16>;
+        P written = P::broadcast(0);
         const auto step = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
             const wide wy(load_some<H>(y + i, left)), wdy(load_some<H>(dy + i, left));
-            store_some(dx + i, wide(gradient(wy.lower, wdy.lower), gradient(wy.upper, wdy.upper)).narrow(), left);
+            const P lower = gradient(wy.lower, wdy.lower), upper = gradient(wy.upper, wdy.upper);
+            if constexpr (checks) written = add(written, add(lower, upper));
+            store_some(dx + i, wide(lower, upper).narrow(), left);
         };
         std::size_t i = 0;
         for (; i + lanes <= n; i += lanes) step(i, std::integral_constant<std::size_t, lanes>());
         if (i < n) step(i, n - i);
+        return !checks || shows_no_nan(written);
     }
 };
 
