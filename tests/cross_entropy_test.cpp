@@ -5,6 +5,7 @@
 #include "array_of.hpp"
 #include "caller_environment.hpp"
 #include "cross_entropy_reference.hpp"
+#include "elements_of.hpp"
 #include "instruction_sets.hpp"
 #include "reference.hpp"
 #include "refusals.hpp"
@@ -47,17 +48,6 @@ struct result {
     numbers gradient;
 };
 
-template <class T>
-double number(T x) {
-    if constexpr (std::is_floating_point_v<T>) return static_cast<double>(x);
-    else return static_cast<double>(static_cast<float>(x));
-}
-template <class T>
-numbers numbers_of(const std::vector<T>& elements) {
-    numbers all;
-    for (const T x : elements) all.push_back(number(x));
-    return all;
-}
 void expect_same(const numbers& a, const numbers& b) {
     ASSERT_EQ(a.size(), b.size());
     for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(a[i] == b[i] || (is_nan(a[i]) && is_nan(b[i])));
@@ -90,11 +80,11 @@ std::vector<T> elements(const numbers& values) {
 }
 template <class T = double>
 result fused(const numbers& logits, int target, const options& o = {}) {
-    return fused_in<T>(elements<T>(logits), target, o);
+    return fused_in<T>(elements_of<T>(logits), target, o);
 }
 template <class T = double>
 result fused(const numbers& logits, const numbers& targets, const options& o = {}) {
-    return fused_in<T>(elements<T>(logits), elements<T>(targets), o);
+    return fused_in<T>(elements_of<T>(logits), elements_of<T>(targets), o);
 }
 
 /// Two rows of the same values: loss and gradient in any types.

@@ -2,6 +2,7 @@
 
 // softmin, logaddexp, weighted_logsumexp and gumbel_softmax.
 
+#include "elements_of.hpp"
 #include "instruction_sets.hpp"
 #include "reference.hpp"
 #include "refusals.hpp"
@@ -18,7 +19,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <limits>
 #include <random>
 #include <span>
@@ -33,27 +33,6 @@ namespace {
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
 
-template <class T>
-constexpr dtype type_of = std::is_same_v<T, float>          ? dtype::f32
-                          : std::is_same_v<T, double>       ? dtype::f64
-                          : std::is_same_v<T, smx::float16> ? dtype::f16
-                                                            : dtype::bf16;
-
-template <class T>
-std::vector<T> elements(std::span<const double> values) {
-    std::vector<T> result;
-    for (const double v : values) result.push_back(T(v));
-    return result;
-}
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
-template <class T>
-double number(T x) {
-    if constexpr (std::is_floating_point_v<T>) return static_cast<double>(x);
-    else return static_cast<double>(static_cast<float>(x));
-}
 bool same_number(double a, double b) { return is_nan(a) ? is_nan(b) : a == b; }
 
 template <class T>
@@ -63,7 +42,7 @@ TYPED_TEST_SUITE(Family, types);
 
 TYPED_TEST(Family, SoftminIsTheSoftmaxOfNegatedLogits) {
     using T = TypeParam;
-    const std::vector<T> logits = elements<T>(make_row(family::normal_3, type_of<T>, 77, base_seed()));
+    const std::vector<T> logits = elements_of<T>(make_row(family::normal_3, type_of<T>, 77, base_seed()));
     std::vector<T> expected(77), actual(77), in_place = logits;
     smx::safe_softmax(logits, expected, {.scale = -0.5});
     smx::softmin(logits, actual, {.scale = 0.5});
@@ -71,7 +50,7 @@ TYPED_TEST(Family, SoftminIsTheSoftmaxOfNegatedLogits) {
     EXPECT_TRUE(same_bits(actual, expected));
     EXPECT_TRUE(same_bits(in_place, expected));
     expect_error([&] { smx::softmin(logits, actual, {.axis = 3}); }, {"softmin", "options.axis", "3"});
-    std::vector<T> special = elements<T>(std::vector<double>{1, -infinity, 2});
+    std::vector<T> special = elements_of<T>(std::vector<double>{1, -infinity, 2});
     smx::softmin(special);
     EXPECT_EQ(double(special[1]), 1);
     special[1] = T(-infinity);
@@ -154,7 +133,7 @@ TYPED_TEST(Family, WeightedLogsumexpIsWithinItsBound) {
                               family::peaked, family::wide}) {
         for (const double scale : {1.0, -0.3}) {
             for (const std::size_t n : {1u, 2u, 30u, 500u}) {
-                const std::vector<T> logits = elements<T>(make_row(kind, type_of<T>, n, random.bits()));
+                const std::vector<T> logits = elements_of<T>(make_row(kind, type_of<T>, n, random.bits()));
                 std::vector<double> weights(n);
                 for (double& w : weights)
                     w = random.below(7) == 0 ? 0 : std::exp(2 * random.normal()) * (random.below(4) == 0 ? -1 : 1);
@@ -228,8 +207,8 @@ TYPED_TEST(Family, WeightedLogsumexpOfSpecialRows) {
     using T = TypeParam;
     const auto expect = [](std::vector<double> a, std::vector<double> b, double log, double sign,
                            smx::special_values special = smx::special_values::safe) {
-        const std::vector<T> weights = elements<T>(b);
-        const auto r = smx::weighted_logsumexp(elements<T>(a), {.special = special, .weights = weights});
+        const std::vector<T> weights = elements_of<T>(b);
+        const auto r = smx::weighted_logsumexp(elements_of<T>(a), {.special = special, .weights = weights});
         EXPECT_TRUE(same_number(number(r.log), log)) << number(r.log) << " is not " << log;
         EXPECT_TRUE(same_number(number(r.sign), sign)) << number(r.sign) << " is not " << sign;
     };
@@ -326,7 +305,7 @@ TEST(GumbelSoftmax, IsWhatItsDocumentationSays) {
 
 TEST(GumbelSoftmax, TypesTemperatureAndHardnessMatter) {
     generator random(base_seed() + 44);
-    const std::vector<float> logits = elements<float>(make_row(family::normal_1, dtype::f32, 5000, random.bits()));
+    const std::vector<float> logits = elements_of<float>(make_row(family::normal_1, dtype::f32, 5000, random.bits()));
     const auto run = [&]<class T>(T, const smx::gumbel_options& options) {
         std::mt19937_64 engine(5);
         std::vector<T> out(5000);
@@ -373,7 +352,7 @@ TEST(GumbelSoftmax, HardResultsHaveTheProbabilitiesOfTheSoftmax) {
 TYPED_TEST(Family, GumbelSoftmaxOfSpecialRows) {
     using T = TypeParam;
     const auto run = [](const std::vector<double>& logits, const smx::gumbel_options& options) {
-        std::vector<T> row = elements<T>(logits);
+        std::vector<T> row = elements_of<T>(logits);
         std::mt19937_64 engine(1);
         smx::gumbel_softmax(row, engine, options);
         std::vector<double> result;

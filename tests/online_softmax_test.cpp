@@ -2,6 +2,7 @@
 
 // online_softmax against the row seen at once: random chunks, random trees of merges, every type.
 
+#include "elements_of.hpp"
 #include "instruction_sets.hpp"
 #include "reference.hpp"
 #include "refusals.hpp"
@@ -16,7 +17,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <limits>
 #include <span>
 #include <string>
@@ -33,27 +33,6 @@ static_assert(std::is_trivially_copyable_v<smx::online_state> && std::is_standar
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-template <class T>
-constexpr dtype type_of = std::is_same_v<T, float>          ? dtype::f32
-                          : std::is_same_v<T, double>       ? dtype::f64
-                          : std::is_same_v<T, smx::float16> ? dtype::f16
-                                                            : dtype::bf16;
-
-template <class T>
-std::vector<T> elements(std::span<const double> values) {
-    std::vector<T> result;
-    for (const double v : values) result.push_back(T(v));
-    return result;
-}
-
-template <class T>
-bool same_bits(const T& a, const T& b) {
-    return std::memcmp(&a, &b, sizeof(T)) == 0;
-}
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
 template <class T>
 bool same_state(const smx::online_softmax<T>& a, const smx::online_softmax<T>& b) {
     return same_bits(a.state(), b.state());
@@ -115,7 +94,7 @@ TYPED_TEST(OnlineSoftmax, RandomTreesOfMergesStayWithinTheBounds) {
             for (const std::size_t n : {1u, 2u, 3u, 61u, 700u, 5003u}) {
                 if (n == 5003 && scale != 1.0 && scale != 0.1) continue;
                 const std::vector<double> row = make_row(kind, type, n, random.bits());
-                const std::vector<T> logits = elements<T>(row);
+                const std::vector<T> logits = elements_of<T>(row);
                 const reference exact(row, scale);
                 const auto chunks = chunks_of<T>(logits, n < 1000 ? 40 : 3000, {.scale = scale}, random);
                 const smx::online_softmax<T> whole = merged_at_random(chunks, random);
@@ -158,7 +137,7 @@ TYPED_TEST(OnlineSoftmax, CutsAtBlocksGiveTheSameBits) {
          {family::normal_10, family::plus_1e3, family::ties, family::ascending, family::wide, family::extremes}) {
         for (const double scale : {1.0, -0.37}) {
             const std::size_t n = 9 * block + 77;
-            const std::vector<T> logits = elements<T>(make_row(kind, type_of<T>, n, random.bits()));
+            const std::vector<T> logits = elements_of<T>(make_row(kind, type_of<T>, n, random.bits()));
             const std::span<const T> row(logits);
             smx::online_softmax<T> at_once({.scale = scale});
             at_once.push(logits);
@@ -184,7 +163,7 @@ TYPED_TEST(OnlineSoftmax, CutsAtBlocksGiveTheSameBits) {
 TYPED_TEST(OnlineSoftmax, NothingSeenIsTheIdentity) {
     using T = TypeParam;
     smx::online_softmax<T> some, masked;
-    some.push(elements<T>(std::vector<double>{3, 1, 3, -2}));
+    some.push(elements_of<T>(std::vector<double>{3, 1, 3, -2}));
     masked.push(std::vector<T>(70, T(-infinity)));
     const smx::online_softmax<T> nothing;
     EXPECT_TRUE(nothing.empty() && masked.empty() && !some.empty());
@@ -241,7 +220,7 @@ TYPED_TEST(OnlineSoftmax, SpecialRows) {
     };
     for (const smx::special_values special : {smx::special_values::safe, smx::special_values::ieee}) {
         for (const special_case& c : cases) {
-            const std::vector<T> row = elements<T>(c.row);
+            const std::vector<T> row = elements_of<T>(c.row);
             const smx::online_options options{.scale = c.scale, .special = special};
             // Each logit a state of its own, merged from the back.
             smx::online_softmax<T> s(options), at_once(options);
@@ -272,7 +251,7 @@ TYPED_TEST(OnlineSoftmax, EveryLevelGivesTheSameBits) {
     using T = TypeParam;
     generator random(base_seed() + 19);
     for (const family kind : {family::normal_3, family::plus_5e4, family::wide, family::ties}) {
-        const std::vector<T> logits = elements<T>(make_row(kind, type_of<T>, 3001, random.bits()));
+        const std::vector<T> logits = elements_of<T>(make_row(kind, type_of<T>, 3001, random.bits()));
         std::vector<smx::online_state> states;
         std::vector<std::vector<T>> results;
         on_every_fused_isa([&](smx::isa) {
@@ -389,7 +368,7 @@ TEST(OnlineFactors, AreRightToOneUlp) {
 }
 
 TEST(OnlineChunks, MayBeOfOtherTypesAndStepped) {
-    const std::vector<smx::bfloat16> half = elements<smx::bfloat16>(std::vector<double>{1, 2, 3, 4, 5, 6, 7, 8});
+    const std::vector<smx::bfloat16> half = elements_of<smx::bfloat16>(std::vector<double>{1, 2, 3, 4, 5, 6, 7, 8});
     const std::vector<float> single{1, 2, 3, 4, 5, 6, 7, 8};
     smx::online_softmax<float> a, b;
     smx::online_softmax<double> c, d;
@@ -414,7 +393,7 @@ TEST(OnlineChunks, MayBeOfOtherTypesAndStepped) {
 }
 
 TEST(OnlineChunks, MayBeOverwritten) {
-    const std::vector<float> logits = elements<float>(make_row(family::normal_3, dtype::f32, 5000, 7));
+    const std::vector<float> logits = elements_of<float>(make_row(family::normal_3, dtype::f32, 5000, 7));
     smx::online_softmax<float> s;
     s.push(logits);
     std::vector<float> apart(5000), in_place = logits;

@@ -2,6 +2,7 @@
 
 // top_k, top_p, min_p and sample: against a sorted reference, and safe_softmax with everything else masked out.
 
+#include "elements_of.hpp"
 #include "instruction_sets.hpp"
 #include "reference.hpp"
 #include "refusals.hpp"
@@ -16,7 +17,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <numeric>
 #include <random>
@@ -31,23 +31,6 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
-
-template <class T>
-constexpr dtype type_of = std::is_same_v<T, float>          ? dtype::f32
-                          : std::is_same_v<T, double>       ? dtype::f64
-                          : std::is_same_v<T, smx::float16> ? dtype::f16
-                                                            : dtype::bf16;
-
-template <class T>
-std::vector<T> elements(std::span<const double> values) {
-    std::vector<T> result;
-    for (const double v : values) result.push_back(T(v));
-    return result;
-}
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
 
 /// Places of the logits by falling scaled value, the lower index first.
 std::vector<std::size_t> by_rank(const std::vector<double>& row, double scale) {
@@ -64,7 +47,7 @@ std::vector<T> softmax_of_first(const std::vector<double>& row, const std::vecto
                                 std::size_t count, double scale) {
     std::vector<double> masked(row.size(), scale < 0 ? infinity : -infinity);
     for (std::size_t i = 0; i < count; ++i) masked[order[i]] = row[order[i]];
-    std::vector<T> result = elements<T>(masked);
+    std::vector<T> result = elements_of<T>(masked);
     smx::safe_softmax(result, {.scale = scale});
     return result;
 }
@@ -84,7 +67,7 @@ TYPED_TEST(Sampling, TopKIsTheSoftmaxOfTheKLargest) {
         for (const double scale : {1.0, -0.7, 0.01}) {
             for (const std::size_t n : {1u, 2u, 40u, 1000u, 9001u}) {
                 const std::vector<double> row = make_row(kind, type_of<T>, n, random.bits());
-                const std::vector<T> logits = elements<T>(row);
+                const std::vector<T> logits = elements_of<T>(row);
                 const std::vector<std::size_t> order = by_rank(row, scale);
                 for (const std::size_t k :
                      {std::size_t(1), std::size_t(2), std::size_t(17), n / 2, n - 1, n, n + 5, std::size_t(0)}) {
@@ -108,7 +91,7 @@ TYPED_TEST(Sampling, TopPIsTheSmallestSetThatReachesP) {
         for (const double scale : {1.0, -0.7}) {
             for (const std::size_t n : {1u, 2u, 40u, 1000u, 9001u}) {
                 const std::vector<double> row = make_row(kind, type_of<T>, n, random.bits());
-                const std::vector<T> logits = elements<T>(row);
+                const std::vector<T> logits = elements_of<T>(row);
                 const std::vector<std::size_t> order = by_rank(row, scale);
                 const reference exact(row, scale);
                 for (const double p : {0.0, 1e-3, 0.3, 0.9, 0.999, 1.0}) {
@@ -182,7 +165,7 @@ TEST(Filters, TakeAnyAxisTypeAndStride) {
 TYPED_TEST(Sampling, FiltersOfSpecialRows) {
     using T = TypeParam;
     const auto run = [](const std::vector<double>& logits, const smx::sampling_options& options) {
-        std::vector<T> row = elements<T>(logits);
+        std::vector<T> row = elements_of<T>(logits);
         smx::filtered_softmax(row, row, options);
         std::vector<double> result;
         for (const T p : row) {
@@ -218,7 +201,7 @@ TYPED_TEST(Sampling, SampleFollowsTheRunningSum) {
     for (const family kind : {family::normal_3, family::ties, family::plus_1e3, family::peaked, family::wide}) {
         for (const std::size_t n : {1u, 3u, 100u, 20000u}) {
             const std::vector<double> row = make_row(kind, type_of<T>, n, random.bits());
-            const std::vector<T> logits = elements<T>(row);
+            const std::vector<T> logits = elements_of<T>(row);
             const reference exact(row, 0.9);
             std::vector<long double> running(n);
             long double sum = 0;
@@ -348,7 +331,7 @@ TYPED_TEST(Sampling, EveryLevelGivesTheSameBits) {
     using T = TypeParam;
     generator random(base_seed() + 36);
     for (const family kind : {family::normal_3, family::plus_5e4, family::ties}) {
-        const std::vector<T> logits = elements<T>(make_row(kind, type_of<T>, 5001, random.bits()));
+        const std::vector<T> logits = elements_of<T>(make_row(kind, type_of<T>, 5001, random.bits()));
         std::vector<std::vector<T>> results;
         std::vector<std::vector<std::size_t>> indices;
         on_every_fused_isa([&](smx::isa) {

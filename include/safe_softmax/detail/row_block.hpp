@@ -103,6 +103,7 @@ private:
             magic[i] = row.magic;
             k_max[i] = row.k_max;
         }
+        for (std::size_t i = count; i < arrays; ++i) max[i] = max[0], k_max[i] = k_max[0];  // for log_sums_of_rows
     }
 
     SMX_ALWAYS_INLINE void find_log_sums(double (&log_sum)[most_rows], const scaling<T>& s) const noexcept {
