@@ -95,11 +95,20 @@ std::vector<T> logits(std::size_t rows, std::size_t length) {
     return x;
 }
 
+/// Runs all tasks on the calling thread: what the caller and a task take, one on top of the other.
+struct one_after_the_other {
+    static std::size_t concurrency() { return 4; }
+    void operator()(std::size_t tasks, const smx::parallel_task& f) const {
+        for (std::size_t i = 0; i < tasks; ++i) f(i);
+    }
+};
+
 template <class In, class Out>
 void check(const std::string& where) {
     painted_stack stack;
     ASSERT_TRUE(stack.works());
     constexpr std::size_t rows = 9, functions = 80, others = 100;  // KiB
+    constexpr std::size_t tasks = 16 + 10;                         // more, of an executor's thread and of the caller
     for (const std::size_t length : {std::size_t(8), std::size_t(40), std::size_t(300), std::size_t(5000),
                                      std::size_t(20000), std::size_t(70000)}) {
         const std::vector<In> x = logits<In>(rows, length), dy = logits<In>(rows, length);
@@ -153,6 +162,18 @@ void check(const std::string& where) {
         });
         takes("cross_entropy of soft targets", others, [&] { smx::cross_entropy(in, added, losses); });
         takes("cross_entropy_backward", others, [&] { smx::cross_entropy_backward(in, targets, losses, out); });
+        one_after_the_other executor;
+        takes("safe_softmax of tasks", functions, [&] { smx::safe_softmax(executor, in, out); });
+        takes("a mask, of tasks", functions + tasks, [&] { smx::masked_softmax(executor, in, kept, out); });
+        takes("a mask along the first axis, of tasks", functions + tasks,
+              [&] { smx::masked_log_softmax(executor, in, kept, out, {.axis = 0}); });
+        takes("softmax_backward of tasks", functions + tasks, [&] { smx::softmax_backward(executor, in, d, out); });
+        takes("cross_entropy of tasks", others + tasks, [&] { smx::cross_entropy(executor, in, targets, losses); });
+        takes("a mean of tasks", others + tasks, [&] {
+            float mean[1];
+            smx::cross_entropy_with_gradient(executor, in, targets, mean, out,
+                                             {.reduction = smx::loss_reduction::mean});
+        });
         takes("top_k_softmax", others, [&] { smx::top_k_softmax(in, out, 5); });
         takes("top_p_softmax", others, [&] { smx::top_p_softmax(in, out, 0.5); });
         takes("gumbel_softmax", others, [&] { smx::gumbel_softmax(in, out, engine); });
