@@ -143,6 +143,30 @@ SMX_ALWAYS_INLINE constexpr V fence(V value) noexcept {
 #endif
 }
 
+/// a*b and a/b. In double, x87 would round what is subnormal twice: to 53 digits, and to those that there are when it goes to memory.
+/// 2^15360 times as small it is subnormal there, too, and has no more of them from the start.
+template <class T>
+SMX_ALWAYS_INLINE T times(T a, T b) noexcept {
+#if defined(SMX_EXCESS_PRECISION)
+    if constexpr (sizeof(T) == 8) {
+        const long double product = held(held(static_cast<long double>(a) * 0x1p-15360L) * static_cast<long double>(b));
+        return fence(static_cast<T>(product * 0x1p15360L));
+    }
+#endif
+    return fence(a * b);
+}
+template <class T>
+SMX_ALWAYS_INLINE T over(T a, T b) noexcept {
+#if defined(SMX_EXCESS_PRECISION)
+    if constexpr (sizeof(T) == 8) {
+        const long double quotient =
+            held(held(static_cast<long double>(a) * 0x1p-15360L) / static_cast<long double>(b));
+        return fence(static_cast<T>(quotient * 0x1p15360L));
+    }
+#endif
+    return fence(a / b);
+}
+
 /// a*b+c of scalars: rounded once where the machine can, else after each step.
 template <class T>
 SMX_ALWAYS_INLINE T fma(T a, T b, T c) noexcept {
@@ -157,7 +181,7 @@ SMX_ALWAYS_INLINE T fma(T a, T b, T c) noexcept {
     return std::fma(a, b, c);
 #endif
 #else
-    return fence(fence(a * b) + c);
+    return fence(times(a, b) + c);
 #endif
 }
 

@@ -43,12 +43,12 @@ SMX_ALWAYS_INLINE lane_array<T, Lanes> operator-(lane_array<T, Lanes> a, const l
 }
 template <class T, std::size_t Lanes>
 SMX_ALWAYS_INLINE lane_array<T, Lanes> operator*(lane_array<T, Lanes> a, const lane_array<T, Lanes>& b) noexcept {
-    for (std::size_t l = 0; l < Lanes; ++l) a.lane[l] = fence(a.lane[l] * b.lane[l]);
+    for (std::size_t l = 0; l < Lanes; ++l) a.lane[l] = times(a.lane[l], b.lane[l]);
     return a;
 }
 template <class T, std::size_t Lanes>
 SMX_ALWAYS_INLINE lane_array<T, Lanes> operator/(lane_array<T, Lanes> a, const lane_array<T, Lanes>& b) noexcept {
-    for (std::size_t l = 0; l < Lanes; ++l) a.lane[l] = fence(a.lane[l] / b.lane[l]);
+    for (std::size_t l = 0; l < Lanes; ++l) a.lane[l] = over(a.lane[l], b.lane[l]);
     return a;
 }
 template <class T, std::size_t Lanes>
