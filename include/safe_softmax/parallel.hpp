@@ -30,10 +30,10 @@
 ///     void operator()(std::size_t tasks, const auto& f) const {
 ///         std::atomic<std::size_t> next = 0;
 ///         const auto work = [&] { for (std::size_t i = next++; i < tasks; i = next++) f(i); };
-///         std::vector<std::jthread> started;
-///         for (std::size_t t = 1; t < threads && t < tasks; ++t) started.emplace_back(work);
+///         std::vector<std::future<void>> started;
+///         for (std::size_t t = 1; t < threads && t < tasks; ++t) started.push_back(std::async(std::launch::async, work));
 ///         work();
-///     }  // the threads are joined
+///     }  // the destructors wait for the threads
 /// };
 /// ```
 ///

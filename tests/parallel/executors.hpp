@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
+#include <future>
 #include <latch>
 #include <mutex>
 #include <numeric>
@@ -48,7 +49,15 @@ struct pretended_executor {
 class [[maybe_unused]] pool {
 public:
     explicit pool(std::size_t threads) {
-        for (std::size_t t = 0; t < threads; ++t) threads_.emplace_back([this](std::stop_token stop) { run(stop); });
+        for (std::size_t t = 0; t < threads; ++t) threads_.emplace_back([this] { run(); });
+    }
+    ~pool() {
+        {
+            const std::scoped_lock lock(mutex_);
+            stopped_ = true;
+        }
+        changed_.notify_all();
+        for (std::thread& t : threads_) t.join();
     }
     std::size_t size() const { return threads_.size(); }
     void submit(std::function<void()> g) {
@@ -60,10 +69,11 @@ public:
     }
 
 private:
-    void run(std::stop_token stop) {
+    void run() {
         for (;;) {
             std::unique_lock lock(mutex_);
-            if (!changed_.wait(lock, stop, [this] { return !waiting_.empty(); })) return;
+            changed_.wait(lock, [this] { return stopped_ || !waiting_.empty(); });
+            if (waiting_.empty()) return;
             const std::function<void()> g = std::move(waiting_.front());
             waiting_.pop();
             lock.unlock();
@@ -72,9 +82,10 @@ private:
     }
 
     std::mutex mutex_;
-    std::condition_variable_any changed_;
+    std::condition_variable changed_;
     std::queue<std::function<void()>> waiting_;
-    std::vector<std::jthread> threads_;
+    std::vector<std::thread> threads_;
+    bool stopped_ = false;
 };
 
 /// check(name, whether it is the one that was chosen) under every instruction set that there is.
