@@ -2,6 +2,7 @@
 #include "family_calls.hpp"
 
 #include <safe_softmax/backward.hpp>
+#include <safe_softmax/logaddexp.hpp>
 
 #include <vector>
 
@@ -70,6 +71,32 @@ void call_online(const view& row, std::span<const std::size_t> chunks, std::span
         case dtype::f16: return run_online<smx::float16>(row, chunks, choices, options, to);
         case dtype::bf16: return run_online<smx::bfloat16>(row, chunks, choices, options, to);
     }
+}
+
+void call_filtered(const smx::array_ref& in, const smx::array_ref& out, const smx::sampling_options& options) {
+    smx::detail::run_sampling("filtered_softmax", smx::vocabulary::job_function::filtered_softmax, in, out,
+                              smx::array_ref(), options, 0);
+}
+
+std::uint64_t call_sample(const smx::array_ref& in, double u, const smx::sampling_options& options) {
+    std::uint64_t index[1];
+    smx::detail::run_sampling("sample", smx::vocabulary::job_function::sample, in, smx::array_ref(index),
+                              smx::array_ref(u), options, 0);
+    return index[0];
+}
+
+void call_gumbel(const smx::array_ref& in, const smx::array_ref& out, std::uint64_t seed,
+                 const smx::gumbel_options& options) {
+    smx::detail::run_gumbel("gumbel_softmax", in, out, smx::vocabulary::gumbel_call{seed, options.hard}, options);
+}
+
+void call_weighted(const smx::array_ref& in, const smx::array_ref& out, const smx::array_ref& sign,
+                   const smx::weighted_options& options) {
+    smx::detail::run_weighted("weighted_logsumexp", in, out, sign, options);
+}
+
+void call_logaddexp(const smx::array_ref& in, const smx::array_ref& other, const smx::array_ref& out) {
+    smx::detail::run_logaddexp(in, other, out);
 }
 
 }  // namespace softmax_test

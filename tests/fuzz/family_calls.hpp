@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-// The functions of masks, training and streaming as one instruction set compiled them, for arrays whose types are known at run
+// The functions of masks, training, streaming and sampling as one instruction set compiled them, for arrays whose types are known at run
 // time. Instrumented; its judge is not.
 
 #include "../subject.hpp"
 
 #include <safe_softmax/array_ref.hpp>
 #include <safe_softmax/cross_entropy.hpp>
+#include <safe_softmax/gumbel_softmax.hpp>
 #include <safe_softmax/masked_softmax.hpp>
 #include <safe_softmax/online_softmax.hpp>
+#include <safe_softmax/sampling.hpp>
+#include <safe_softmax/weighted_logsumexp.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace softmax_test {
@@ -33,5 +37,18 @@ struct online_results {
 /// A row in chunks of these lengths, merged in an order that `choices` says, in online_softmax of the row's type.
 void call_online(const view& row, std::span<const std::size_t> chunks, std::span<const std::uint8_t> choices,
                  const smx::online_options& options, const online_results& to);
+
+void call_filtered(const smx::array_ref& in, const smx::array_ref& out, const smx::sampling_options& options);
+/// Of one row.
+std::uint64_t call_sample(const smx::array_ref& in, double u, const smx::sampling_options& options);
+
+void call_gumbel(const smx::array_ref& in, const smx::array_ref& out, std::uint64_t seed,
+                 const smx::gumbel_options& options);
+
+/// sign may be missing.
+void call_weighted(const smx::array_ref& in, const smx::array_ref& out, const smx::array_ref& sign,
+                   const smx::weighted_options& options);
+
+void call_logaddexp(const smx::array_ref& in, const smx::array_ref& other, const smx::array_ref& out);
 
 }  // namespace softmax_test
