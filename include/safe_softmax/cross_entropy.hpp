@@ -59,7 +59,7 @@ inline namespace SMX_ABI {
 /// | all z = -inf                                    | the same for every class; +inf if z_loss > 0 | +0; no logit could change anything |
 /// | z = +inf k times                                | p = 1/k there, 0 elsewhere: log k, +inf; +inf if z_loss > 0 | of those p; -inf logits +0; with z_loss infinite at the +inf |
 /// | no classes, soft targets                        | 0                       | nothing is written                      |
-/// | mean where D is 0: no rows, or all ignored      | 0 (PyTorch: NaN)        | +0                                      |
+/// | mean where D is 0: no rows, all ignored or of weight 0 | 0 (PyTorch: NaN)  | +0, NaN where a row has one             |
 ///
 /// So with label smoothing a masked class makes the loss infinite, as in PyTorch, while the gradient stays finite and of use.
 /// special_values::ieee makes rows all -inf or with +inf NaN, as PyTorch does. Soft targets that are not finite make loss and

@@ -209,8 +209,10 @@ SMX_NOINLINE void run_dynamic(const To& to, const char* name, bool reduces, cons
             const layout<const In, fitted_rank> from{static_cast<const In*>(in.data()), fitted.extent,
                                                      fitted.in_stride};
             const layout<Out, fitted_rank> into{static_cast<Out*>(out.data()), fitted.out_extent, fitted.out_stride};
-            if (reduces) run_reduction(to, name, from, into, static_cast<std::size_t>(fitted.axis), with_axis);
-            else run_elementwise(to, name, from, into, with_axis);
+            if (reduces)
+                run_reduction<known_rows::nothing>(to, name, from, into, static_cast<std::size_t>(fitted.axis),
+                                                   with_axis);
+            else run_elementwise<known_rows::nothing>(to, name, from, into, with_axis);
         });
     });
 }

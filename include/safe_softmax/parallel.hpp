@@ -63,12 +63,12 @@ class to_executor {
 public:
     explicit to_executor(E& executor) noexcept : executor_(executor) {}
 
-    template <class In, class Out, std::size_t R>
+    template <known_rows K, class In, class Out, std::size_t R>
     void run(const work& w) const {
         std::size_t elements = w.length * w.rows.extent;
         for (std::size_t l = 0; l < w.outer_count; ++l) elements *= w.outer[l].extent;
         const std::size_t threads = elements < parallel_from ? 1 : static_cast<std::size_t>(executor_.concurrency());
-        if (threads <= 1) return to_kernels<F>{}.template run<In, Out, R>(w);
+        if (threads <= 1) return to_kernels<F>{}.template run<K, In, Out, R>(w);
         const element_sizes size{sizeof(In), sizeof(Out)};
         const row_units units(w, threads);
         // One and the same for all tasks, even if another thread makes another instruction set the active one.
@@ -79,7 +79,7 @@ public:
         const dispatch::kernel of_rows = active.run[f][type_index<In>][type_index<Out>];
         const dispatch::segment_kernel of_segment = active.run_segment[f][type_index<In>][type_index<Out>];
 #else
-        const dispatch::kernel of_rows = &kernels<default_backend, In, Out>::template run<F, (R > 1)>;
+        const dispatch::kernel of_rows = &kernels<default_backend, In, Out>::template run<F, K>;
         const dispatch::segment_kernel of_segment = segment_kernel_of<F, In, Out>();
 #endif
         if (of_segment == nullptr || !by_segments(w, units, threads))

@@ -111,6 +111,7 @@ template <class V>
 struct view_traits<V> {
     static constexpr bool viewable = true, borrowed = std::ranges::enable_borrowed_range<std::remove_cv_t<V>>;
     static constexpr std::size_t rank = 1;
+    static constexpr bool contiguous = true;
     using element_type = elements_of_range<V>;
     SMX_INLINE_VOCABULARY static constexpr layout<element_type, 1> look(V& v) noexcept {
         // No iterators, as std::span would ask for: libstdc++'s debugging ones of _Float16 cannot be linked.
@@ -156,6 +157,10 @@ template <class V>
 inline constexpr std::size_t rank_of = traits_of<V>::rank;
 template <class V>
 using element_of = typename traits_of<V>::element_type;
+
+/// Elements next to each other, whatever their number.
+template <class V>
+inline constexpr bool is_contiguous = requires { requires traits_of<V>::contiguous; };
 
 /// Views of the same rank.
 template <class A, class B>

@@ -37,11 +37,10 @@ class kernels {
     static constexpr precision Q = sizeof(Out) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
 
 public:
-    /// Many: there may be more than one row (saves compiling the columns for 1-D views).
-    template <function F, bool Many>
+    template <function F, known_rows K>
     static SMX_ALWAYS_INLINE void run(const work& w) noexcept {
         const default_environment environment;
-        run_under_default<F, Many>(w);
+        run_under_default<F, K>(w);
     }
 
     /// One row, under the default environment. The next one is so many elements away, or 0. Room: for all terms, or for several pieces
@@ -84,6 +83,9 @@ public:
     }
 
 private:
+    template <known_rows K>
+    static constexpr bool is_batch = K == known_rows::nothing;
+
     /// Not inlined: the stack is taken where it is needed.
     template <std::size_t Pieces>
     static SMX_NOINLINE bool softmax_with_room(const pieces_in_place<const In>& in, const pieces_in_place<Out>& out,
@@ -96,16 +98,16 @@ private:
     /// Rows of up to this many elements ask the cache for the next row, longer ones for what is so far ahead in them.
     static constexpr std::ptrdiff_t fetched_ahead = 1024;
 
-    template <function F, bool Many>
+    template <function F, known_rows K>
     static SMX_NOINLINE void run_under_default(const work& w) noexcept {
-        if (w.scale == 1.0) return run_with<F, Many>(w, no_scaling<T>);
-        run_with<F, Many>(w, make_scaling<T>(w.scale));
+        if (w.scale == 1.0) return run_with<F, K>(w, no_scaling<T>);
+        run_with<F, K>(w, make_scaling<T>(w.scale));
     }
 
-    template <function F, bool Many>
+    template <function F, known_rows K>
     static SMX_ALWAYS_INLINE void run_with(const work& w, const scaling<T>& s) noexcept {
         const recipe<T> r{s, w.special};
-        if constexpr (Many && has_every_path && F != function::logsumexp) {
+        if constexpr (is_batch<K> && has_every_path && F != function::logsumexp) {
             if (w.outer_count != 0 && can_turn(w)) {
                 const vocabulary::row_loop& blocks = w.outer[w.outer_count - 1];
                 work outer = w;
@@ -113,12 +115,12 @@ private:
                 return for_each_outer<In, Out>(outer, [&](const work& inner) { few_neighbours<F>(inner, blocks, r); });
             }
         }
-        if (Many && w.outer_count != 0)
-            return for_each_outer<In, Out>(w, [&](const work& inner) { run_rows<F, Many>(inner, r); });
-        run_rows<F, Many>(w, r);
+        if (is_batch<K> && w.outer_count != 0)
+            return for_each_outer<In, Out>(w, [&](const work& inner) { run_rows<F, K>(inner, r); });
+        run_rows<F, K>(w, r);
     }
 
-    template <function F, bool Many>
+    template <function F, known_rows K>
     static SMX_ALWAYS_INLINE void run_rows(const work& w, const recipe<T>& r) noexcept {
         if constexpr (F == function::logsumexp) {
             if (w.length == 0) return empty_rows(w);
@@ -126,25 +128,28 @@ private:
         if constexpr (F == function::softmax) {
             if (w.length == 1) return single_elements(w, r);
         }
-        if constexpr (Many && has_every_path) {
+        if constexpr (is_batch<K> && has_every_path) {
             // Next to each other, and enough of them to fill a quarter of a pack.
             if (w.rows.in == 1 && w.rows.out == 1 && w.in_step != 1 && w.rows.extent >= lanes / 4)
                 return columns<F>(w, r);
         }
-        const bool contiguous = w.in_step == 1 && (w.out_step == 1 || F == function::logsumexp);
-        if constexpr (Many && has_every_path && F != function::logsumexp) {
+        const bool contiguous =
+            K == known_rows::range || (w.in_step == 1 && (w.out_step == 1 || F == function::logsumexp));
+        if constexpr (is_batch<K> && has_every_path && F != function::logsumexp) {
             if (contiguous && w.length <= longest_turned_row<F> && w.rows.extent >= lanes)
                 return many_short_rows<F>(w, r);
         }
         if constexpr (has_every_path && longest_short_row<P> != 0) {
-            if (contiguous && r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(w, r);
+            if (contiguous && r.scale.plain && w.length <= longest_short_row<P>)
+                return short_rows<F, is_batch<K>>(w, r);
         }
-        if constexpr (Many && has_pipeline) {
+        if constexpr (is_batch<K> && has_pipeline) {
             if (contiguous && w.rows.extent > 1 && takes_pipeline<F>(w.length)) return pipeline<F>(w, r);
         }
         for (std::size_t j = 0; j < w.rows.extent; ++j) {
             if (contiguous) contiguous_row<F>(in_row<In>(w, j), out_row<Out>(w, j), w.length, r, w.rows.in, w.rows.out);
-            else stepped_row<F>({in_row<In>(w, j), w.in_step}, {out_row<Out>(w, j), w.out_step}, w.length, r);
+            else if constexpr (K != known_rows::range)
+                stepped_row<F>({in_row<In>(w, j), w.in_step}, {out_row<Out>(w, j), w.out_step}, w.length, r);
         }
     }
 
@@ -190,7 +195,7 @@ private:
                 for (std::size_t i = 0; i < done; ++i) {
                     one.in = in + static_cast<std::ptrdiff_t>(i) * blocks.in;
                     one.out = out + static_cast<std::ptrdiff_t>(i) * blocks.out;
-                    run_rows<F, true>(one, r);
+                    run_rows<F, known_rows::nothing>(one, r);
                 }
             }
             left -= done;
@@ -220,7 +225,7 @@ private:
         some.out = out_row<Out>(w, j);
         some.rows.extent = count;
         if constexpr (longest_short_row<P> != 0) {
-            if (r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F>(some, r);
+            if (r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F, true>(some, r);
         }
         if constexpr (has_pipeline) {
             if (takes_pipeline<F>(w.length)) return pipeline<F>(some, r);
@@ -229,10 +234,10 @@ private:
             contiguous_row<F>(in_row<In>(some, i), out_row<Out>(some, i), w.length, r);
     }
 
-    template <function F>
+    template <function F, bool Batch>
     static SMX_ALWAYS_INLINE void short_rows(const work& w, const recipe<T>& r) noexcept {
-        if (w.rows.extent == 1) return short_rows_by<F, 1>(w, r);
-        short_rows_by<F, short_rows_together>(w, r);
+        if (!Batch || w.rows.extent == 1) return short_rows_by<F, 1>(w, r);
+        if constexpr (Batch) short_rows_by<F, short_rows_together>(w, r);
     }
     template <function F, std::size_t N>
     static SMX_ALWAYS_INLINE void short_rows_by(const work& w, const recipe<T>& r) noexcept {

@@ -11,6 +11,7 @@ inline namespace SMX_ABI {
 namespace detail {
 
 using vocabulary::function;
+using vocabulary::known_rows;
 using vocabulary::work;
 static_assert(vocabulary::functions == 3,
               "kernels take what is neither softmax nor log_softmax for logsumexp: look for all three in detail/");

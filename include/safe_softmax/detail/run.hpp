@@ -27,22 +27,28 @@ SMX_ALWAYS_INLINE void check_memory(const layout<In, R>& in, const layout<Out, R
     if (!same_elements(in, out)) check_apart(in, in_range, out, out_range, name);
 }
 
+/// Of views of rank R; contiguous: all of them.
+template <std::size_t R, bool Contiguous>
+inline constexpr known_rows known_of = SMX_DISPATCH || R > 1 ? known_rows::nothing
+                                       : Contiguous          ? known_rows::range
+                                                             : known_rows::single;
+
 /// Hands checked work to the kernels, on the calling thread. R: the rank of the views that it comes from.
 template <function F>
 struct to_kernels {
-    template <class In, class Out, std::size_t R>
+    template <known_rows K, class In, class Out, std::size_t R>
     SMX_ALWAYS_INLINE void run(const work& w) const noexcept {
 #if SMX_DISPATCH
         using namespace vocabulary;
         dispatch::active_table().run[static_cast<std::size_t>(F)][type_index<In>][type_index<Out>](w);
 #else
-        kernels<default_backend, In, Out>::template run<F, (R > 1)>(w);
+        kernels<default_backend, In, Out>::template run<F, K>(w);
 #endif
     }
 };
 
 /// One result for each element: in and out have the same extents.
-template <class To, class In, class Out, std::size_t R>
+template <known_rows K, class To, class In, class Out, std::size_t R>
 inline void run_elementwise(const To& to, const char* name, const layout<const In, R>& in, const layout<Out, R>& out,
                             const softmax_options& options) {
     for (std::size_t d = 0; d < R; ++d)
@@ -51,11 +57,11 @@ inline void run_elementwise(const To& to, const char* name, const layout<const I
     const std::size_t axis = checked_axis<R>(options, {name, "in"});
     if (!has_elements(in)) return;
     check_memory(in, out, name);
-    to.template run<In, Out, R>(row_loops<In, Out, R>(in, out, axis, false, options).work());
+    to.template run<K, In, Out, R>(row_loops<In, Out, R>(in, out, axis, false, options).work());
 }
 
 /// One result for each row: out has extent 1 along the axis.
-template <class To, class In, class Out, std::size_t R>
+template <known_rows K, class To, class In, class Out, std::size_t R>
 inline void run_reduction(const To& to, const char* name, const layout<const In, R>& in, const layout<Out, R>& out,
                           std::size_t axis, const softmax_options& options) {
     for (std::size_t d = 0; d < R; ++d)
@@ -74,7 +80,7 @@ inline void run_reduction(const To& to, const char* name, const layout<const In,
         check_distinct(out, {name, "out"});
         check_apart(in, in_range, out, out_range, name);
     }
-    to.template run<In, Out, R>(row_loops<In, Out, R>(from, out, axis, true, options).work());
+    to.template run<K, In, Out, R>(row_loops<In, Out, R>(from, out, axis, true, options).work());
 }
 
 template <class To, class In, class Out>
@@ -84,8 +90,9 @@ SMX_ALWAYS_INLINE void elementwise(const To& to, const char* name, const In& in,
     check_strided(out, {name, "out"});
     const auto from = vocabulary::look(in);
     using S = std::remove_cv_t<std::remove_reference_t<decltype(*from.data)>>;
-    run_elementwise(to, name, layout<const S, vocabulary::rank_of<const In>>{from.data, from.extent, from.stride},
-                    vocabulary::look(out), options);
+    constexpr std::size_t rank = vocabulary::rank_of<const In>;
+    run_elementwise<known_of<rank, vocabulary::is_contiguous<const In> && vocabulary::is_contiguous<Out>>>(
+        to, name, layout<const S, rank>{from.data, from.extent, from.stride}, vocabulary::look(out), options);
 }
 
 template <class To, class In, class Out>
@@ -110,7 +117,8 @@ SMX_ALWAYS_INLINE void reduction(const To& to, const char* name, const In& in, O
             kept.stride[d] = d == axis ? 0 : into.stride[source];
         }
     }
-    run_reduction(to, name, layout<const S, rank>{from.data, from.extent, from.stride}, kept, axis, options);
+    run_reduction<known_of<rank, vocabulary::is_contiguous<const In>>>(
+        to, name, layout<const S, rank>{from.data, from.extent, from.stride}, kept, axis, options);
 }
 
 }  // namespace detail

@@ -54,6 +54,13 @@ struct shared_row {
     std::size_t ties[most_segments];                 ///< how often the largest logit of the row is there
 };
 
+/// What the types of a call say of its rows: paths that these cannot take are not compiled.
+enum class known_rows {
+    nothing,  ///< many, of any steps: what run-time dispatch has
+    single,   ///< one row, of any step: views of rank 1
+    range     ///< one, its elements next to each other: vectors, arrays, spans
+};
+
 /// What is done with the rows.
 enum class function { softmax, log_softmax, logsumexp };
 inline constexpr std::size_t functions = 3;
