@@ -165,9 +165,16 @@ TYPED_TEST(Nan, OfGradients) {
             this->check(dx, "log_softmax_backward " + what);
             smx::masked_log_softmax_backward(y.view(), dy.view(), dx.view());
             this->check(dx, "masked_log_softmax_backward " + what);
-            batch<T> over = dy;
+            batch<T> over = dy, over_y = y;
             smx::log_softmax_backward(y.view(), over.view());
             this->check(over, "log_softmax_backward in place " + what);
+            smx::log_softmax_backward(over_y.view(), dy.view(), over_y.view());
+            this->check(over_y, "log_softmax_backward over y " + what);
+            const std::vector<float> temperature(rows, 2.0f);
+            const std::vector<int> lengths(rows, static_cast<int>(length));
+            smx::masked_log_softmax_backward(y.view(), dy.view(), dx.view(),
+                                             {.lengths = lengths, .temperature = temperature});
+            this->check(dx, "masked_log_softmax_backward of lengths " + what);
         }
     });
 }
@@ -183,6 +190,28 @@ TYPED_TEST(Nan, OfGradientsThroughASoftcap) {
         smx::masked_log_softmax_backward(x.view(), y.view(), dy.view(), dx.view(), {.softcap = 3});
         this->check(dx, "masked_log_softmax_backward " + what);
     });
+}
+
+// An infinite logit times a slope of 0, a logit of 0 times an infinite one.
+TYPED_TEST(Nan, NoneOfASoftcapWhoseSlopeIsExtreme) {
+    using T = TypeParam;
+    const T inf = std::numeric_limits<T>::infinity(), one(1.0f), zero(0.0f), half(0.5f);
+    const auto same = [](T a, T b) {
+        return bits(a) == bits(b) || (bits_of<T>(bits(a) << 1) == 0 && bits_of<T>(bits(b) << 1) == 0);
+    };
+    const std::vector<T> x{inf, one, zero, inf}, y{half, half, zero, zero}, dy{one, zero, one, one};
+    for (const double scale : {0.0, 1e-300}) {
+        std::vector<T> dx(4);
+        smx::masked_softmax_backward(x, y, dy, dx, {.scale = scale, .softcap = 1e30});
+        for (std::size_t i = 0; i < 4; ++i) EXPECT_TRUE(same(dx[i], zero) || sizeof(T) == 8) << i;
+        for (const T d : dx) EXPECT_FALSE(is_any_nan(d));
+    }
+    const std::vector<T> small{zero, one, zero, zero};
+    std::vector<T> dx(4);
+    smx::masked_softmax_backward(small, y, dy, dx, {.scale = 1e10, .softcap = 1e-300});
+    for (const T d : dx) EXPECT_FALSE(is_any_nan(d));
+    smx::masked_log_softmax_backward(small, y, dy, dx, {.scale = 1e10, .softcap = 1e-300});
+    for (const T d : dx) EXPECT_FALSE(is_any_nan(d));
 }
 
 TYPED_TEST(Nan, OfLosses) {

@@ -21,10 +21,11 @@ static_assert(isa::SMX_COMPILED_ISA == isa::SMX_TABLE,
 static_assert(vocabulary::functions == 3 && vocabulary::types == 4,
               "list the new one below: a function in both forms of SMX_FUNCTIONS, a type in SMX_TO and SMX_FUNCTION");
 
-// Nothing is known of the rows: a table serves every rank. With SMX_TABLE_BFLOAT16_ONLY there are only the kernels that write rows of bfloat16
+// known_rows::batch: a table serves every rank. With SMX_TABLE_BFLOAT16_ONLY there are only the kernels that write rows of bfloat16
 // from float arithmetic, which are all that BF16 makes faster; dispatch.cpp takes the others from the table before. It saves
 // users half a minute of compilation. With SMX_TABLE_ONE_KERNEL, softmax of float alone: for measuring what a call costs.
-#define SMX_ROWS(f, in, out) &detail::kernels<detail::default_backend, in, out>::run<vocabulary::function::f, vocabulary::known_rows::nothing>
+#define SMX_ROWS(f, in, out) \
+    &detail::kernels<detail::default_backend, in, out>::run<vocabulary::function::f, vocabulary::known_rows::batch>
 #define SMX_SEGMENT(f, in, out) detail::segment_kernel_of<vocabulary::function::f, in, out>()
 #if defined(SMX_TABLE_BFLOAT16_ONLY)
 #define SMX_TO(k, f, in) {nullptr, nullptr, nullptr, k(f, in, bfloat16)}

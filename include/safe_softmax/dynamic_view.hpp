@@ -210,9 +210,9 @@ SMX_NOINLINE void run_dynamic(const To& to, const char* name, bool reduces, cons
                                                      fitted.in_stride};
             const layout<Out, fitted_rank> into{static_cast<Out*>(out.data()), fitted.out_extent, fitted.out_stride};
             if (reduces)
-                run_reduction<known_rows::nothing>(to, name, from, into, static_cast<std::size_t>(fitted.axis),
-                                                   with_axis);
-            else run_elementwise<known_rows::nothing>(to, name, from, into, with_axis);
+                run_reduction<known_rows::batch>(to, name, from, into, static_cast<std::size_t>(fitted.axis),
+                                                 with_axis);
+            else run_elementwise<known_rows::batch>(to, name, from, into, with_axis);
         });
     });
 }

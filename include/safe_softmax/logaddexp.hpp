@@ -20,7 +20,7 @@ inline namespace SMX_ABI {
 /// | -inf, b                      | b      |
 /// | -inf, -inf                   | -inf   |
 ///
-/// These are NumPy's. Error: at most 2 ulp of the largest of |a|, |b| and |result| in double, 0.51 ulp in all other types, for which it
+/// These are NumPy's. Error, in ulp of the largest of |a|, |b| and |result|: at most 2 in double, 0.51 in all other types, for which it
 /// is computed in double. The same bits on all machines with fused multiply-add.
 ///
 /// Source: the larger plus log1p(exp(-|a - b|)), the formula of NumPy.

@@ -33,7 +33,7 @@ inline S rounded_quotient(S a, S b) {
 }
 
 struct to_naive_rows {
-    template <class S, class O, std::size_t>
+    template <known_rows, class S, class O, std::size_t>
     void run(const work& w) const noexcept {
         for_each_outer<S, O>(w, [](const work& inner) {
             for (std::size_t j = 0; j < inner.rows.extent; ++j)

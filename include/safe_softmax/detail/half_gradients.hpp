@@ -43,10 +43,10 @@ private:
     using wide = double_halves<B>;
 
     /// The sum in the order of row_dot.hpp: products of float16 are exact in float, those of bfloat16 where they are large enough. False: it is
-    /// not finite, or a NaN is among y.
+    /// not finite, or a y is NaN or no logarithm of a probability.
     static SMX_NOINLINE bool add_up(const S* y, const S* dy, const S* dx, std::size_t n, double& result) noexcept {
         constexpr bool reads_y = F != job_function::log_softmax_backward || std::is_same_v<S, bfloat16>;
-        const H zero = H::broadcast(0), one = H::broadcast(1), limit = H::broadcast(-lowest<float>);
+        const H zero = H::broadcast(0), one = H::broadcast(1);
         H bad = zero;
         P a = P::broadcast(0), b = a, c = a, d = a;
         const auto take = [&](std::size_t i, auto left, P& low, P& high) SMX_INLINE_LAMBDA {
@@ -66,7 +66,7 @@ private:
             if constexpr (F == job_function::masked_log_softmax_backward)
                 p = zero_where_less(p, py, H::broadcast(lowest<float>));
             if constexpr (F != job_function::softmax_backward && std::is_same_v<S, bfloat16>)
-                bad = maximum(bad, zero_where_less(one, py, limit));
+                bad = maximum(bad, zero_where_less(one, py, one));
             const wide w(p);
             low = add(low, w.lower);
             high = add(high, w.upper);

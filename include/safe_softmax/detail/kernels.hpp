@@ -84,7 +84,7 @@ public:
 
 private:
     template <known_rows K>
-    static constexpr bool is_batch = K == known_rows::nothing;
+    static constexpr bool is_batch = K == known_rows::batch;
 
     /// Not inlined: the stack is taken where it is needed.
     template <std::size_t Pieces>
@@ -115,8 +115,10 @@ private:
                 return for_each_outer<In, Out>(outer, [&](const work& inner) { few_neighbours<F>(inner, blocks, r); });
             }
         }
-        if (is_batch<K> && w.outer_count != 0)
-            return for_each_outer<In, Out>(w, [&](const work& inner) { run_rows<F, K>(inner, r); });
+        if constexpr (is_batch<K>) {
+            if (w.outer_count != 0)
+                return for_each_outer<In, Out>(w, [&](const work& inner) { run_rows<F, K>(inner, r); });
+        }
         run_rows<F, K>(w, r);
     }
 
@@ -195,7 +197,7 @@ private:
                 for (std::size_t i = 0; i < done; ++i) {
                     one.in = in + static_cast<std::ptrdiff_t>(i) * blocks.in;
                     one.out = out + static_cast<std::ptrdiff_t>(i) * blocks.out;
-                    run_rows<F, known_rows::nothing>(one, r);
+                    run_rows<F, known_rows::batch>(one, r);
                 }
             }
             left -= done;

@@ -15,8 +15,12 @@ SMX_ALWAYS_INLINE P softcap_slope(P x, P k) noexcept {
     const P e = exp_of_logarithm<T>(product(minus, k)), d = add(P::broadcast(1), e);
     return div(mul(P::broadcast(4), e), product(d, d));
 }
+/// Neither 0 nor infinite, which times an infinite logit, or one of 0, would be NaN.
 SMX_ALWAYS_INLINE double steepness(double scale, double softcap) noexcept {
-    return fence(twice(magnitude_of(scale)) / softcap);
+    constexpr double least = (std::numeric_limits<double>::min)(), most = (std::numeric_limits<double>::max)();
+    const double k = fence(twice(magnitude_of(scale)) / softcap);
+    if (!is_finite(k)) return most;
+    return k < least ? least : k;
 }
 template <class B, class T>
 SMX_NOINLINE double softcap_slope(double x, double scale, double softcap) noexcept {
@@ -68,10 +72,10 @@ public:
                 put_limit(rounded(slope * scale), dx, i, y, dy, counted, infinities, weight);
             } else if (softmax) {
                 const double d = fence(fence(rounded(dy * 0x1p-64) - scaled_down.head) - scaled_down.tail);
-                put_number(dx, i, rounded(rounded(rounded(y * rounded(slope * scale)) * d) * 0x1p64));
+                put_any(dx, i, rounded(rounded(rounded(y * rounded(slope * scale)) * d) * 0x1p64));
             } else {
                 const double d = fma(-exp_of_number<B, double>(y), nan ? 0 : scaled_down.head, rounded(dy * 0x1p-64));
-                put_number(dx, i, rounded(rounded(d * rounded(slope * scale)) * 0x1p64));
+                put_any(dx, i, rounded(rounded(d * rounded(slope * scale)) * 0x1p64));
             }
         }
     }

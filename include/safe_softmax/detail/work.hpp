@@ -56,9 +56,9 @@ struct shared_row {
 
 /// What the types of a call say of its rows: paths that these cannot take are not compiled.
 enum class known_rows {
-    nothing,  ///< many, of any steps: what run-time dispatch has
-    single,   ///< one row, of any step: views of rank 1
-    range     ///< one, its elements next to each other: vectors, arrays, spans
+    batch,   ///< there may be many, of any steps; run-time dispatch knows no more
+    single,  ///< one row, of any step: views of rank 1
+    range    ///< one, its elements next to each other: vectors, arrays, spans
 };
 
 /// What is done with the rows.

@@ -69,7 +69,8 @@ void check_filters(const numbers& x, const numbers& p, const smx::sampling_optio
     if (next < std::ldexp(1.0L, format_of(out).min_exponent) * 4 ||
         next < std::ldexp(1.0L, format_of(compute).min_exponent) * 4)
         return;
-    if (share < o.top_p - slack && next / of_allowed.softmax(kept[0]) > o.min_p + slack)
+    const bool all_allowed = o.top_p == 1 && o.min_p == 0;
+    if (all_allowed || (share < o.top_p - slack && next / of_allowed.softmax(kept[0]) > o.min_p + slack))
         fail("TOO LITTLE KEPT by filtered_softmax");
 }
 
@@ -145,7 +146,8 @@ void try_sampling(byte_source& bytes) {
         if (x[indices[r]] == -top) fail("AN INDEX that was masked out from sample");
         if (!all_finite(x)) continue;
         check_filters(x, p, o, compute, out.elements().type);
-        if (format_of(out.elements().type).digits < 24) continue;
+        // In other arithmetic, a share that is top_p can be reached by one more.
+        if (format_of(out.elements().type).digits < 24 || compute != compute_type(in_type, in_type)) continue;
         // The running sum of the probabilities steps over u at the index.
         double below = 0;
         for (std::size_t i = 0; i < indices[r]; ++i) below += p[i];
