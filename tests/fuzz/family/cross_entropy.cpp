@@ -135,8 +135,10 @@ void try_cross_entropy(byte_source& bytes) {
             const long double smallest =
                 std::ldexp(std::abs(exactly.scale * exactly.dloss) * most_factor + 16, format_of(compute).min_exponent);
             if (std::abs(value) > limit || size > std::ldexp(1.0L, format_of(compute).max_exponent - 20)) return;
-            if (std::abs(value) < smallest)
-                return expect("cross_entropy", std::abs(actual) <= 4 * smallest + smallest_subnormal(type), actual);
+            if (std::abs(value) < smallest) {
+                const long double allowed = allowed_error(type, compute, ulps, value, size) + 4 * smallest;
+                return expect("cross_entropy", std::abs(actual - value) <= allowed + smallest_subnormal(type), actual);
+            }
             expect_near("cross_entropy", actual, value,
                         static_cast<double>(std::abs(actual - value) / allowed_error(type, compute, ulps, value, size)),
                         1);
