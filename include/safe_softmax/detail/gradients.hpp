@@ -39,7 +39,7 @@ SMX_ALWAYS_INLINE void add_to_dot(Part& part, P y, P dy) noexcept {
 template <job_function F, bool Capped>
 inline constexpr bool may_give_nan = Capped || F != job_function::softmax_backward;
 
-/// What a row is written as, added up: finite only if there is no NaN in it.
+/// What a row is written as, added up: finite only if there is no NaN in it. (If it overflows, make_nans_alike finds nothing.)
 template <class P>
 SMX_ALWAYS_INLINE bool shows_no_nan(P written) noexcept {
     return is_finite(reduce_add(written));
