@@ -267,7 +267,7 @@ private:
             const double total = log_total(r.log_sum, r.row, s);
             const double part = rounded(rounded(j.z_loss * total) * total);
             if (is_finite(loss)) loss = fence(loss + part);
-            r.slope = within(rounded(2 * rounded(j.z_loss * total)), (std::numeric_limits<double>::max)());
+            r.slope = within(rounded(2 * rounded(j.z_loss * total)), -lowest<double>);
         }
         return loss;
     }

@@ -160,7 +160,8 @@ class gumbel_rows {
         std::uint64_t seed, first;  // the number of the row's first element
         T* buffer;
         bool infinite;
-        mutable std::size_t have = (std::numeric_limits<std::size_t>::max)();  // the piece in the buffer
+        static constexpr std::size_t nothing = (std::numeric_limits<std::size_t>::max)();
+        mutable std::size_t have = nothing;  // the piece in the buffer
         SMX_NOINLINE const T* read(std::size_t i, std::size_t n) const noexcept {
             if (have == i) return buffer;
             have = i;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/exact_packs.hpp>
 #include <safe_softmax/detail/online_job.hpp>
 #include <safe_softmax/detail/online_sum.hpp>
 #include <safe_softmax/detail/pieces.hpp>
@@ -234,8 +235,7 @@ private:
             return true;
         }
         using P = pack_t<B, T>;
-        const P limit =
-            P::broadcast(is_nothing(state) ? -(std::numeric_limits<T>::max)() : next_above(static_cast<T>(state.max)));
+        const P limit = P::broadcast(is_nothing(state) ? lowest<T> : next_above(static_cast<T>(state.max)));
         const P zero = P::broadcast(0), one = P::broadcast(1);
         P found = zero;
         const auto look = [&](P a) SMX_INLINE_LAMBDA {

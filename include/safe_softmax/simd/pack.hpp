@@ -109,10 +109,11 @@ SMX_ALWAYS_INLINE V unassumed(V value) noexcept {
 #endif
 }
 
-/// A product that stays rounded: -ffp-contract=fast would take a*b, used in a sum, for a part of an fma.
+/// A product that stays rounded: -ffp-contract=fast would take a*b, used in a sum, for a part of an fma. (The builtin: at -O0,
+/// std::is_constant_evaluated is a call of a function that all objects of a program share.)
 template <class T>
 SMX_ALWAYS_INLINE constexpr T rounded(T product) noexcept {
-    if (std::is_constant_evaluated()) return product;
+    if (__builtin_is_constant_evaluated()) return product;
 #if defined(__GNUC__)
     return held(product);
 #else
@@ -133,7 +134,7 @@ SMX_ALWAYS_INLINE constexpr T rounded(T product) noexcept {
 /// elsewhere.
 template <class V>
 SMX_ALWAYS_INLINE constexpr V fence(V value) noexcept {
-    if (std::is_constant_evaluated()) return value;
+    if (__builtin_is_constant_evaluated()) return value;
 #if defined(__clang__) && (defined(__x86_64__) || (defined(__i386__) && !defined(SMX_EXCESS_PRECISION)))
     return __arithmetic_fence(value);
 #elif defined(__ASSOCIATIVE_MATH__) || defined(SMX_EXCESS_PRECISION) || defined(SMX_CLANG_REASSOCIATES)
