@@ -50,6 +50,8 @@ TYPED_TEST(Family, SoftminIsTheSoftmaxOfNegatedLogits) {
     EXPECT_TRUE(same_bits(actual, expected));
     EXPECT_TRUE(same_bits(in_place, expected));
     expect_error([&] { smx::softmin(logits, actual, {.axis = 3}); }, {"softmin", "options.axis", "3"});
+    expect_error([&] { smx::softmin(logits, actual, {.scale = infinity}); }, {"softmin", "options.scale is inf"});
+    expect_error([&] { smx::softmin(logits, actual, {.scale = -infinity}); }, {"softmin", "options.scale is -inf"});
     std::vector<T> special = elements_of<T>(std::vector<double>{1, -infinity, 2});
     smx::softmin(special);
     EXPECT_EQ(double(special[1]), 1);
