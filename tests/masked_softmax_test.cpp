@@ -9,6 +9,7 @@
 #include "reference.hpp"
 #include "refusals.hpp"
 #include "rows.hpp"
+#include "worst_error.hpp"
 
 #include <safe_softmax/log_softmax.hpp>
 #include <safe_softmax/softmax.hpp>
@@ -236,11 +237,6 @@ struct random_call {
 
 // ---- accuracy
 
-struct worst_error {
-    double error = 0;
-    std::string where;
-};
-
 void measure(const random_call& c, std::uint64_t seed, worst_error& worst) {
     const guarded_memory from(c.in, seed % 7), apart(c.out, seed % 5);
     store_all(from.elements(), c.logits);
@@ -268,11 +264,10 @@ void measure(const random_call& c, std::uint64_t seed, worst_error& worst) {
                 continue;
             }
             const double error = error_in_ulp(f, c.arithmetic(), c.out.type, y, exact[i]);
-            if (!(error <= worst.error)) {
-                worst.error = error;
-                worst.where = "seed " + std::to_string(seed) + " element " + std::to_string(i) + ": " +
-                              std::to_string(y) + " instead of " + std::to_string(static_cast<double>(exact[i]));
-            }
+            worst.take(error, [&] {
+                return "seed " + std::to_string(seed) + " element " + std::to_string(i) + ": " + std::to_string(y) +
+                       " instead of " + std::to_string(static_cast<double>(exact[i]));
+            });
         }
     });
 }
@@ -299,8 +294,8 @@ TEST_P(Masked, RandomCallsAgreeWithTheReference) {
             for (const bool log : {false, true}) {
                 EXPECT_LE(worst[log].error, documented_bound(log ? function::log_softmax : function::softmax, out))
                     << name_of(in) << " to " << name_of(out) << (log ? " log " : " ") << worst[log].where;
-                std::printf("%s %s to %s%s: %.3f ulp\n", smx::name_of(level), name_of(in), name_of(out),
-                            log ? " log" : "", worst[log].error);
+                std::printf("%s %s to %s%s: %.3f ulp: %s\n", smx::name_of(level), name_of(in), name_of(out),
+                            log ? " log" : "", worst[log].error, worst[log].where.c_str());
             }
         }
     });

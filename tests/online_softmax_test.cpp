@@ -8,6 +8,7 @@
 #include "refusals.hpp"
 #include "rows.hpp"
 #include "subjects.hpp"
+#include "worst_error.hpp"
 
 #include <safe_softmax/isa.hpp>
 #include <safe_softmax/online_softmax.hpp>
@@ -67,17 +68,6 @@ smx::online_softmax<T> merged_at_random(std::vector<smx::online_softmax<T>> stat
     return states.front();
 }
 
-struct worst_error {
-    double error = -1;
-    std::string row;
-    void take(double e, family kind, std::size_t n, double scale, std::size_t i) {
-        if (!(e > error)) return;
-        error = e;
-        row = std::string(name_of(kind)) + ", n = " + std::to_string(n) + ", scale = " + std::to_string(scale) +
-              ", element " + std::to_string(i);
-    }
-};
-
 template <class T>
 class OnlineSoftmax : public testing::Test {};
 using types = testing::Types<float, double, smx::float16, smx::bfloat16>;
@@ -100,32 +90,36 @@ TYPED_TEST(OnlineSoftmax, RandomTreesOfMergesStayWithinTheBounds) {
                 const smx::online_softmax<T> whole = merged_at_random(chunks, random);
                 ASSERT_TRUE(same_state(whole, merged_at_random(chunks, random)));
 
+                std::size_t i = 0;
+                const auto where = [&] {
+                    return std::string(name_of(kind)) + ", n = " + std::to_string(n) +
+                           ", scale = " + std::to_string(scale) + ", element " + std::to_string(i);
+                };
                 worst[0].take(
-                    error_in_ulp(type, double(whole.logsumexp()), exact.logsumexp(), exact.logsumexp_magnitude()), kind,
-                    n, scale, 0);
+                    error_in_ulp(type, double(whole.logsumexp()), exact.logsumexp(), exact.logsumexp_magnitude()),
+                    where);
                 std::vector<T> p(n), log_p(n), w(n);
                 whole.probabilities(logits, p);
                 whole.log_probabilities(logits, log_p);
                 whole.weights(logits, w);
                 const long double top = exact.softmax(scale < 0 ? *std::min_element(row.begin(), row.end())
                                                                 : *std::max_element(row.begin(), row.end()));
-                for (std::size_t i = 0; i < n; ++i) {
+                for (; i < n; ++i) {
                     worst[1].take(error_in_ulp(function::softmax, type, type, double(p[i]), exact.softmax(row[i])),
-                                  kind, n, scale, i);
+                                  where);
                     worst[2].take(
                         error_in_ulp(function::log_softmax, type, type, double(log_p[i]), exact.log_softmax(row[i])),
-                        kind, n, scale, i);
+                        where);
                     worst[3].take(
-                        error_in_ulp(function::softmax, type, type, double(w[i]), exact.softmax(row[i]) / top), kind, n,
-                        scale, i);
+                        error_in_ulp(function::softmax, type, type, double(w[i]), exact.softmax(row[i]) / top), where);
                 }
             }
         }
     }
     const function bound_of[] = {function::logsumexp, function::softmax, function::log_softmax, function::softmax};
     for (int f = 0; f < 4; ++f) {
-        std::printf("%s of %s: %.3f ulp (%s)\n", names[f], name_of(type), worst[f].error, worst[f].row.c_str());
-        EXPECT_LE(worst[f].error, documented_bound(bound_of[f], type)) << worst[f].row;
+        std::printf("%s of %s: %.3f ulp (%s)\n", names[f], name_of(type), worst[f].error, worst[f].where.c_str());
+        EXPECT_LE(worst[f].error, documented_bound(bound_of[f], type)) << worst[f].where;
     }
 }
 

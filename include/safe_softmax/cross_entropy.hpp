@@ -69,7 +69,8 @@ inline namespace SMX_ABI {
 /// z)) and so on for all classes with a_j != 0 (none is negative unless a_j is, so that without negative weights it is 3 ulp of the
 /// loss), and with z_loss 2*|z_loss|*max(|max z|, log(sum))^2. A sum of losses is added up with twice the digits of double before it is rounded,
 /// in row-major order. A confidently right row has its digits: {20, 0} with target 0 gives
-/// 2.0611536e-9.
+/// 2.0611536e-9. Largest seen, by tests/cross_entropy_test.cpp, which has the rows and enforces this: 0.42 of it in float (the loss
+/// 0.3111694 of 10 logits), 0.61 in double (1.8201780 of 10 logits, smoothing 0.25), 0.95 in 16 bits.
 ///
 /// The bits of a row depend on its values, its target, its length, the element types and the options, and on nothing else, among
 /// machines with fused multiply-add.
@@ -109,8 +110,9 @@ auto cross_entropy(const Logits& logits, const Targets& targets, const cross_ent
 /// Error, barring underflow: at most 5 ulp (16 bits: 0.52) of the larger of |scale*dloss*(W + 2*z_loss*logsumexp)*p_j| and
 /// |scale*dloss*a_j|, and with z_loss as many of the term with 2*z_loss times the larger of |max z| and log(sum). At a class index
 /// t, W*p_t - a_t does not cancel: it is (W - a_t)*p_t - a_t*(1 - p_t), with 1 - p_t from the other classes. So a
-/// confident row has the gradient -(1 - p_t) there, and not 0. An infinite dloss gives infinities of the right sign where the gradient
-/// is not 0, NaN gives NaN there.
+/// confident row has the gradient -(1 - p_t) there, and not 0. Largest seen, by the same test: 0.48 of it in float (3.9311818e-13, element
+/// 2339 of 3000), 0.68 in double (1.1691760e-4, element 306 of 5003), 0.96 in 16 bits.
+/// An infinite dloss gives infinities of the right sign where the gradient is not 0, NaN gives NaN there.
 ///
 /// Special values, bits, errors: cross_entropy. options.dlosses must be left out.
 template <readable_view Logits, class Targets, class DLosses, writable_view DLogits>

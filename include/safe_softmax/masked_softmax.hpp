@@ -39,7 +39,9 @@ inline namespace SMX_ABI {
 /// double, 0.52 in 16 bits (log: 3 and 0.52), for in*scale, bias and mask of up to 2^70 (2^40 for results in double); a logit may be off
 /// by 2^-100 of the largest of the three, and a sum beyond the range of double counts as infinite. With softcap in float arithmetic
 /// the logit itself is off by up to 2^-50*cap more, and by 2^-33 where one number is added to it. A temperature makes
-/// scale/temperature, rounded to double, the scale.
+/// scale/temperature, rounded to double, the scale. Largest seen, by tests/masked_softmax_test.cpp, which makes each of its calls from a
+/// seed and enforces these bounds: 2.50 ulp in float (seed 20322807, element 31), 3.42 in double (20348807, 62), 0.506 in 16 bits
+/// (20351803, 6); log: 1.63 (20292801, 38), 2.28 (20264804, 567) and 0.500.
 ///
 /// The bits of a row depend on its elements, mask, options, length and the element types, and on nothing else, among machines
 /// with fused multiply-add. Without bias, slope, softcap, sink and an added mask they are those of safe_softmax.

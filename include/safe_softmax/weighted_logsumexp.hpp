@@ -48,10 +48,10 @@ inline namespace SMX_ABI {
 /// | all -inf                             | -inf | 0              | NaN  |
 /// | none, or the sum is exactly 0        | -inf | 0              | same |
 ///
-/// Error: the sum is added up in pairs of doubles and is off by less than kappa*2^-57 of its value, and so is its logarithm, with
-/// kappa = sum |w_j| exp(z_j) / |sum w_j exp(z_j)| for what cancels. The logarithm is then within 3 ulp (float: 0.51, 16 bits: 0.52) of the largest
-/// of |max|, |log|sum/exp(max)|| and |out|. So for kappa up to 16 nothing is to be seen of it, and 8 digits are left for a kappa of
-/// 1e9. No weight is too large or too small.
+/// Error: kappa*2^-57 for what the sum may be off, of its value, with kappa = sum |w_j| exp(z_j) / |sum w_j exp(z_j)| for what cancels,
+/// plus 3 ulp (float: 0.51, 16 bits: 0.52) of the largest of |max|, |log|sum/exp(max)|| and |out|. Of the first nothing is to be seen
+/// for kappa up to 16, unless all three of those are near 0; 8 digits are left for a kappa of 1e9. Largest seen,
+/// by tests/family_test.cpp with kappa up to 16: 0.74 ulp in double, 0.500 in the others. No weight is too large or too small.
 ///
 /// Works element by element, at about 60 ns each; logsumexp is much faster where there are no weights. Bits as safe_softmax.
 /// Throws std::invalid_argument, before anything is written, as masked_softmax does.
