@@ -18,7 +18,7 @@ inline namespace SMX_ABI {
 template <readable_view In, writable_view Out>
     requires vocabulary::same_rank<In, Out>
 void softmin(const In& in, Out&& out, const softmax_options& options = {}) {
-    // What is no number is refused below, as it was given.
+    // What is not finite is refused below, as it was given.
     const double scale = detail::is_finite(options.scale) ? -options.scale : options.scale;
     const softmax_options negated{options.axis, scale, options.special};
     detail::elementwise(detail::to_kernels<detail::function::softmax>{}, "softmin", in, out, negated);
