@@ -50,11 +50,7 @@ void call(job_function f, const view& y, const view& dy, const view& dx, const s
 }
 
 numbers rounded_to(dtype type, numbers values) {
-    for (double& v : values) {
-        double memory = 0;
-        store(type, &memory, 0, v);
-        v = load(type, &memory, 0);
-    }
+    for (double& v : values) v = rounded_to(type, v);
     return values;
 }
 

@@ -29,15 +29,6 @@ namespace {
 using sizes = std::vector<std::size_t>;
 using options = smx::cross_entropy_options;
 
-numbers rounded_to(dtype type, numbers values) {
-    for (double& v : values) {
-        double memory = 0;
-        store(type, &memory, 0, v);
-        v = load(type, &memory, 0);
-    }
-    return values;
-}
-
 /// Two rows of the same values: loss and gradient in any types.
 void check(const loss_row& s, dtype logits_type, dtype soft_type, dtype losses_type, dtype gradient_type,
            worst_error& worst_loss, worst_error& worst_gradient) {
@@ -108,7 +99,7 @@ loss_row make_setting(std::size_t n, family kind, dtype type, std::uint64_t seed
     s.target = random.below(n);
     if (soft) {
         for (std::size_t i = 0; i < n; ++i) s.soft.push_back(random.uniform(0, 2.0 / static_cast<double>(n)));
-        s.soft = rounded_to(soft_type, s.soft);
+        for (double& p : s.soft) p = rounded_to(soft_type, p);
     }
     return s;
 }

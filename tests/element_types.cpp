@@ -87,6 +87,12 @@ void store(dtype type, void* data, std::ptrdiff_t index, double value) {
     unknown();
 }
 
+double rounded_to(dtype type, double value) {
+    double element = 0;
+    store(type, &element, 0, value);
+    return load(type, &element, 0);
+}
+
 std::uint64_t load_bits(dtype type, const void* data, std::ptrdiff_t index) {
     switch (size_of(type)) {
         case 2: return read<std::uint16_t>(data, index);

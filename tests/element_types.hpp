@@ -37,6 +37,9 @@ double load(dtype type, const void* data, std::ptrdiff_t index);
 /// Rounded once, to nearest, ties to even.
 void store(dtype type, void* data, std::ptrdiff_t index, double value);
 
+/// The value of the element that `value` is stored as.
+double rounded_to(dtype type, double value);
+
 /// The element's bits, in the low end.
 std::uint64_t load_bits(dtype type, const void* data, std::ptrdiff_t index);
 

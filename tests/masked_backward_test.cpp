@@ -8,6 +8,7 @@
 #include "reference.hpp"
 #include "refusals.hpp"
 #include "rows.hpp"
+#include "worst_error.hpp"
 
 #include <safe_softmax/safe_softmax.hpp>
 
@@ -197,7 +198,7 @@ TEST(MaskedBackward, FactorsAreRightInEveryType) {
     on_every_isa([](smx::isa level) {
         for (const bool log : {false, true}) {
             for (const dtype type : all_dtypes) {
-                double worst = 0;
+                worst_error worst;
                 for (const std::size_t length : {1u, 5u, 16u, 33u, 1000u, 9001u}) {
                     // Away from subnormal numbers: the gradients of probabilities are scaled up.
                     const double softcap = 3, scale = type == dtype::f16 ? 2 : 1, t = 0.8,
@@ -247,14 +248,16 @@ TEST(MaskedBackward, FactorsAreRightInEveryType) {
                                         : 0.51L * ulp(type, exact) + 0x1p-35L * std::abs(exact) +
                                               (log ? 0x1p-36L * by * p * std::abs(sum) : 0);
                         const double of_bound = static_cast<double>(std::abs(result[i] - exact) / allowed);
-                        worst = std::max(worst, of_bound);
+                        worst.take(of_bound, [&] {
+                            return std::to_string(length) + " elements, the one at " + std::to_string(i);
+                        });
                         ASSERT_LE(of_bound, 1)
                             << softmax_test::name_of(type) << " log " << log << " n " << length << " element " << i
                             << " is " << result[i] << " not " << static_cast<double>(exact);
                     }
                 }
-                std::printf("%s %s%s: %.3f of the bound\n", smx::name_of(level), softmax_test::name_of(type),
-                            log ? " log" : "", worst);
+                std::printf("%s %s%s: %.3f of the bound (%s)\n", smx::name_of(level), softmax_test::name_of(type),
+                            log ? " log" : "", worst.error, worst.where.c_str());
             }
         }
     });

@@ -265,8 +265,9 @@ void measure(const random_call& c, std::uint64_t seed, worst_error& worst) {
             }
             const double error = error_in_ulp(f, c.arithmetic(), c.out.type, y, exact[i]);
             worst.take(error, [&] {
-                return "seed " + std::to_string(seed) + " element " + std::to_string(i) + ": " + std::to_string(y) +
-                       " instead of " + std::to_string(static_cast<double>(exact[i]));
+                return "seed " + std::to_string(seed) + " element " + std::to_string(i) + ": " +
+                       testing::PrintToString(y) + " instead of " +
+                       testing::PrintToString(static_cast<double>(exact[i]));
             });
         }
     });

@@ -337,7 +337,7 @@ TEST(OnlineFactors, AreExponentialsOfDifferencesOfMaxima) {
 template <class T>
 void check_factors() {
     generator random(base_seed() + 77);
-    double worst = 0;
+    worst_error worst;
     for (int i = 0; i < 20000; ++i) {
         const double scale = i % 3 == 0 ? 0.3 : 1;
         const T low[] = {T(30 * random.normal())}, high[] = {T(double(low[0]) + std::abs(20 * random.normal()))};
@@ -349,10 +349,13 @@ void check_factors() {
         constexpr dtype type = std::is_same_v<decltype(factor), const double> ? dtype::f64 : dtype::f32;
         const long double exact = std::exp(z);
         if (exact < std::numeric_limits<float>::min()) continue;
-        worst = std::max(worst, error_in_ulp(type, double(factor), exact, exact));
+        worst.take(error_in_ulp(type, double(factor), exact, exact), [&] {
+            return testing::PrintToString(double(low[0])) + " to " + testing::PrintToString(double(high[0])) +
+                   ", scale " + std::to_string(scale);
+        });
     }
-    std::printf("factors: %.3f ulp\n", worst);
-    EXPECT_LE(worst, 1);
+    std::printf("factors: %.3f ulp (%s)\n", worst.error, worst.where.c_str());
+    EXPECT_LE(worst.error, 1) << worst.where;
 }
 TEST(OnlineFactors, AreRightToOneUlp) {
     check_factors<float>();

@@ -103,10 +103,12 @@ long double ulp(dtype type, long double value) {
 
 double error_in_ulp(dtype out, double actual, long double expected, long double magnitude) {
     if (is_nan(actual)) return std::numeric_limits<double>::infinity();
+    if (static_cast<long double>(actual) == expected) return 0;  // infinities too
     const long double overflow = std::ldexp(1.0L, format_of(out).max_exponent + 1);
     const long double a = std::clamp(static_cast<long double>(actual), -overflow, overflow);
     const long double e = std::clamp(expected, -overflow, overflow);
-    return static_cast<double>(std::abs(a - e) / ulp(out, magnitude));
+    const double distance = static_cast<double>(std::abs(a - e) / ulp(out, magnitude));
+    return is_nan(distance) ? std::numeric_limits<double>::infinity() : distance;
 }
 
 double error_in_ulp(function f, dtype in, dtype out, double actual, long double expected) {

@@ -99,9 +99,7 @@ std::vector<double> make_row(family kind, dtype type, std::size_t n, std::uint64
 
     const double largest = largest_finite(type);
     for (double& logit : row) {
-        double rounded = 0;
-        store(type, &rounded, 0, std::clamp(logit, -largest, largest));
-        logit = load(type, &rounded, 0);
+        logit = rounded_to(type, std::clamp(logit, -largest, largest));
     }
     return row;
 }

@@ -407,9 +407,7 @@ std::vector<expectation> expected_row(const call& c, std::span<const double> log
     const reference exactly(finite, c.options.scale);
     if (reduces) {
         if (logits.size() == 1 && c.options.scale == 1) {
-            double rounded = 0;
-            store(c.out.type, &rounded, 0, logits[0]);
-            return {{expectation::exact, static_cast<long double>(load(c.out.type, &rounded, 0))}};
+            return {{expectation::exact, static_cast<long double>(rounded_to(c.out.type, logits[0]))}};
         }
         return {{expectation::near, exactly.logsumexp(), exactly.logsumexp_magnitude()}};
     }
