@@ -77,7 +77,7 @@ void softmax_backward(const Y& y, DY&& dy, const softmax_options& options = {}) 
 /// summed over the axes along which it was broadcast, and of a sink -(1 - sum_j y_j) * sum_j y_j*dy_j.
 ///
 /// Special values, bits, errors: softmax_backward; and in NaN with a softcap: NaN where y_i is not 0. Error as there; the factor of a softcap adds
-/// 2^-35 of dx, in double (2*|in_i*scale/softcap| + 8) * 2^-53.
+/// 2^-35 of dx, in double (2*|in_i*scale/softcap| + 8) * 2^-53. Largest seen, by tests/masked_backward_test.cpp: 0.48 of it in double, else 0.98.
 template <readable_view Y, readable_view DY, writable_view DX>
     requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
 void masked_softmax_backward(const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {

@@ -14,6 +14,7 @@
 #include <span>
 #include <type_traits>
 #include <utility>
+#include <version>
 
 namespace smx {
 namespace vocabulary {
@@ -59,8 +60,10 @@ template <class V>
 using elements_of_range = typename decltype(std::span(std::declval<V&>()))::element_type;
 
 template <class V>
-concept contiguous_elements = !has_adapter<std::remove_const_t<V>> && requires { typename elements_of_range<V>; } &&
-                              viewable_element<elements_of_range<V>>;
+concept contiguous_elements = !has_adapter<std::remove_const_t<V>> && requires(V& v) {
+    std::begin(v);  // libc++ up to 14 makes a span of a strided_span, too
+    typename elements_of_range<V>;
+} && viewable_element<elements_of_range<V>>;
 
 /// How to look at a V: specialised for all that can be looked at.
 template <class V>
@@ -115,7 +118,11 @@ struct view_traits<V> {
     using element_type = elements_of_range<V>;
     SMX_INLINE_VOCABULARY static constexpr layout<element_type, 1> look(V& v) noexcept {
         // No iterators, as std::span would ask for: libstdc++'s debugging ones of _Float16 cannot be linked.
+#if defined(__cpp_lib_ranges)
         return {std::ranges::data(v), {static_cast<std::size_t>(std::ranges::size(v))}, {1}};
+#else  // libc++ up to 14
+        return {std::data(v), {static_cast<std::size_t>(std::size(v))}, {1}};
+#endif
     }
 };
 
