@@ -80,7 +80,8 @@ public:
         const dispatch::segment_kernel of_segment = active.run_segment[f][type_index<In>][type_index<Out>];
 #else
         const dispatch::kernel of_rows = &kernels<default_backend, In, Out>::template run<F, K>;
-        const dispatch::segment_kernel of_segment = segment_kernel_of<F, In, Out>();
+        // Not const: g++ warns of comparing an address that it knows.
+        dispatch::segment_kernel of_segment = segment_kernel_of<F, In, Out>();
 #endif
         if (of_segment == nullptr || !by_segments(w, units, threads))
             return run_units<R>(w, units, elements, threads, size, of_rows);
