@@ -57,13 +57,14 @@ inline constexpr bool has_adapter = false;
 /// The elements of a contiguous sized range: what std::span makes of it. (The concepts of <ranges> say the same, but that header
 /// takes three times as long to compile.)
 template <class V>
+#if !defined(__cpp_lib_ranges)  // libc++ up to 14 makes a span of a strided_span, too
+    requires requires(V& v) { std::begin(v); }
+#endif
 using elements_of_range = typename decltype(std::span(std::declval<V&>()))::element_type;
 
 template <class V>
-concept contiguous_elements = !has_adapter<std::remove_const_t<V>> && requires(V& v) {
-    std::begin(v);  // libc++ up to 14 makes a span of a strided_span, too
-    typename elements_of_range<V>;
-} && viewable_element<elements_of_range<V>>;
+concept contiguous_elements = !has_adapter<std::remove_const_t<V>> && requires { typename elements_of_range<V>; } &&
+                              viewable_element<elements_of_range<V>>;
 
 /// How to look at a V: specialised for all that can be looked at.
 template <class V>
