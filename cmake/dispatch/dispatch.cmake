@@ -24,7 +24,7 @@ function(smx_table name)
 endfunction()
 
 set(smx_dispatch_dir "${CMAKE_CURRENT_LIST_DIR}")
-add_library(safe_softmax_dispatch STATIC EXCLUDE_FROM_ALL "${smx_dispatch_dir}/dispatch.cpp")
+add_library(safe_softmax_dispatch STATIC EXCLUDE_FROM_ALL "${smx_dispatch_dir}/dispatch.cpp" "${smx_dispatch_dir}/error.cpp")
 add_library(safe_softmax::dispatch ALIAS safe_softmax_dispatch)
 target_link_libraries(safe_softmax_dispatch PUBLIC safe_softmax::safe_softmax)
 target_compile_definitions(safe_softmax_dispatch INTERFACE SMX_DISPATCH=1)
@@ -63,8 +63,8 @@ elseif(SMX_TARGETS_X86)
   endif()
   set(smx_avx2 ${smx_base} -mavx2 -mfma -mf16c)
   set(smx_avx512 ${smx_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl)
-  # dispatch.cpp too runs before anything is known about the processor.
-  set_source_files_properties("${smx_dispatch_dir}/dispatch.cpp" TARGET_DIRECTORY safe_softmax_dispatch
+  # These run whatever the processor is.
+  set_source_files_properties("${smx_dispatch_dir}/dispatch.cpp" "${smx_dispatch_dir}/error.cpp" TARGET_DIRECTORY safe_softmax_dispatch
                               PROPERTIES COMPILE_OPTIONS "${smx_base}")
   smx_table(sse2 ${smx_base})
   smx_table(avx2 ${smx_avx2})

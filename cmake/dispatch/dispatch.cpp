@@ -20,7 +20,7 @@ namespace dispatch {
 SMX_TABLES
 #undef X
 
-constinit std::atomic<const table*> active = nullptr;
+constinit active_pointer active = {nullptr};
 
 namespace {
 
@@ -91,8 +91,7 @@ const table& choose() noexcept {
     const char* name = std::getenv("SMX_ISA");
     const table* chosen = name != nullptr && *name != '\0' ? wanted(name) : nullptr;
     if (chosen == nullptr) chosen = &best();
-    const table* found = nullptr;
-    return active.compare_exchange_strong(found, chosen, std::memory_order_acq_rel) ? *chosen : *found;
+    return *active.store_first(chosen);
 }
 
 }  // namespace dispatch
@@ -102,7 +101,7 @@ bool is_available(isa wanted) noexcept { return dispatch::available_table(wanted
 bool set_active_isa(isa wanted) noexcept {
     const dispatch::table* t = dispatch::available_table(wanted);
     if (t == nullptr) return false;
-    dispatch::active.store(t, std::memory_order_release);
+    dispatch::active.store(t);
     return true;
 }
 

@@ -7,19 +7,29 @@
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/run.hpp>
 
+#if !defined(__GNUC__)
 #include <math.h>
+#endif
 
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
+#if defined(__GNUC__)
+// The header takes a sixth of the time that compiling a source with softmax in three types takes, if run-time dispatch has the kernels.
+SMX_ALWAYS_INLINE float c_exp(float x) noexcept { return __builtin_expf(x); }
+SMX_ALWAYS_INLINE double c_exp(double x) noexcept { return __builtin_exp(x); }
+#else
+SMX_ALWAYS_INLINE float c_exp(float x) noexcept { return ::expf(x); }
+SMX_ALWAYS_INLINE double c_exp(double x) noexcept { return ::exp(x); }
+#endif
+
 /// exp(x) and a quotient, rounded to S like everything in the textbook formula. The C functions: std::exp(float) is one
 /// that objects compiled for different processors may share.
 template <class S>
 inline S rounded_exp(S x) {
-    if constexpr (sizeof(S) == 2) return S(::expf(static_cast<float>(x)));
-    else if constexpr (sizeof(S) == 4) return ::expf(x);
-    else return ::exp(x);
+    if constexpr (sizeof(S) == 2) return S(c_exp(static_cast<float>(x)));
+    else return c_exp(x);
 }
 template <class S>
 inline S rounded_sum(S a, S b) {

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSL-1.0
+
+// How public functions compiled with SMX_DISPATCH refuse an argument: as the headers do without it.
+
+#include <safe_softmax/detail/error.hpp>
+
+namespace smx {
+namespace dispatch {
+
+[[noreturn]] void refuse(bool throws, const char* function, const char* format, std::va_list values);
+
+void refuse(bool throws, const char* function, const char* format, std::va_list values) {
+    detail::refuse_values(throws, function, format, values);
+}
+
+}  // namespace dispatch
+}  // namespace smx
