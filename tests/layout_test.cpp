@@ -163,17 +163,18 @@ TEST(Layout, ManyRowsOfEveryShortLength) {
 
 TEST(Layout, BlocksOfFewNeighbouringRows) {
     for (const subject* s : runnable_subjects()) {
-        for (const std::size_t neighbours : {2u, 3u, 5u, 8u, 9u}) {
-            for (const std::size_t n : {2u, 7u, 31u, 64u, 200u}) {
+        for (const std::size_t neighbours : {2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u}) {
+            for (const std::size_t n : {2u, 7u, 31u, 64u, 200u, 1024u, 1025u}) {
                 const std::ptrdiff_t c = static_cast<std::ptrdiff_t>(neighbours),
                                      block = c * static_cast<std::ptrdiff_t>(n);
-                const extents e = {n < 64 ? 37u : 18u, n, neighbours};
+                const extents e = {n < 64 ? 37u : n < 1000 ? 18u : 5u, n, neighbours};
                 for (const dtype type : all_dtypes) {
                     const dtype other = type == dtype::f16 ? dtype::f32 : dtype::f16;
                     for (const function f : elementwise) {
                         const rows kind = n % 2 == 1 ? rows::some_special : rows::plain;
                         check(*s, f, tensor_view(type, e), tensor_view(type, e), 1, 1, kind);
-                        check(*s, f, tensor_view(type, e, {block + 7, c, 1}), tensor_view(other, e), 1, 0.7);
+                        check(*s, f, tensor_view(type, e, {block + 7, c, 1}), tensor_view(other, e), 1, 0.7,
+                              n < 1000 ? rows::plain : rows::some_large);
                         check_in_place(*s, f, tensor_view(type, e), 1, kind);
                     }
                 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/joined_blocks.hpp>
 #include <safe_softmax/detail/row_pipeline.hpp>
 #include <safe_softmax/detail/rows.hpp>
 #include <safe_softmax/detail/short_rows.hpp>
@@ -17,6 +18,8 @@ namespace detail {
 ///     columns      rows are neighbours in memory: a lane for each row             columns.hpp
 ///     turned       contiguous, up to 24 or 32 elements, many of them, or
 ///                  blocks of few neighbours: turned over into columns             turned_rows.hpp
+///     joined       blocks of few neighbours, larger or not many: several side by
+///                  side, a lane for each row                                      joined_blocks.hpp
 ///     short rows   contiguous, one or two packs of at most two registers, a plain
 ///                  scale: they stay in registers                                  short_rows.hpp
 ///     pipeline     contiguous, several rows: the terms of one, the maximum of
@@ -108,7 +111,7 @@ private:
     static SMX_ALWAYS_INLINE void run_with(const work& w, const scaling<T>& s) noexcept {
         const recipe<T> r{s, w.special};
         if constexpr (is_batch<K> && has_every_path && F != function::logsumexp) {
-            if (w.outer_count != 0 && can_turn(w)) {
+            if (w.outer_count != 0 && has_few_neighbours(w)) {
                 const vocabulary::row_loop& blocks = w.outer[w.outer_count - 1];
                 work outer = w;
                 --outer.outer_count;
@@ -176,33 +179,39 @@ private:
         }
     }
 
-    /// Rows that are less than half a pack of neighbours, without gaps between them, in many blocks.
-    static SMX_ALWAYS_INLINE bool can_turn(const work& w) noexcept {
+    /// Rows that are up to half a pack of neighbours, without gaps between them, in several blocks.
+    static SMX_ALWAYS_INLINE bool has_few_neighbours(const work& w) noexcept {
         const auto neighbours = static_cast<std::ptrdiff_t>(w.rows.extent);
         return w.rows.extent <= lanes / 2 && w.rows.in == 1 && w.rows.out == 1 && w.in_step == neighbours &&
-               w.out_step == neighbours && w.length > 1 && w.length <= longest_turned_block / w.rows.extent &&
-               w.outer[w.outer_count - 1].extent >= lanes;
+               w.out_step == neighbours && w.length > 1 && w.length <= longest_joined_row &&
+               w.outer[w.outer_count - 1].extent > 1;
     }
     template <function F>
     static SMX_NOINLINE void few_neighbours(const work& w, const vocabulary::row_loop& blocks,
                                             const recipe<T>& r) noexcept {
         using turned = turned_rows<B, In, Out, 1, longest_turned_block>;
+        using joined = joined_blocks<B, In, Out>;
+        const std::size_t neighbours = w.rows.extent;
+        // Where two blocks make a whole pack, joining them is faster than turning over as many as there are lanes.
+        const bool may_turn = neighbours < lanes / 2 && w.length <= longest_turned_block / neighbours;
         const In* in = static_cast<const In*>(w.in);
         Out* out = static_cast<Out*>(w.out);
         for (std::size_t left = blocks.extent; left > 0;) {
-            std::size_t done = left < turned::count ? left : turned::count;
-            if (done < turned::count ||
-                !turned::template run<F>(in, blocks.in, out, blocks.out, w.length, w.rows.extent, r)) {
+            const bool turn = may_turn && left >= turned::count;
+            const std::size_t most = turn ? turned::count : joined::count(neighbours);
+            const std::size_t some = left < most ? left : most;
+            if (!(turn ? turned::template run<F>(in, blocks.in, out, blocks.out, w.length, neighbours, r)
+                       : joined::template run<F>(in, blocks.in, out, blocks.out, some, w.length, neighbours, r))) {
                 work one = w;
-                for (std::size_t i = 0; i < done; ++i) {
+                for (std::size_t i = 0; i < some; ++i) {
                     one.in = in + static_cast<std::ptrdiff_t>(i) * blocks.in;
                     one.out = out + static_cast<std::ptrdiff_t>(i) * blocks.out;
                     run_rows<F, known_rows::batch>(one, r);
                 }
             }
-            left -= done;
-            in += static_cast<std::ptrdiff_t>(done) * blocks.in;
-            out += static_cast<std::ptrdiff_t>(done) * blocks.out;
+            left -= some;
+            in += static_cast<std::ptrdiff_t>(some) * blocks.in;
+            out += static_cast<std::ptrdiff_t>(some) * blocks.out;
         }
     }
 
