@@ -247,70 +247,71 @@ private:
         return plain;
     }
 
-    /// The sums of rows of up to `lanes` elements, which are a single group with a pack and nothing else in it.
+    /// What one lane adds up of rows of one group: element `lane` and those that are `lanes` behind one another.
     template <class F>
-    SMX_ALWAYS_INLINE void sum_of_one_pack(double (&total)[rows], F term) const noexcept {
-        using D = typename B::f64;
-        for (std::size_t k = 0; k < K; ++k) {
-            D even[lanes / 2], odd[lanes / 2];
-            std::size_t pairs = 0;
-            for (std::size_t i = 0; i < length_; i += 2, ++pairs) {
-                const P first = term(i, k);
-                even[pairs] = even_as_double(first);
-                odd[pairs] = odd_as_double(first);
-                if (i + 1 == length_) continue;
-                const P second = term(i + 1, k);
-                even[pairs] = add(even[pairs], even_as_double(second));
-                odd[pairs] = add(odd[pairs], odd_as_double(second));
-            }
-            for (std::size_t half = lanes / 4; half > 0; half /= 2) {
-                for (std::size_t l = half; l < pairs; ++l) {
-                    even[l - half] = add(even[l - half], even[l]);
-                    odd[l - half] = add(odd[l - half], odd[l]);
-                }
-                if (pairs > half) pairs = half;
-            }
-            store_interleaved(total + k * lanes, even[0], odd[0]);
+    SMX_ALWAYS_INLINE P sum_of_lane(std::size_t lane, std::size_t k, F term) const noexcept {
+        P s = term(lane, k);
+        if (lane + lanes < length_) s = add(s, term(lane + lanes, k));
+        if (lane + 2 * lanes < length_) {
+            P later = term(lane + 2 * lanes, k);
+            if (lane + 3 * lanes < length_) later = add(later, term(lane + 3 * lanes, k));
+            s = add(s, later);
         }
+        return s;
     }
 
-    /// For double, rows of one group: each lane gets one sum, so that the two-sum with 0 is left out and errors begin as 0.
+    /// The sums of rows of one group: each lane gets one sum, so that sums with 0 are left out.
     template <class F>
     SMX_ALWAYS_INLINE void sum_of_one_group(double (&total)[rows], F term) const noexcept {
+        using D = typename B::f64;
+        std::size_t some = length_ < lanes ? length_ : lanes;
         for (std::size_t k = 0; k < K; ++k) {
-            P sum[lanes], error[lanes];
-            std::size_t some = length_ < lanes ? length_ : lanes;
-            for (std::size_t lane = 0; lane < some; ++lane) {
-                P s = term(lane, k);
-                if (lane + lanes < length_) s = add(s, term(lane + lanes, k));
-                if (lane + 2 * lanes < length_) {
-                    P later = term(lane + 2 * lanes, k);
-                    if (lane + 3 * lanes < length_) later = add(later, term(lane + 3 * lanes, k));
-                    s = add(s, later);
+            if constexpr (narrow) {
+                D even[lanes / 2], odd[lanes / 2];
+                for (std::size_t lane = 0; lane < some; ++lane) {
+                    const P s = sum_of_lane(lane, k, term);
+                    const std::size_t pair = lane / 2;
+                    if (lane % 2 == 0) {
+                        even[pair] = even_as_double(s);
+                        odd[pair] = odd_as_double(s);
+                    } else {
+                        even[pair] = add(even[pair], even_as_double(s));
+                        odd[pair] = add(odd[pair], odd_as_double(s));
+                    }
                 }
-                sum[lane] = s;
-                error[lane] = P::broadcast(0);
-            }
-            for (std::size_t half = lanes / 2; half > 0; half /= 2) {
-                for (std::size_t l = half; l < some; ++l) {
-                    P lost;
-                    sum[l - half] = two_sum(sum[l - half], sum[l], lost);
-                    error[l - half] = add(add(error[l - half], error[l]), lost);
+                std::size_t pairs = (some + 1) / 2;
+                for (std::size_t half = lanes / 4; half > 0; half /= 2) {
+                    for (std::size_t l = half; l < pairs; ++l) {
+                        even[l - half] = add(even[l - half], even[l]);
+                        odd[l - half] = add(odd[l - half], odd[l]);
+                    }
+                    if (pairs > half) pairs = half;
                 }
-                if (some > half) some = half;
+                store_interleaved(total + k * lanes, even[0], odd[0]);
+            } else {
+                P sum[lanes], error[lanes];
+                for (std::size_t lane = 0; lane < some; ++lane) {
+                    sum[lane] = sum_of_lane(lane, k, term);
+                    error[lane] = P::broadcast(0);
+                }
+                std::size_t left = some;
+                for (std::size_t half = lanes / 2; half > 0; half /= 2) {
+                    for (std::size_t l = half; l < left; ++l) {
+                        P lost;
+                        sum[l - half] = two_sum(sum[l - half], sum[l], lost);
+                        error[l - half] = add(add(error[l - half], error[l]), lost);
+                    }
+                    if (left > half) left = half;
+                }
+                store(total + k * lanes, add(sum[0], error[0]));
             }
-            store(total + k * lanes, add(sum[0], error[0]));
         }
     }
 
     /// Adds up term(i, k) for every row, segment by segment if there are several.
     template <class F>
     SMX_ALWAYS_INLINE void sum(double (&total)[rows], F term) const noexcept {
-        if constexpr (narrow) {
-            if (length_ <= lanes) return sum_of_one_pack(total, term);
-        } else {
-            if (length_ <= packs_per_group * lanes) return sum_of_one_group(total, term);
-        }
+        if (length_ <= packs_per_group * lanes) return sum_of_one_group(total, term);
         const std::size_t segment = vocabulary::segment_length(length_);
         double rest[rows] = {};  // with total: compilers do not know that there is a first segment
         for (double& t : total) t = 0;
