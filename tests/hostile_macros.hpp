@@ -59,5 +59,6 @@
 #define isfinite(x) no word
 #define isinf(x) no word
 #define signbit(x) no word
+#define printf no word
 #define unix no word
 #define linux no word

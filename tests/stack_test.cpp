@@ -125,6 +125,8 @@ void check(const std::string& where) {
         const smx::tensor_view<const In, 2> gaps(x.data(), {rows, length / 2}, {steps, 2});
         const smx::tensor_view<Out, 2> out(y.data(), {rows, length}),
             out_gaps(y.data(), {rows, length / 2}, {steps, 2});
+        const smx::tensor_view<const In, 3> blocks(x.data(), {3, length, 3});
+        const smx::tensor_view<Out, 3> out_blocks(y.data(), {3, length, 3});
         const smx::tensor_view<const float, 2> added(bias.data(), {rows, length});
         const smx::tensor_view<const unsigned char, 2> kept(mask.data(), {rows, length});
         const auto takes = [&](const char* what, std::size_t kib, const std::function<void()>& f) {
@@ -135,6 +137,8 @@ void check(const std::string& where) {
         takes("safe_softmax along the first axis", functions,
               [&] { smx::safe_softmax(in, out, {.axis = 0, .scale = 0.3}); });
         takes("log_softmax along the first axis", functions, [&] { smx::log_softmax(in, out, {.axis = 0}); });
+        takes("safe_softmax of few neighbours", functions, [&] { smx::safe_softmax(blocks, out_blocks, {.axis = 1}); });
+        takes("log_softmax of few neighbours", functions, [&] { smx::log_softmax(blocks, out_blocks, {.axis = 1}); });
         takes("safe_softmax of elements apart", functions, [&] { smx::safe_softmax(gaps, out_gaps); });
         takes("log_softmax of elements apart", functions, [&] { smx::log_softmax(gaps, out_gaps); });
         takes("safe_softmax of a row", functions,

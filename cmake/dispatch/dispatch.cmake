@@ -28,6 +28,9 @@ add_library(safe_softmax_dispatch STATIC EXCLUDE_FROM_ALL "${smx_dispatch_dir}/d
 add_library(safe_softmax::dispatch ALIAS safe_softmax_dispatch)
 target_link_libraries(safe_softmax_dispatch PUBLIC safe_softmax::safe_softmax)
 target_compile_definitions(safe_softmax_dispatch INTERFACE SMX_DISPATCH=1)
+# Callers with exceptions get them, even in a project that is compiled without.
+set_source_files_properties("${smx_dispatch_dir}/error.cpp" TARGET_DIRECTORY safe_softmax_dispatch
+                            PROPERTIES COMPILE_OPTIONS $<IF:$<CXX_COMPILER_ID:MSVC>,/EHsc,-fexceptions>)
 # For g++, -O2 costs the kernels 4 % of their speed.
 target_compile_options(safe_softmax_dispatch PRIVATE
                        $<$<AND:$<CXX_COMPILER_ID:GNU>,$<OR:$<CONFIG:Release>,$<CONFIG:RelWithDebInfo>>>:-O3>)
@@ -64,8 +67,8 @@ elseif(SMX_TARGETS_X86)
   set(smx_avx2 ${smx_base} -mavx2 -mfma -mf16c)
   set(smx_avx512 ${smx_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl)
   # These run whatever the processor is.
-  set_source_files_properties("${smx_dispatch_dir}/dispatch.cpp" "${smx_dispatch_dir}/error.cpp" TARGET_DIRECTORY safe_softmax_dispatch
-                              PROPERTIES COMPILE_OPTIONS "${smx_base}")
+  set_property(SOURCE "${smx_dispatch_dir}/dispatch.cpp" "${smx_dispatch_dir}/error.cpp" TARGET_DIRECTORY safe_softmax_dispatch
+               APPEND PROPERTY COMPILE_OPTIONS ${smx_base})
   smx_table(sse2 ${smx_base})
   smx_table(avx2 ${smx_avx2})
   smx_table(avx512 ${smx_avx512})

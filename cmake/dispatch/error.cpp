@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// How public functions compiled with SMX_DISPATCH refuse an argument: as the headers do without it.
+// How public functions compiled with SMX_DISPATCH refuse an argument: as the headers do without it. Compiled with exceptions, which only
+// those who have them, too, make it throw.
 
+#undef SMX_DISPATCH
 #include <safe_softmax/detail/error.hpp>
 
 namespace smx {

@@ -12,8 +12,9 @@
 #endif
 #endif
 
-#if defined(__GNUC__) && !defined(_WIN32)  // there it knows the formats of an older C
-#define SMX_PRINTF(text, first) __attribute__((format(printf, text, first)))
+// The compiler checks formats, but for Windows by those of a C library that does not know %zu and %td.
+#if defined(__GNUC__) && !defined(_WIN32)
+#define SMX_PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
 #else
 #define SMX_PRINTF(text, first)
 #endif
@@ -23,7 +24,7 @@ namespace smx {
 #if SMX_DISPATCH
 namespace dispatch {
 /// What detail::refuse does, in the library (cmake/dispatch/error.cpp): <stdexcept> would take a sixth of the time that compiling a
-/// source with softmax in three types takes. `throws`: the caller was compiled with exceptions.
+/// source with softmax in three types takes. `throws`: whether the caller was compiled with exceptions.
 [[noreturn]] SMX_PRINTF(3, 0) void refuse(bool throws, const char* function, const char* format, std::va_list values);
 }  // namespace dispatch
 #endif
@@ -32,7 +33,7 @@ inline namespace SMX_ABI {
 namespace detail {
 
 #if !SMX_DISPATCH
-/// `throws`: unless this is compiled without exceptions.
+/// What refuse does. `throws`: whether it does; not looked at where this is compiled without exceptions.
 [[noreturn]] SMX_PRINTF(3, 0) inline void refuse_values(bool throws, const char* function, const char* format,
                                                         std::va_list values) {
     char text[320];
@@ -52,7 +53,7 @@ namespace detail {
 /// The text begins with the function's name: "smx::safe_softmax: options.axis is 2, but in has 2 axes".
 [[noreturn]] SMX_PRINTF(2, 3) SMX_NOINLINE inline void refuse(const char* function, const char* format, ...) {
     std::va_list values;
-    va_start(values, format);  // not ended: the call does not return
+    va_start(values, format);  // va_end would never be reached
 #if SMX_DISPATCH
     dispatch::refuse(SMX_EXCEPTIONS != 0, function, format, values);
 #else

@@ -21,17 +21,19 @@ class joined_blocks {
     static constexpr std::size_t lanes = P::lanes;
 
 public:
-    /// Blocks that fit, of at least one neighbour.
-    static SMX_ALWAYS_INLINE std::size_t count(std::size_t neighbours) noexcept { return lanes / neighbours; }
+    /// How many blocks there is room for; of at least one neighbour each.
+    static SMX_ALWAYS_INLINE std::size_t blocks_in_pack(std::size_t neighbours) noexcept { return lanes / neighbours; }
 
-    /// `blocks` of them (at most count(neighbours)), each of `length` times `neighbours` contiguous elements, `in_pitch` and
+    /// `blocks` of them (at most blocks_in_pack), each of `length` times `neighbours` contiguous elements, `in_pitch` and
     /// `out_pitch` elements apart. False, with nothing written, if a row needs the special path.
     template <function F>
     static SMX_NOINLINE bool run(const In* in, std::ptrdiff_t in_pitch, Out* out, std::ptrdiff_t out_pitch,
                                  std::size_t blocks, std::size_t length, std::size_t neighbours,
                                  const recipe<T>& r) noexcept {
-        alignas(64) T columns[(longest_joined_row + 1) * lanes];
-        // Whole packs are written, from left to right: what follows the elements of a block is +0 until the next one writes there.
+        alignas(64)
+            T columns[(longest_joined_row + 1) * lanes];  // a pack more: the last store reaches beyond the last row
+        // Whole packs are stored, from left to right: the +0 that load_partial puts behind the elements of a block are overwritten by the
+        // next one, or stay in lanes that nobody reads.
         for (std::size_t i = 0; i < length; ++i)
             for (std::size_t b = 0; b < blocks; ++b)
                 store(columns + i * lanes + b * neighbours,

@@ -16,7 +16,7 @@ namespace detail {
 /// registers, and every path gives the same bits; the first that suits is taken:
 ///
 ///     columns      rows are neighbours in memory: a lane for each row             columns.hpp
-///     turned       contiguous, up to 24 or 32 elements, many of them, or
+///     turned       contiguous, up to 32 elements (24), many of them, or
 ///                  blocks of few neighbours: turned over into columns             turned_rows.hpp
 ///     joined       blocks of few neighbours, larger or not many: several side by
 ///                  side, a lane for each row                                      joined_blocks.hpp
@@ -141,7 +141,7 @@ private:
         const bool contiguous =
             K == known_rows::range || (w.in_step == 1 && (w.out_step == 1 || F == function::logsumexp));
         if constexpr (is_batch<K> && has_every_path && F != function::logsumexp) {
-            if (contiguous && w.length <= longest_turned_row<F> && w.rows.extent >= lanes)
+            if (contiguous && w.length <= longest_turned_row<F, T> && w.rows.extent >= lanes)
                 return many_short_rows<F>(w, r);
         }
         if constexpr (has_every_path && longest_short_row<P> != 0) {
@@ -198,10 +198,13 @@ private:
         Out* out = static_cast<Out*>(w.out);
         for (std::size_t left = blocks.extent; left > 0;) {
             const bool turn = may_turn && left >= turned::count;
-            const std::size_t most = turn ? turned::count : joined::count(neighbours);
-            const std::size_t some = left < most ? left : most;
-            if (!(turn ? turned::template run<F>(in, blocks.in, out, blocks.out, w.length, neighbours, r)
-                       : joined::template run<F>(in, blocks.in, out, blocks.out, some, w.length, neighbours, r))) {
+            const std::size_t together = turn ? turned::count : joined::blocks_in_pack(neighbours);
+            const std::size_t some = left < together ? left : together;
+            bool done = false;  // a block that is left over goes alone
+            if (turn) done = turned::template run<F>(in, blocks.in, out, blocks.out, w.length, neighbours, r);
+            else if (some > 1)
+                done = joined::template run<F>(in, blocks.in, out, blocks.out, some, w.length, neighbours, r);
+            if (!done) {
                 work one = w;
                 for (std::size_t i = 0; i < some; ++i) {
                     one.in = in + static_cast<std::ptrdiff_t>(i) * blocks.in;
@@ -223,8 +226,8 @@ private:
                 if (!rows.template run<F>(in_row<In>(w, j), w.rows.in, out_row<Out>(w, j), w.rows.out, w.length, 1, r))
                     few_short_rows<F>(w, r, j, rows.count);
         };
-        turned(turned_rows<B, In, Out, packs_per_tile<P>, longest_turned_row<F>>());
-        if constexpr (packs_per_tile<P> != 1) turned(turned_rows<B, In, Out, 1, longest_turned_row<F>>());
+        turned(turned_rows<B, In, Out, packs_per_tile<P>, longest_turned_row<F, T>>());
+        if constexpr (packs_per_tile<P> != 1) turned(turned_rows<B, In, Out, 1, longest_turned_row<F, T>>());
         if (j < w.rows.extent) few_short_rows<F>(w, r, j, w.rows.extent - j);
     }
     /// `count` of the rows, from j on, one by one or a few at a time.

@@ -32,7 +32,7 @@ struct row_units {
         count = outer * inner;
     }
 
-    /// Rows that the kernels take side by side (kernels.hpp), but for two or three of double.
+    /// Rows that the kernels take as columns (kernels.hpp), unless they are very few.
     static bool are_columns(const work& w) noexcept {
         return w.rows.in == 1 && w.rows.out == 1 && w.in_step != 1 && w.rows.extent >= pack / 4;
     }

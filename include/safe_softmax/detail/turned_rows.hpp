@@ -9,9 +9,9 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// Contiguous rows up to this length are turned over, if there are enough of them.
-template <function F>
-inline constexpr std::size_t longest_turned_row = F == function::log_softmax ? 32 : 24;
+/// Contiguous rows up to this length are turned over, if there are enough of them; T is the arithmetic's type.
+template <function F, class T>
+inline constexpr std::size_t longest_turned_row = F == function::log_softmax || sizeof(T) == 4 ? 32 : 24;
 /// Where rows are few neighbours in memory, the same for blocks of them up to this many elements.
 inline constexpr std::size_t longest_turned_block = 512;
 
