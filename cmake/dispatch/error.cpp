@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// How public functions compiled with SMX_DISPATCH refuse an argument: as the headers do without it. Compiled with exceptions, which only
-// those who have them, too, make it throw.
+// How public functions compiled with SMX_DISPATCH refuse an argument: as the headers do without it. dispatch.cmake has this compiled with
+// exceptions, for callers that have them.
 
-#undef SMX_DISPATCH
+#undef SMX_DISPATCH  // wherever it is defined: the text is made here
 #include <safe_softmax/detail/error.hpp>
 
 namespace smx {

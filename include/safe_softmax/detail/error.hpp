@@ -49,8 +49,8 @@ namespace detail {
 }
 #endif
 
-/// Refuses an argument: throws std::invalid_argument with the text; without exceptions prints it to stderr and aborts.
-/// The text begins with the function's name: "smx::safe_softmax: options.axis is 2, but in has 2 axes".
+/// Refuses an argument: throws std::invalid_argument with the text; where the caller is compiled without exceptions, prints it to stderr
+/// and aborts. The text begins with the function's name: "smx::safe_softmax: options.axis is 2, but in has rank 2: -2 to 1 are allowed".
 [[noreturn]] SMX_PRINTF(2, 3) SMX_NOINLINE inline void refuse(const char* function, const char* format, ...) {
     std::va_list values;
     va_start(values, format);  // va_end would never be reached

@@ -21,7 +21,7 @@ class joined_blocks {
     static constexpr std::size_t lanes = P::lanes;
 
 public:
-    /// How many blocks there is room for; of at least one neighbour each.
+    /// How many blocks there is room for.
     static SMX_ALWAYS_INLINE std::size_t blocks_in_pack(std::size_t neighbours) noexcept { return lanes / neighbours; }
 
     /// `blocks` of them (at most blocks_in_pack), each of `length` times `neighbours` contiguous elements, `in_pitch` and
@@ -32,8 +32,8 @@ public:
                                  const recipe<T>& r) noexcept {
         alignas(64)
             T columns[(longest_joined_row + 1) * lanes];  // a pack more: the last store reaches beyond the last row
-        // Whole packs are stored, from left to right: the +0 that load_partial puts behind the elements of a block are overwritten by the
-        // next one, or stay in lanes that nobody reads.
+        // Whole packs are stored, from left to right. What load_partial puts behind the elements of a block is overwritten by the next one,
+        // or stays: +0 in lanes without a row, which are computed like the others, so that they must not be special.
         for (std::size_t i = 0; i < length; ++i)
             for (std::size_t b = 0; b < blocks; ++b)
                 store(columns + i * lanes + b * neighbours,

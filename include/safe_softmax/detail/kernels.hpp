@@ -15,11 +15,13 @@ namespace detail {
 /// A function of the rows of some work with backend B. The path depends on the function, steps, strides, length, number of rows, scale and
 /// registers, and every path gives the same bits; the first that suits is taken:
 ///
-///     columns      rows are neighbours in memory: a lane for each row             columns.hpp
-///     turned       contiguous, up to 32 elements (24), many of them, or
-///                  blocks of few neighbours: turned over into columns             turned_rows.hpp
-///     joined       blocks of few neighbours, larger or not many: several side by
-///                  side, a lane for each row                                      joined_blocks.hpp
+///     few          neighbours in memory, half a pack of rows or fewer, in several blocks: 16
+///                  small blocks at a time turned over into columns, others side
+///                  by side in a pack                         turned_rows.hpp, joined_blocks.hpp
+///     columns      neighbours in memory, a quarter of a pack or more: a lane for
+///                  each row                                                       columns.hpp
+///     turned       contiguous, up to 32 elements (softmax in double: 24), many of
+///                  them: turned over into columns                                 turned_rows.hpp
 ///     short rows   contiguous, one or two packs of at most two registers, a plain
 ///                  scale: they stay in registers                                  short_rows.hpp
 ///     pipeline     contiguous, several rows: the terms of one, the maximum of
@@ -113,9 +115,10 @@ private:
         if constexpr (is_batch<K> && has_every_path && F != function::logsumexp) {
             if (w.outer_count != 0 && has_few_neighbours(w)) {
                 const vocabulary::row_loop& blocks = w.outer[w.outer_count - 1];
-                work outer = w;
-                --outer.outer_count;
-                return for_each_outer<In, Out>(outer, [&](const work& inner) { few_neighbours<F>(inner, blocks, r); });
+                work around_blocks = w;
+                --around_blocks.outer_count;
+                return for_each_outer<In, Out>(around_blocks,
+                                               [&](const work& inner) { few_neighbours<F>(inner, blocks, r); });
             }
         }
         if constexpr (is_batch<K>) {
@@ -192,7 +195,7 @@ private:
         using turned = turned_rows<B, In, Out, 1, longest_turned_block>;
         using joined = joined_blocks<B, In, Out>;
         const std::size_t neighbours = w.rows.extent;
-        // Where two blocks make a whole pack, joining them is faster than turning over as many as there are lanes.
+        // Of small blocks, turning over takes as long as joining or less; but for two that fill a pack.
         const bool may_turn = neighbours < lanes / 2 && w.length <= longest_turned_block / neighbours;
         const In* in = static_cast<const In*>(w.in);
         Out* out = static_cast<Out*>(w.out);

@@ -27,7 +27,7 @@ SMX_ALWAYS_INLINE void check_memory(const layout<In, R>& in, const layout<Out, R
     if (!same_elements(in, out)) check_apart(in, in_range, out, out_range, name);
 }
 
-/// Of views of rank R; contiguous: those with an element for each of the row.
+/// Of views of rank R; contiguous: those that are vectors, arrays, spans and the like.
 template <std::size_t R, bool Contiguous>
 inline constexpr known_rows known_of = SMX_DISPATCH || R > 1 ? known_rows::batch
                                        : Contiguous          ? known_rows::range

@@ -192,7 +192,7 @@ inline std::size_t checked_axis(const softmax_options& options, argument a) {
     return static_cast<std::size_t>(options.axis < 0 ? options.axis + rank : options.axis);
 }
 
-/// The rows of a view and where their results go, as the loops of a piece of work.
+/// The rows of a view and where their results go, as the loops of a piece of work, which refers to this object.
 template <class In, class Out, std::size_t R>
 class row_loops {
     using loop = vocabulary::row_loop;

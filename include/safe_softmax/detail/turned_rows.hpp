@@ -9,10 +9,11 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// Contiguous rows up to this length are turned over, if there are enough of them; T is the arithmetic's type.
+/// Contiguous rows up to this length are turned over, if there are enough of them; T is the arithmetic's type. (In double, softmax of 25
+/// to 32 elements would take 1.1 to 1.4 times as long as in the pipeline.)
 template <function F, class T>
 inline constexpr std::size_t longest_turned_row = F == function::log_softmax || sizeof(T) == 4 ? 32 : 24;
-/// Where rows are few neighbours in memory, the same for blocks of them up to this many elements.
+/// Where rows are few neighbours in memory, the same for blocks of them up to this many elements, all rows together.
 inline constexpr std::size_t longest_turned_block = 512;
 
 /// softmax or log_softmax (F) of rows that are too short, or too few neighbours, to fill the lanes of registers: K packs of

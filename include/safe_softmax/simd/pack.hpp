@@ -46,7 +46,7 @@
 //   truncate_half(a)                 a with the lower half of its significand (12 or 27 bits) cleared
 //   exp2_eighths(t)                  t = 1.5*2^(p-1) + n, p the precision of T: 2^(n/8 - bias) with bias 127 or 1023,
 //                                    correctly rounded, for n in [8, 16*bias)
-//   reduce_max(a)                    the largest lane; NaN as in max
+//   reduce_max(a)                    the largest lane; NaN as in maximum
 //   reduce_add(a)                    f64 only: the sum of the lanes by halving: lane l and l+4, then l+2, then l+1
 //   reduce_max_each(to, a), reduce_add_each(to, a)
 //                                    of eight packs: to[i] = reduce_max(a[i]) or reduce_add(a[i]), the same bits
