@@ -30,14 +30,14 @@ struct table {
 
 #if SMX_DISPATCH
 
-/// Null until the first call.
+/// A table that threads may read while one of them stores it.
 #if defined(__GNUC__)
-// The header <atomic> would take a fifth of the time that compiling a source with softmax in three types takes.
+// Without <atomic>: that header would take a fifth of the time that compiling a source with softmax in three types takes.
 struct active_pointer {
     const table* value;
     SMX_INLINE_VOCABULARY const table* load() const noexcept { return __atomic_load_n(&value, __ATOMIC_ACQUIRE); }
     SMX_INLINE_VOCABULARY void store(const table* t) noexcept { __atomic_store_n(&value, t, __ATOMIC_RELEASE); }
-    /// Instead of null; or what is there already.
+    /// Stores t unless a table is there already; the one that is there afterwards.
     SMX_INLINE_VOCABULARY const table* store_first(const table* t) noexcept {
         const table* found = nullptr;
         return __atomic_compare_exchange_n(&value, &found, t, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) ? t : found;
@@ -54,6 +54,7 @@ struct active_pointer {
     }
 };
 #endif
+/// Null until the first call.
 extern active_pointer active;
 /// Makes the choice.
 const table& choose() noexcept;
