@@ -30,7 +30,7 @@ target_link_libraries(safe_softmax_dispatch PUBLIC safe_softmax::safe_softmax)
 target_compile_definitions(safe_softmax_dispatch INTERFACE SMX_DISPATCH=1)
 # Callers with exceptions get them, even in a project that is compiled without.
 set_source_files_properties("${smx_dispatch_dir}/error.cpp" TARGET_DIRECTORY safe_softmax_dispatch
-                            PROPERTIES COMPILE_OPTIONS $<IF:$<CXX_COMPILER_ID:MSVC>,/EHsc,-fexceptions>)
+                            PROPERTIES COMPILE_OPTIONS "$<IF:$<CXX_COMPILER_ID:MSVC>,/EHsc;/GR,-fexceptions;-frtti>")
 # For g++, -O2 costs the kernels 4 % of their speed.
 target_compile_options(safe_softmax_dispatch PRIVATE
                        $<$<AND:$<CXX_COMPILER_ID:GNU>,$<OR:$<CONFIG:Release>,$<CONFIG:RelWithDebInfo>>>:-O3>)

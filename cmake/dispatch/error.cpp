@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 
 // How public functions compiled with SMX_DISPATCH refuse an argument: as the headers do without it. dispatch.cmake has this compiled with
-// exceptions, for callers that have them.
+// exceptions and types at run time, for callers that have them.
 
 #undef SMX_DISPATCH  // wherever it is defined: the text is made here
 #include <safe_softmax/detail/error.hpp>
