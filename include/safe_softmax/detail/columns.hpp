@@ -3,6 +3,7 @@
 
 #include <safe_softmax/detail/log_of_rows.hpp>
 #include <safe_softmax/detail/passes.hpp>
+#include <safe_softmax/simd/prefetch.hpp>
 
 #include <utility>
 
@@ -414,6 +415,23 @@ private:
         return K == 1 && in_.count() < lanes ? P::load_partial(at(i, k), in_.count()) : P::load(at(i, k));
     }
 
+    /// Writes result(i, k) for every i, of N packs from `first` on.
+    template <std::size_t N, class F>
+    SMX_ALWAYS_INLINE void write(std::size_t first, F result) const noexcept {
+        // In place, a masked load waits for a masked store next to it: eight rows are loaded before one is written.
+        constexpr std::size_t many = K == 1 ? 8 : 1;
+        std::size_t i = 0;
+        for (; i + many <= in_.length(); i += many) {
+            P r[many][N];
+            SMX_UNROLL for (std::size_t q = 0; q < many; ++q)
+                unrolled<N>([&](std::size_t k) SMX_INLINE_LAMBDA { r[q][k] = result(i + q, first + k); });
+            SMX_UNROLL for (std::size_t q = 0; q < many; ++q)
+                unrolled<N>([&](std::size_t k) SMX_INLINE_LAMBDA { put(i + q, first + k, r[q][k]); });
+        }
+        for (; i < in_.length(); ++i)
+            unrolled<N>([&](std::size_t k) SMX_INLINE_LAMBDA { put(i, first + k, result(i, first + k)); });
+    }
+
     /// Terms in the output where it can hold them, else computed a second time.
     template <bool General>
     SMX_NOINLINE void softmax(const constants& c) noexcept {
@@ -422,7 +440,11 @@ private:
         T share[rows];
         const column_tile to = *this;
         in_.template sum_terms<Q, General>(c, total, [&](std::size_t i, std::size_t k, P term) SMX_INLINE_LAMBDA {
-            if constexpr (through_output) to.put(i, k, term);
+            if constexpr (through_output) {
+                // Two rows further, or stores that miss the first cache hold up the loop.
+                prefetch<lanes * sizeof(O), true>(far_from(to.at(i, k), 2 * to.step_));
+                to.put(i, k, term);
+            }
         });
         using D = typename B::f64;
         const D one = D::broadcast(1), limit = D::broadcast(0x1p126);
@@ -435,23 +457,13 @@ private:
         P r[K];
         SMX_UNROLL for (std::size_t k = 0; k < K; ++k) r[k] = P::load(share + k * lanes);
         if constexpr (through_output) {
-            // A masked load waits for a masked store next to it: eight rows are loaded before one is written.
-            constexpr std::size_t many = K == 1 ? 8 : 1;
-            std::size_t i = 0;
-            for (; i + many <= to.in_.length(); i += many) {
-                P t[many][K];
-                SMX_UNROLL for (std::size_t q = 0; q < many; ++q)
-                    unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { t[q][k] = mul(to.term_at(i + q, k), r[k]); });
-                SMX_UNROLL for (std::size_t q = 0; q < many; ++q)
-                    unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { to.put(i + q, k, t[q][k]); });
-            }
-            for (; i < to.in_.length(); ++i)
-                unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { to.put(i, k, mul(to.term_at(i, k), r[k])); });
+            to.template write<K>(
+                0, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA { return mul(to.term_at(i, k), r[k]); });
         } else {
             const typename input::template all_terms<General> terms(to.in_, c);
-            for (std::size_t i = 0; i < to.in_.length(); ++i)
-                for (std::size_t k = 0; k < K; ++k)
-                    to.put(i, k, mul(terms[k].template operator()<Q>(to.in_.load(i, k)), r[k]));
+            to.template write<K>(0, [&](std::size_t i, std::size_t k) SMX_INLINE_LAMBDA {
+                return mul(terms[k].template operator()<Q>(to.in_.load(i, k)), r[k]);
+            });
         }
         if (not_numbers == 0) return;
         for (std::size_t j = 0; j < in_.count(); ++j)
@@ -466,7 +478,8 @@ private:
         for (std::size_t k = 0; k < K; ++k) {
             const log_of_terms<P, General> result(to.in_.scale(), P::load(c.max + k * lanes),
                                                   P::load(rounded + k * lanes));
-            for (std::size_t i = 0; i < to.in_.length(); ++i) to.put(i, k, result(to.in_.load(i, k)));
+            to.template write<1>(
+                k, [&](std::size_t i, std::size_t pack) SMX_INLINE_LAMBDA { return result(to.in_.load(i, pack)); });
         }
     }
 
