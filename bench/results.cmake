@@ -1,5 +1,7 @@
 # Measures everything, and writes tables and plots of it:
-# cmake -DPROGRAM=... -DULP=... -DMASKED=... -DTRAINING=... -DFOLDER=... -DRUNS=... [-DREADME=...] [-DQUICK=ON] -P results.cmake
+# cmake -DPROGRAM=... -DULP=... -DMASKED=... -DTRAINING=... -DFOLDER=... -DRUNS=... [-DREADME=...] [-DQUICK=ON]
+#       [-DINSTALLED_ONLY=ON] -P results.cmake
+# INSTALLED_ONLY: peers of elsewhere.csv are left out.
 set(source "${CMAKE_CURRENT_LIST_DIR}")
 find_program(AWK NAMES awk)
 if(NOT AWK)
@@ -36,9 +38,12 @@ endif()
 file(GLOB tables "${FOLDER}/*.csv")
 list(REMOVE_ITEM tables "${FOLDER}/ulp.csv")
 set(read "${AWK}" -v "folder=${FOLDER}" -f "${source}/cells.awk")
-execute_process(COMMAND ${read} -f "${source}/bars.awk" "${source}/elsewhere.csv" ${tables}
+if(NOT INSTALLED_ONLY)
+  list(PREPEND tables "${source}/elsewhere.csv")
+endif()
+execute_process(COMMAND ${read} -f "${source}/bars.awk" ${tables}
                 OUTPUT_FILE "${FOLDER}/bars.md" COMMAND_ERROR_IS_FATAL ANY)
-execute_process(COMMAND ${read} -f "${source}/tables.awk" "${source}/elsewhere.csv" ${tables} COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${read} -f "${source}/tables.awk" ${tables} COMMAND_ERROR_IS_FATAL ANY)
 find_program(GNUPLOT NAMES gnuplot)
 if(GNUPLOT)
   execute_process(COMMAND "${GNUPLOT}" -e "folder='${FOLDER}'" "${source}/plots.gnuplot" COMMAND_ERROR_IS_FATAL ANY)

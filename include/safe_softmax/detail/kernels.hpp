@@ -60,13 +60,14 @@ public:
         if (!kernel::find_constants(from, length, r.scale, row)) return special<F>({in, 1}, {out, 1}, length, r);
         const bool distant = length > fetched_ahead;
         const In* const in_soon = far_from(in, distant ? fetched_ahead : next_in);
+        char* const results = length <= longest_awaited ? reinterpret_cast<char*>(out) : nullptr;
         if constexpr (F == function::softmax) {
             bool done;
             if constexpr (std::is_same_v<Out, T>) {
                 done = kernel::template softmax_through_output<Q>(in, out, length, row, r.scale, in_soon,
                                                                   far_from(out, distant ? fetched_ahead : next_out));
             } else {
-                const wanted_soon<pieces_in_place<const In>> wanted{in_soon, reinterpret_cast<char*>(out)};
+                const wanted_soon<pieces_in_place<const In>> wanted{in_soon, results};
                 if (room.is_there())
                     done = kernel::template softmax_through_buffer<Q>(from, to, length, room, row, r.scale, wanted);
                 else if (length <= piece_elements<T>) done = softmax_with_room<1>(from, to, length, row, r, wanted);
@@ -75,7 +76,7 @@ public:
             if (!done) fill_nan(stepped<Out>{out, 1}, length);
         } else {
             with_logarithm<F>(from, to, {out, 1}, length, row, r,
-                              {in_soon, F == function::log_softmax ? reinterpret_cast<char*>(out) : nullptr});
+                              {in_soon, F == function::log_softmax ? results : nullptr});
         }
     }
 
@@ -102,6 +103,9 @@ private:
 
     /// Rows of up to this many elements ask the cache for the next row, longer ones for what is so far ahead in them.
     static constexpr std::ptrdiff_t fetched_ahead = 1024;
+    /// While the terms of up to so many elements are added up, the cache is asked for where their results go. (Of more, it would have
+    /// lost the first ones before they are written.)
+    static constexpr std::size_t longest_awaited = (std::size_t(256) << 10) / sizeof(Out);
 
     template <function F, known_rows K>
     static SMX_NOINLINE void run_under_default(const work& w) noexcept {

@@ -5,6 +5,7 @@
 #include <safe_softmax/detail/sum.hpp>
 #include <safe_softmax/detail/terms.hpp>
 #include <safe_softmax/simd/prefetch.hpp>
+#include <safe_softmax/simd/running_max.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -31,22 +32,39 @@ struct passes {
     /// The largest x*first (with first = 1 in plain scaling); with a NaN in the piece, any of them or NaN: the sum will tell. n >= 1.
     template <class S>
     static SMX_NOINLINE T largest(const S* in, std::size_t n, const scaling<T>& s) noexcept {
-        const P first = P::broadcast(s.plain ? T(1) : s.first);
         if (n < lanes) {
+            const P first = P::broadcast(s.plain ? T(1) : s.first);
             const P filler = P::broadcast(load_element<T>(in));
             return reduce_max(mul(blend_first(P::load_partial(in, n), filler, n), first));
         }
-        return reduce_max(largest_of_lanes(in, n, first));
+        return reduce_max(largest_of_lanes(in, n, s));
     }
 
     /// The same, a lane for those that are a multiple of `lanes` apart. n >= lanes.
     template <class S>
     static SMX_NOINLINE P largest_pack(const S* in, std::size_t n, const scaling<T>& s) noexcept {
-        return largest_of_lanes(in, n, P::broadcast(s.plain ? T(1) : s.first));
+        return largest_of_lanes(in, n, s);
     }
 
     template <class S>
-    static SMX_ALWAYS_INLINE P largest_of_lanes(const S* in, std::size_t n, P first) noexcept {
+    static SMX_ALWAYS_INLINE P largest_of_lanes(const S* in, std::size_t n, const scaling<T>& s) noexcept {
+        if constexpr (sizeof(S) == 2) {
+            if (s.plain) return largest_unscaled(in, n);
+        }
+        return largest_scaled(in, n, P::broadcast(s.plain ? T(1) : s.first));
+    }
+    /// Of 16-bit elements, which are not converted one by one.
+    template <class S>
+    static SMX_ALWAYS_INLINE P largest_unscaled(const S* in, std::size_t n) noexcept {
+        running_max<P, S> most(in);
+        std::size_t i = 0;
+        for (; i + 4 * lanes <= n; i += 4 * lanes) most.add_group(in + i);
+        for (; i + lanes <= n; i += lanes) most.add_pack(in + i);
+        if (i < n) most.add_pack(in + n - lanes);
+        return most.lanes();
+    }
+    template <class S>
+    static SMX_ALWAYS_INLINE P largest_scaled(const S* in, std::size_t n, P first) noexcept {
         P m0 = mul(P::load(in), first);
         P m1 = m0, m2 = m0, m3 = m0;
         std::size_t i = lanes;
@@ -172,7 +190,14 @@ struct passes {
                                       const scaling<T>& s) noexcept {
         const log_of_terms<P, General> result(s, P::broadcast(row.max), P::broadcast(log_sum));
         const auto map = [&](auto f) SMX_INLINE_LAMBDA {
+            constexpr auto ahead = static_cast<std::ptrdiff_t>(2048 / sizeof(O));
             std::size_t i = 0;
+            if (n == piece_elements<T>) {  // a long row
+                for (; i < piece_elements<T>; i += lanes) {
+                    prefetch<lanes * sizeof(O), true>(far_from(out + i, ahead));
+                    store(out + i, f(P::load(in + i)));
+                }
+            }
             for (; i + lanes <= n; i += lanes) store(out + i, f(P::load(in + i)));
             if (i < n) store_partial(out + i, f(P::load_partial(in + i, n - i)), n - i);
         };

@@ -8,7 +8,8 @@ inline namespace SMX_ABI {
 namespace detail {
 
 // One row after the other. A row lies in memory contiguously or stepped; either way the passes see contiguous pieces: of
-// the row itself, or of a copy in the arithmetic's type.
+// the row itself, or of a copy in the arithmetic's type. Of a row of several segments the last one is added up first: the cache
+// still has it from the search for the largest logit, and has the first ones afterwards, with which the results begin.
 
 /// Pieces of a contiguous row, where they are.
 template <class S>
@@ -151,7 +152,7 @@ public:
                                                          const row_constants<T>& row, const scaling<T>& s,
                                                          const S* in_soon, T* out_soon) noexcept {
         const double sum =
-            sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+            sum_of_row<B, T, true>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
                 add_terms<Q>(total, in + i, out + i, n, row, s, in_soon + i, reinterpret_cast<char*>(out_soon + i));
             });
         if (sum_is_nan(sum)) return false;
@@ -196,9 +197,10 @@ public:
                                                 const scaling<T>& s, std::size_t& ties, double& rest,
                                                 const wanted_soon<In>& wanted = {}) noexcept {
         std::size_t equal = 0;
-        rest = sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            add_terms_below_max(total, equal, in, i, n, row, s, wanted);
-        });
+        rest =
+            sum_of_row<B, T, true>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+                add_terms_below_max(total, equal, in, i, n, row, s, wanted);
+            });
         ties = equal;
         return !sum_is_nan(rest);
     }

@@ -143,8 +143,9 @@ private:
     typename B::f64 sum_ = B::f64::broadcast(0), error_ = B::f64::broadcast(0);
 };
 
-/// The sum of a row of `length` terms; add_terms(sum, first, count) adds those of a segment to its sum.
-template <class B, class T, class F>
+/// The sum of a row of `length` terms; add_terms(sum, first, count) adds those of a segment to its sum. LastFirst: that is called
+/// for the last segment first.
+template <class B, class T, bool LastFirst = false, class F>
 SMX_ALWAYS_INLINE double sum_of_row(std::size_t length, F add_terms) noexcept {
     if (length <= vocabulary::segment_step) {  // by the loop below it would take 3 ns longer
         row_sum<B, T> sum;
@@ -152,12 +153,16 @@ SMX_ALWAYS_INLINE double sum_of_row(std::size_t length, F add_terms) noexcept {
         return sum.result();
     }
     const std::size_t segment = vocabulary::segment_length(length);
-    sum_parts total{0, 0};
-    for (std::size_t i = 0; i < length; i += segment) {
+    const std::size_t segments = vocabulary::segment_count(length);
+    sum_parts of_segment[vocabulary::most_segments];
+    for (std::size_t k = 0; k < segments; ++k) {
+        const std::size_t now = LastFirst ? segments - 1 - k : k, begin = now * segment;
         row_sum<B, T> sum;
-        add_terms(sum, i, length - i < segment ? length - i : segment);
-        total = with_segment(total, sum.parts());
+        add_terms(sum, begin, length - begin < segment ? length - begin : segment);
+        of_segment[now] = sum.parts();
     }
+    sum_parts total{0, 0};
+    for (std::size_t k = 0; k < segments; ++k) total = with_segment(total, of_segment[k]);
     return total.result();
 }
 
