@@ -177,8 +177,9 @@ private:
                                bool finishes) noexcept {
         using loop = pipeline_loop<B, In, Out, F, Kind, Unscaled>;
         typename row_sum<B, T>::lanes_sum sum[most_rows];
+        const std::ptrdiff_t results_ahead = three_rows<B, In, Out>::results_ahead_of(last);
         for (std::size_t j = i; j < end; ++j) {
-            const three_rows<B, In, Out> rows{last, now, j < next.count ? next : now, waiting_, room_};
+            const three_rows<B, In, Out> rows{last, now, j < next.count ? next : now, waiting_, room_, results_ahead};
             if constexpr (loop::fetches) {
                 if (fetch_ || (loop::takes_segments && now.length[j] > vocabulary::segment_step)) {
                     loop::run_far(rows, scale_, j, finishes, fetch_, top_[j]);
