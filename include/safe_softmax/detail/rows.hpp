@@ -8,8 +8,9 @@ inline namespace SMX_ABI {
 namespace detail {
 
 // One row after the other. A row lies in memory contiguously or stepped; either way the passes see contiguous pieces: of
-// the row itself, or of a copy in the arithmetic's type. Of a row of several segments the last one is added up first: the cache
-// still has it from the search for the largest logit, and has the first ones afterwards, with which the results begin.
+// the row itself, or of a copy in the arithmetic's type. Of a row of several segments the last one is added up first, unless
+// its terms wait in a buffer: the cache still has it from the search for the largest logit, and has the first ones afterwards, with
+// which the results begin.
 
 /// Pieces of a contiguous row, where they are.
 template <class S>
