@@ -23,8 +23,8 @@ class calls {
 public:
     explicit calls(shape s)
         : in_(s.batch * s.rows * s.length), out_(in_.size()), added_(in_.size()), keep_(in_.size()),
-          lengths_(s.batch * s.rows), slopes_(s.batch * s.rows), extents_{s.batch, s.rows, s.length},
-          per_row_{s.batch, s.rows},
+          lengths_(s.batch * s.rows), slopes_(s.batch * s.rows), warmth_(s.batch * s.rows),
+          extents_{s.batch, s.rows, s.length}, per_row_{s.batch, s.rows},
           // The diagonal leaves half of the elements, as it does where there are as many queries as keys.
           offset_(s.rows == s.length
                       ? 0
@@ -35,6 +35,7 @@ public:
         for (T& x : added_) x = T(normal(engine));
         for (std::uint8_t& k : keep_) k = engine() % 8 != 0;
         for (std::size_t& n : lengths_) n = s.length - engine() % 4;
+        for (float& x : warmth_) x = 4 + static_cast<float>(engine() % 64) / 8;
         for (float& x : slopes_) x = 1 / static_cast<float>(2u << engine() % 8);
     }
 
@@ -45,10 +46,11 @@ public:
         const smx::tensor_view<const std::uint8_t, 3> bytes(keep_.data(), extents_);
         const smx::tensor_view<const bool, 3> truths(reinterpret_cast<const bool*>(keep_.data()), extents_);
         const smx::tensor_view<const std::size_t, 2> lengths(lengths_.data(), per_row_);
-        const smx::tensor_view<const float, 2> slopes(slopes_.data(), per_row_);
+        const smx::tensor_view<const float, 2> slopes(slopes_.data(), per_row_), warmth(warmth_.data(), per_row_);
         const masked_options plain{.scale = 0.125}, causal{.scale = 0.125, .causal = true, .causal_offset = offset_},
             by_length{.scale = 0.125, .lengths = lengths}, bias{.scale = 0.125, .bias = added},
-            sink{.scale = 0.125, .sink = 0.5}, temperature{.temperature = 8.0}, capped{.scale = 0.125, .softcap = 30};
+            sink{.scale = 0.125, .sink = 0.5}, temperature{.temperature = 8.0}, temperatures{.temperature = warmth},
+            capped{.scale = 0.125, .softcap = 30};
         masked_options sloped = causal;
         sloped.alibi_slope = slopes;
         return {{"softmax", [=] { smx::safe_softmax(in, out, {.scale = 0.125}); }},
@@ -61,6 +63,7 @@ public:
                 {"bool mask and bias", [=] { smx::masked_softmax(in, truths, out, bias); }},
                 {"sink", [=] { smx::masked_softmax(in, out, sink); }},
                 {"temperature", [=] { smx::masked_softmax(in, out, temperature); }},
+                {"temperature of each row", [=] { smx::masked_softmax(in, out, temperatures); }},
                 {"causal, slopes", [=] { smx::masked_softmax(in, out, sloped); }},
                 {"softcap", [=] { smx::masked_softmax(in, out, capped); }},
                 {"log", [=] { smx::log_softmax(in, out, {.scale = 0.125}); }},
@@ -73,7 +76,7 @@ private:
     std::vector<T> in_, out_, added_;
     std::vector<std::uint8_t> keep_;
     std::vector<std::size_t> lengths_;
-    std::vector<float> slopes_;
+    std::vector<float> slopes_, warmth_;
     std::array<std::size_t, 3> extents_;
     std::array<std::size_t, 2> per_row_;
     std::ptrdiff_t offset_;
@@ -94,6 +97,7 @@ void measure(bench::bars& bars, const std::string& type) {
                                         bar("bool mask and bias", "softmax", 3, 1.25),
                                         bar("sink", "softmax", 1, 1.25),
                                         bar("temperature", "softmax", 1, 1.25),
+                                        bar("temperature of each row", "softmax", 1, 1.25),
                                         bar("causal, slopes", "softmax", 1, 1.25),
                                         bar("softcap", "softmax", 1, 1.25),
                                         bar("log, causal", "log", 1, 0.65),

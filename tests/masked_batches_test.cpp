@@ -2,6 +2,7 @@
 
 // Batches of many axes: every row is what it is alone, bit for bit, whatever is broadcast along which axis.
 
+#include "instruction_sets.hpp"
 #include "rows.hpp"
 
 #include <safe_softmax/safe_softmax.hpp>
@@ -10,6 +11,8 @@
 
 #include <array>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 #include <vector>
 
 namespace softmax_test {
@@ -84,6 +87,116 @@ TEST(MaskedBatches, EveryRowIsWhatItIsAlone) {
                     check_batch<double>(log, in_place, axis, keys);
                     check_batch<smx::float16>(log, in_place, axis, keys);
                     check_batch<smx::bfloat16>(log, in_place, axis, keys);
+                }
+}
+
+/// Rows with temperatures, sinks and lengths of their own, among them such as no loop for many rows takes: the bits of the same call with
+/// a mask that hides nothing, which goes another way.
+template <class T>
+void check_own_numbers(bool log, bool in_place, bool temperatures, bool sinks, std::size_t rows, std::size_t keys) {
+    const auto from_double = [](double x) {
+        if constexpr (std::is_same_v<T, double>) return x;
+        else return T(static_cast<float>(x));
+    };
+    constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+    const std::array<std::size_t, 2> extents{rows, keys};
+    generator random(keys + rows);
+    std::vector<T> in(rows * keys), out(in.size()), expected(in.size());
+    for (T& x : in) x = from_double(3 * random.normal());
+    std::vector<double> temperature(rows), sink(rows);
+    std::vector<std::uint32_t> lengths(rows);
+    for (std::size_t r = 0; r < rows; ++r) {
+        T* const x = in.data() + r * keys;
+        temperature[r] = 0.5 + 0.25 * static_cast<double>(random.below(8));
+        sink[r] = 4 * random.normal();
+        lengths[r] = static_cast<std::uint32_t>(keys - random.below(keys / 4 + 1));
+        // What is not as usual comes alone and together.
+        switch (random.below(30)) {
+            case 0: temperature[r] = 1e-12; break;
+            case 1: temperature[r] = 1e12; break;
+            case 2: sink[r] = -inf; break;
+            case 3: sink[r] = inf; break;
+            case 4: sink[r] = nan; break;
+            case 5: sink[r] = 60; break;
+            case 6: sink[r] = -3000; break;
+            case 7: sink[r] = 3000; break;
+            case 8: x[random.below(keys)] = from_double(nan); break;
+            case 9: x[random.below(keys)] = from_double(inf); break;
+            case 10: std::fill_n(x, keys, from_double(-inf)); break;
+            case 11: std::fill_n(x, keys, from_double(30000)); break;
+            case 12: lengths[r] = static_cast<std::uint32_t>(random.below(3)); break;
+            default: break;
+        }
+    }
+    smx::masked_options o{.scale = 0.75, .causal = true, .causal_offset = static_cast<std::ptrdiff_t>(keys) - 9};
+    o.lengths = smx::tensor_view<const std::uint32_t, 1>(lengths.data(), {rows});
+    if (temperatures) o.temperature = smx::tensor_view<const double, 1>(temperature.data(), {rows});
+    if (sinks) o.sink = smx::tensor_view<const double, 1>(sink.data(), {rows});
+    const smx::tensor_view<T, 2> x(in.data(), extents), y(out.data(), extents), z(expected.data(), extents);
+    const auto call = [&](const auto& to, const auto&... mask) {
+        if (log) smx::masked_log_softmax(x, mask..., to, o);
+        else smx::masked_softmax(x, mask..., to, o);
+    };
+    const std::uint8_t keep = 1;
+    call(z, smx::tensor_view<const std::uint8_t, 2>(&keep, extents, {0, 0}));
+    call(in_place ? x : y);
+    const std::vector<T>& results = in_place ? in : out;
+    for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t k = 0; k < keys; ++k)
+            ASSERT_EQ(std::memcmp(&results[r * keys + k], &expected[r * keys + k], sizeof(T)), 0)
+                << rows << "x" << keys << " row " << r << " element " << k << " log " << log << " in place " << in_place
+                << " temperature " << (temperatures ? temperature[r] : 0) << " sink " << (sinks ? sink[r] : 0);
+}
+
+TEST(MaskedBatches, RowsWithNumbersOfTheirOwn) {
+    struct shape {
+        std::size_t rows, keys;
+    };
+    on_every_isa([](smx::isa) {
+        for (const shape s : {shape{150, 3}, shape{150, 16}, shape{150, 33}, shape{200, 64}, shape{150, 130},
+                              shape{90, 500}, shape{40, 2100}, shape{12, 9000}, shape{9, 17000}, shape{5, 70000}})
+            for (const bool log : {false, true})
+                for (const bool in_place : {false, true})
+                    for (const int own : {1, 2, 3}) {
+                        const bool temperatures = own != 2, sinks = own != 1;
+                        check_own_numbers<float>(log, in_place, temperatures, sinks, s.rows, s.keys);
+                        check_own_numbers<double>(log, in_place, temperatures, sinks, s.rows, s.keys);
+                        check_own_numbers<smx::float16>(log, in_place, temperatures, sinks, s.rows, s.keys);
+                        check_own_numbers<smx::bfloat16>(log, in_place, temperatures, sinks, s.rows, s.keys);
+                    }
+    });
+}
+
+// One temperature for all rows is the scale divided by it, whatever else there is: rows have the bits they have with as many of the same.
+TEST(MaskedBatches, OneTemperatureForAllRows) {
+    constexpr std::size_t rows = 7, keys = 70;
+    generator random(3);
+    std::vector<float> in(rows * keys), bias(in.size()), one(in.size()), each(in.size());
+    for (float& x : in) x = static_cast<float>(3 * random.normal());
+    for (float& x : bias) x = static_cast<float>(random.normal());
+    const std::array<std::size_t, 2> extents{rows, keys};
+    const smx::tensor_view<const float, 2> x(in.data(), extents), b(bias.data(), extents);
+    for (const double t : {1.0, 0.7, 3.0, 1e-9, 1e9})
+        for (const double cap : {0.0, 5.0})
+            for (const bool biased : {false, true})
+                for (const bool log : {false, true}) {
+                    const std::vector<double> temperature(rows, t);
+                    smx::masked_options o{.scale = -1.3, .softcap = cap, .sink = 0.25};
+                    if (biased) o.bias = b;
+                    const auto call = [&](std::vector<float>& out, const smx::array_ref& of_rows) {
+                        o.temperature = of_rows;
+                        const smx::tensor_view<float, 2> y(out.data(), extents);
+                        if (log) smx::masked_log_softmax(x, y, o);
+                        else smx::masked_softmax(x, y, o);
+                    };
+                    call(one, t);
+                    call(each, smx::tensor_view<const double, 1>(temperature.data(), {rows}));
+                    EXPECT_EQ(std::memcmp(one.data(), each.data(), one.size() * sizeof(float)), 0)
+                        << t << " " << cap << " " << biased << " " << log;
+                    std::vector<float> scaled(in.size());
+                    o.scale /= t;
+                    call(scaled, {});
+                    EXPECT_EQ(std::memcmp(one.data(), scaled.data(), one.size() * sizeof(float)), 0) << t << " " << cap;
                 }
 }
 

@@ -155,6 +155,10 @@ void check(const std::string& where) {
         takes("a mask, logarithms", functions, [&] { smx::masked_log_softmax(in, kept, out); });
         takes("an added mask", functions, [&] { smx::masked_softmax(in, added, out); });
         takes("an added mask, logarithms", functions, [&] { smx::masked_log_softmax(in, added, out); });
+        takes("a sink", functions, [&] { smx::masked_softmax(in, out, {.scale = -1, .sink = weights[0]}); });
+        takes("temperatures", functions, [&] { smx::masked_softmax(in, out, {.temperature = uniform}); });
+        takes("temperatures, logarithms", functions,
+              [&] { smx::masked_log_softmax(in, out, {.temperature = uniform}); });
         takes("softcap", functions, [&] { smx::masked_softmax(in, out, {.softcap = 30}); });
         takes("softmax_backward", functions, [&] { smx::softmax_backward(in, d, out); });
         takes("log_softmax_backward", functions, [&] { smx::log_softmax_backward(in, d, out); });

@@ -57,6 +57,13 @@ SMX_ALWAYS_INLINE void for_each_row(const job& j, F f) noexcept {
     }
 }
 
+/// Whether there is an operand o, with the same elements for every row.
+SMX_ALWAYS_INLINE bool has_one_for_all(const job& j, std::size_t o) noexcept {
+    for (std::size_t d = 0; d < j.loops; ++d)
+        if (j.loop[d].stride[o] != 0) return false;
+    return static_cast<bool>(j.op[o]);
+}
+
 /// One number of an operand.
 template <class T>
 SMX_ALWAYS_INLINE T number_at(const void* p, scalar_type type) noexcept {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <safe_softmax/detail/masked_pieces.hpp>
-#include <safe_softmax/detail/masked_sink.hpp>
+#include <safe_softmax/detail/sink.hpp>
 #include <safe_softmax/detail/rows.hpp>
 
 namespace smx {
@@ -47,8 +47,8 @@ public:
         return !nan;
     }
     /// False: the row has no sink, or one of -inf.
-    SMX_ALWAYS_INLINE bool take_sink(const operand& o, sink_of_row& sink) noexcept {
-        return detail::take_sink(o, row_, *scaling_, sink);
+    SMX_ALWAYS_INLINE bool take_sink(double z, sink_of_row& sink) noexcept {
+        return !is_minus_infinity(z) && detail::take_sink(z, row_, *scaling_, sink);
     }
     template <class From>
     SMX_ALWAYS_INLINE void find_reference(const From&, std::size_t) noexcept {}

@@ -8,10 +8,10 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// exact_term of the largest logits z of plain rows.
+/// exact_term of the largest logits z of plain rows; c, c_rest: what their factors have.
 template <class T, class D>
-SMX_ALWAYS_INLINE D exact_max_terms(D z, D k, const typename scaling<T>::factor& f) noexcept {
-    const D c = D::broadcast(f.c_whole), power = D::broadcast(exact_power);
+SMX_ALWAYS_INLINE D exact_max_terms(D z, D k, D c, [[maybe_unused]] D c_rest) noexcept {
+    const D power = D::broadcast(exact_power);
     D p;
     if constexpr (sizeof(T) == 4) {
         const D zero = D::broadcast(0), r = fma(zero, c, fma(z, c, sub(zero, k)));
@@ -20,7 +20,7 @@ SMX_ALWAYS_INLINE D exact_max_terms(D z, D k, const typename scaling<T>::factor&
     } else {
         D tail;
         const D head = two_product_by_halves(z, c, tail);
-        const D r = add(sub(head, k), add(tail, product(z, D::broadcast(f.c_rest))));
+        const D r = add(sub(head, k), add(tail, product(z, c_rest)));
         p = D::broadcast(exp_constants<double>::full[7]);
         SMX_UNROLL for (std::size_t i = 1; i <= 7; ++i) p = fma(p, r, D::broadcast(exp_constants<double>::full[7 - i]));
     }
@@ -35,9 +35,10 @@ SMX_NOINLINE void log_sums_of_rows(const double* rest, const double* ties, const
     using D = typename B::f64;
     constexpr bool narrow = sizeof(T) == 4;
     const D zero = D::broadcast(0), one = D::broadcast(1);
+    const D whole = D::broadcast(s.direct.c_whole), whole_rest = D::broadcast(s.direct.c_rest);
     double x[Rows], k[Rows], lost[Rows], sum[Rows];
     for (std::size_t j = 0; j < Rows; j += D::lanes) {
-        const D largest = exact_max_terms<T>(D::load(max + j), D::load(k_max + j), s.direct);
+        const D largest = exact_max_terms<T>(D::load(max + j), D::load(k_max + j), whole, whole_rest);
         store(x + j, add(sub(D::load(ties + j), one), div(D::load(rest + j), largest)));
     }
     for (std::size_t j = 0; j < Rows; ++j) {

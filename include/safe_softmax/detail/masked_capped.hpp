@@ -62,7 +62,7 @@ private:
         row_constants<double> row = of_max;
         const double top_term = exact_max_term(of_max, one);
         sink_of_row sink;
-        const bool has_sink = op[masked::sink] && place_sink(op[masked::sink], {top, 0}, top_term, row, sink);
+        const bool has_sink = place_sink(sink_at(op[masked::sink]), {top, 0}, top_term, row, sink);
         if (has_sink && !is_finite(sink.above_max.head)) return write_by_sink(job_, op, kept, sink), true;
 
         const operand_writer<B, double, true> to{op[masked::out], buffer};

@@ -22,12 +22,18 @@ public:
         set_factor<T>(shared_factor_, j.scale);
     }
 
-    /// False: the row is none for part_logits. `own` is where what belongs to this row alone is kept.
-    struct of_row {
-        scaling<T> scale;
+    /// What belongs to a row alone.
+    struct of_parts {
         factor x, distance;
     };
-    SMX_ALWAYS_INLINE bool make(part_logits<B, T>& logits, of_row& own, const operand* op, std::size_t query) noexcept {
+    struct of_kept {
+        scaling<T> scale;
+    };
+    template <class Logits>
+    using of_row = std::conditional_t<std::is_same_v<Logits, part_logits<B, T>>, of_parts, of_kept>;
+    /// False: the row is none for part_logits.
+    SMX_ALWAYS_INLINE bool make(part_logits<B, T>& logits, of_parts& own, const operand* op,
+                                std::size_t query) noexcept {
         const double scale = scale_of(op);
         if (!part_logits<B, T>::suits(job_, scale)) return false;
         const factor* x = &shared_factor_;
@@ -44,7 +50,7 @@ public:
         logits = part_logits<B, T>(*x, distance, diagonal, in_place_);
         return true;
     }
-    SMX_ALWAYS_INLINE bool make(kept_logits<B, T>& logits, of_row& own, const operand* op, std::size_t) noexcept {
+    SMX_ALWAYS_INLINE bool make(kept_logits<B, T>& logits, of_kept& own, const operand* op, std::size_t) noexcept {
         const scaling<T>* s = &shared_;
         if (op[masked::temperature]) own.scale = make_scaling<T>(scale_of(op)), s = &own.scale;
         logits = kept_logits<B, T>(*s);
@@ -71,12 +77,12 @@ inline constexpr std::size_t rows_in_group = 4;
 /// Rows of masked_softmax or (Log) masked_log_softmax whose logits are of the kind Logits, a few at a time: the largest of all of
 /// them, then all sums, then all results. From: masked_in_place<S>, then the results are of S, too; or
 /// masked_by_copy, one row at a time.
-template <class B, class T, class Logits, class From, class O, bool Log>
+template <class B, class T, class Logits, class From, class O, bool Log, std::size_t Rows = rows_in_group>
 class masked_group {
     static constexpr bool by_copy = std::is_same_v<From, masked_by_copy<B, T>>;
     static constexpr bool in_output = std::is_same_v<O, T> && !by_copy;
     static constexpr std::size_t grouped = by_copy ? 0 : longest_grouped_row<O>;
-    static constexpr std::size_t rows = by_copy ? 1 : rows_in_group;
+    static constexpr std::size_t rows = by_copy ? 1 : Rows;
     static constexpr precision Q = !by_copy && sizeof(O) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
     using pass = passes<B, T>;
 
@@ -100,6 +106,9 @@ public:
     SMX_ALWAYS_INLINE void flush() noexcept {
         if (count_ != 0) run();
     }
+    /// Where terms may wait that do not wait in the output, instead of on the stack: a piece of them for each row, or
+    /// those of the longest row if all are shorter.
+    SMX_ALWAYS_INLINE void use_room(T* room) noexcept { room_ = room; }
 
 private:
     /// Long rows fetch what is so many elements ahead in them, others what is as far away as the last row was: the next one, or the group
@@ -123,7 +132,7 @@ private:
         const void* data[vocabulary::max_operands];
         std::size_t query, kept;
         masked_piece<O> row;  // by_copy: not used
-        typename masked_factors<B, T>::of_row own;
+        typename masked_factors<B, T>::template of_row<Logits> own;
         Logits logits;
         sink_of_row sink;
         bool makes;  // factors
@@ -167,7 +176,16 @@ private:
     SMX_NOINLINE void run_steps() noexcept {
         if constexpr (Log || in_output) {
             steps(nullptr, 0);
-        } else if constexpr (by_copy) {
+        } else {
+            if constexpr (!by_copy) {
+                if (room_ != nullptr) return steps_in_room();
+            }
+            steps_on_stack();
+        }
+    }
+    SMX_NOINLINE void steps_in_room() noexcept { steps(room_, member_[0].kept > grouped ? 0 : grouped); }
+    SMX_NOINLINE void steps_on_stack() noexcept {
+        if constexpr (by_copy) {
             alignas(64) T buffer[piece_elements<T>];
             steps(buffer, 0);
         } else if (member_[0].kept > grouped) {
@@ -208,7 +226,7 @@ private:
             else m.otherwise = true;
             return false;
         }
-        m.has_sink = m.logits.take_sink(sink_of(m), m.sink);
+        m.has_sink = m.logits.take_sink(sink_at(sink_of(m)), m.sink);
         if (!m.has_sink || is_finite(m.sink.above_max.head)) return true;
         // Only a row without a NaN is decided by its sink.
         if (Logits::can_retry) m.otherwise = true;
@@ -303,6 +321,7 @@ private:
     std::uintptr_t last_[masked::bias + 1] = {};
     std::ptrdiff_t soon_[masked::bias + 1] = {};
     std::size_t count_ = 0;
+    T* room_ = nullptr;
     member member_[rows];
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <safe_softmax/detail/job_rows.hpp>
+#include <safe_softmax/detail/special.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {
@@ -12,6 +13,11 @@ namespace detail {
 struct masked {
     enum operands : std::size_t { in, out, mask, bias, lengths, slope, sink, temperature };
 };
+
+/// The sink of a row; -inf: it has none.
+SMX_ALWAYS_INLINE double sink_at(const operand& o) noexcept {
+    return o ? number_at<double>(o.data, o.type) : minus_infinity<double>();
+}
 
 /// How many elements of a row are looked at: the rest is masked out by its length or by causality.
 SMX_ALWAYS_INLINE std::size_t kept_of_row(const job& j, const operand* op, std::size_t query) noexcept {

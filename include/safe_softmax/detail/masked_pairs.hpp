@@ -189,10 +189,10 @@ private:
 
     static SMX_ALWAYS_INLINE bool take_sink(const operand* op, T top, T top_tail, T shift, row_constants<T>& row,
                                             sink_of_row& sink) noexcept {
-        if (!op[masked::sink]) return false;
+        const double z = sink_at(op[masked::sink]);
+        if (is_minus_infinity(z)) return false;
         const double_double shifted = normalised(static_cast<double>(top), static_cast<double>(top_tail));
-        return place_sink(op[masked::sink], add(shifted, {-static_cast<double>(shift), 0}),
-                          exact_top(row, top, top_tail), row, sink);
+        return place_sink(z, add(shifted, {-static_cast<double>(shift), 0}), exact_top(row, top, top_tail), row, sink);
     }
 };
 

@@ -162,11 +162,6 @@ SMX_ALWAYS_INLINE P where_kept(const std::uint8_t* keep, P a, P b, N n) noexcept
     }
 }
 
-template <class T>
-SMX_ALWAYS_INLINE bool is_minus_infinity(T x) noexcept {
-    return !is_finite(x) && !is_nan(x) && is_negative(x);
-}
-
 /// Whether a number that is kept is NaN, or at least as large as the largest finite one. Without numbers there is none.
 template <class B, class T, class S>
 SMX_NOINLINE bool any_nan(const S* x, const std::uint8_t* keep, std::size_t n) noexcept {

@@ -3,7 +3,7 @@
 
 #include <safe_softmax/detail/masked_capped.hpp>
 #include <safe_softmax/detail/masked_group.hpp>
-#include <safe_softmax/detail/prefix_rows.hpp>
+#include <safe_softmax/detail/numbered_rows.hpp>
 #include <safe_softmax/simd/environment.hpp>
 
 namespace smx {
@@ -13,6 +13,7 @@ namespace detail {
 /// masked_softmax and masked_log_softmax with backend B and arithmetic in T. The ways to a row:
 ///
 ///     prefix   contiguous elements times a scale, some at its end left out: as without a mask     prefix_rows.hpp
+///     numbered the same with a sink (not masked_log_softmax) or a temperature for each row        numbered_rows.hpp
 ///     kept     elements times a scale, some left out by truth values, a sink                      kept_logits.hpp
 ///     parts    numbers added to that: a mask, a bias, a slope                                     part_logits.hpp
 ///     capped   float and 16 bits with a softcap and at most one number added, none of them large  masked_capped.hpp
@@ -27,21 +28,33 @@ class masked_rows {
 public:
     static void run(const job& j) noexcept {
         const default_environment environment;
-        if (j.function == vocabulary::job_function::masked_log_softmax) run_under_default<true>(j);
-        else run_under_default<false>(j);
+        if (has_one_for_all(j, masked::temperature)) return run_at_one_temperature(j);
+        run_under_default(j);
     }
 
 private:
-    template <bool Log>
+    static SMX_NOINLINE void run_at_one_temperature(const job& j) noexcept {
+        job same = j;
+        const operand& t = j.op[masked::temperature];
+        same.scale = fence(j.scale / number_at<double>(t.data, t.type));
+        same.op[masked::temperature] = {};
+        run_under_default(same);
+    }
     static SMX_NOINLINE void run_under_default(const job& j) noexcept {
+        if (j.function == vocabulary::job_function::masked_log_softmax) run_function<true>(j);
+        else run_function<false>(j);
+    }
+
+    template <bool Log>
+    static SMX_ALWAYS_INLINE void run_function(const job& j) noexcept {
         if (j.softcap != 0) return run_pairs<Log>(j);
-        if (has_prefix_rows(j)) {
+        if (has_prefix_rows<Log>(j)) {
             const scaling<T> s = j.scale == 1.0 ? no_scaling<T> : make_scaling<T>(j.scale);
             constexpr function f = Log ? function::log_softmax : function::softmax;
             switch (j.op[masked::in].type) {
-                case scalar_type::float16: return run_prefix_rows<float16, f>(j, s);
-                case scalar_type::bfloat16: return run_prefix_rows<bfloat16, f>(j, s);
-                default: return run_prefix_rows<T, f>(j, s);
+                case scalar_type::float16: return run_rows_of<float16, f>(j, s);
+                case scalar_type::bfloat16: return run_rows_of<bfloat16, f>(j, s);
+                default: return run_rows_of<T, f>(j, s);
             }
         }
         const bool parts =
@@ -106,10 +119,12 @@ private:
         return j.length < std::size_t(1) << 22 && magnitude_of(diagonal) < 0x1p22;
     }
 
+    template <bool Log>
     static SMX_ALWAYS_INLINE bool has_prefix_rows(const job& j) noexcept {
         const operand &in = j.op[masked::in], &out = j.op[masked::out];
-        for (const std::size_t o : {masked::mask, masked::bias, masked::slope, masked::sink, masked::temperature})
+        for (const std::size_t o : {masked::mask, masked::bias, masked::slope})
             if (j.op[o]) return false;
+        if (Log && j.op[masked::sink]) return false;
         const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_of(in.type));
         return j.softcap == 0 && j.special != special_values::ieee && in.type == out.type && in.step == size &&
                out.step == size && (sizeof(T) == 4 || in.type == scalar_type::float64);
@@ -131,23 +146,42 @@ private:
     }
 
     template <class S, function F>
-    static SMX_NOINLINE void run_prefix_rows(const job& j, const scaling<T>& s) noexcept {
+    static SMX_NOINLINE void run_rows_of(const job& j, const scaling<T>& s) noexcept {
+        constexpr bool log = F == function::log_softmax;
         if constexpr (sizeof(S) == 2 && sizeof(T) == 8) return;  // 16 bits take float
         else {
             const recipe<T> r{s, j.special};
-            prefix_rows<B, T, S, F> rows(r);
-            for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
-                const std::size_t kept = kept_of_row(j, op, query);
-                const S* const in = static_cast<const S*>(op[masked::in].data);
-                S* const out = static_cast<S*>(const_cast<void*>(op[masked::out].data));
-                fill<F == function::log_softmax>(out + kept, j.length - kept);
-                if (kept > 1) rows.add(in, out, kept);
-                else if (kept == 1 && is_finite(load_element<T>(in)))
-                    store_exact(out, F == function::log_softmax ? 0.0 : 1.0);
-                else if (kept == 1) write_special(j, op, kept);
-            });
-            rows.flush();
+            if (!j.op[masked::temperature] && !j.op[masked::sink]) return run_prefix_rows<S, F>(j, r);
+            if constexpr (kernels<B, S, S>::has_pipeline) {
+                if (j.length >= P::lanes) return run_numbered_rows<S, log>(j, r);
+            }
+            run_groups<kept_logits<B, T>, masked_in_place<S>, S, log>(j);
         }
+    }
+    template <class S, function F>
+    static SMX_NOINLINE void run_prefix_rows(const job& j, const recipe<T>& r) noexcept {
+        prefix_rows<B, T, S, F> rows(r);
+        for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
+            const std::size_t kept = kept_of_row(j, op, query);
+            const S* const in = static_cast<const S*>(op[masked::in].data);
+            S* const out = static_cast<S*>(const_cast<void*>(op[masked::out].data));
+            fill<F == function::log_softmax>(out + kept, j.length - kept);
+            if (kept > 1) rows.add(in, out, kept);
+            else if (kept == 1 && is_finite(load_element<T>(in)))
+                store_exact(out, F == function::log_softmax ? 0.0 : 1.0);
+            else if (kept == 1) write_special(j, op, kept);
+        });
+        rows.flush();
+    }
+    template <class S, bool Log>
+    static SMX_NOINLINE void run_numbered_rows(const job& j, const recipe<T>& r) noexcept {
+        numbered_rows<B, T, S, Log> rows(j, r);
+        for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
+            const std::size_t kept = kept_of_row(j, op, query);
+            fill<Log>(static_cast<S*>(const_cast<void*>(op[masked::out].data)) + kept, j.length - kept);
+            if (kept != 0) rows.add(op, query, kept);
+        });
+        rows.flush();
     }
 };
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <safe_softmax/detail/masked_sink.hpp>
+#include <safe_softmax/detail/masked_job.hpp>
 #include <safe_softmax/detail/pieces.hpp>
+#include <safe_softmax/detail/sink.hpp>
 
 namespace smx {
 inline namespace SMX_ABI {

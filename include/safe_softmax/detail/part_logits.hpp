@@ -2,7 +2,7 @@
 #pragma once
 
 #include <safe_softmax/detail/masked_pieces.hpp>
-#include <safe_softmax/detail/masked_sink.hpp>
+#include <safe_softmax/detail/sink.hpp>
 #include <safe_softmax/detail/rows.hpp>
 
 namespace smx {
@@ -94,8 +94,8 @@ public:
         });
         return !something;
     }
-    SMX_ALWAYS_INLINE bool take_sink(const operand& o, sink_of_row& sink) noexcept {
-        return o && place_sink(o, reference_, top_term(), row_, sink);
+    SMX_ALWAYS_INLINE bool take_sink(double z, sink_of_row& sink) noexcept {
+        return !is_minus_infinity(z) && place_sink(z, reference_, top_term(), row_, sink);
     }
 
     /// For logarithms: the first of the largest logits, exactly.

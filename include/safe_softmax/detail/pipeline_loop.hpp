@@ -15,9 +15,10 @@ struct three_rows {
     using T = compute_t<In, Out>;
     using block = row_block<B, In, Out>;
 
-    const block& last;             ///< of which the results are written, from its terms,
-    block& now;                    ///< of which the terms are computed,
-    const block& later;            ///< of which the largest logit is looked for
+    const block& last;   ///< of which the results are written, from its terms,
+    block& now;          ///< of which the terms are computed,
+    const block& later;  ///< of which the largest logit is looked for
+    const scaling<T>&of_last, &of_now, &of_later;
     T* terms;                      ///< of row 0 of `now`; those of `last` are there, too, until new ones overwrite them
     std::size_t pitch;             ///< from one row's terms to the next's
     std::ptrdiff_t results_ahead;  ///< so many elements ahead the cache is asked for lines of results
@@ -76,9 +77,9 @@ public:
     static constexpr bool fetches = takes_segments || (softmax && Kind == loop_kind::usual);
 
     /// finish: there are results to be written.
-    static SMX_ALWAYS_INLINE void run(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish,
-                                      lanes_sum& sum, P& top) noexcept {
-        pipeline_loop loop(rows, s, i, finish);
+    static SMX_ALWAYS_INLINE void run(const rows_type& rows, std::size_t i, bool finish, lanes_sum& sum,
+                                      P& top) noexcept {
+        pipeline_loop loop(rows, i, finish);
         const std::size_t together = loop.turns() * group;
         std::size_t e = 0;
         for (; e < together; e += group) {
@@ -93,9 +94,8 @@ public:
         top = loop.most_.lanes();
     }
     /// The same of a row of several segments, or one that is not in a cache, and its sum. Not inlined: it would take registers from the other.
-    static SMX_NOINLINE void run_far(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish, bool fetch,
-                                     P& top) noexcept {
-        pipeline_loop loop(rows, s, i, finish);
+    static SMX_NOINLINE void run_far(const rows_type& rows, std::size_t i, bool finish, bool fetch, P& top) noexcept {
+        pipeline_loop loop(rows, i, finish);
         const std::size_t length = loop.length(), segment = vocabulary::segment_length(length);
         std::size_t together = loop.turns() * group;
         sum_parts total{0, 0};
@@ -122,16 +122,16 @@ public:
     }
 
 private:
-    SMX_ALWAYS_INLINE pipeline_loop(const rows_type& rows, const scaling<T>& s, std::size_t i, bool finish) noexcept
+    SMX_ALWAYS_INLINE pipeline_loop(const rows_type& rows, std::size_t i, bool finish) noexcept
         : rows_(rows), i_(i), finish_(has_results && finish), in_(rows.now.in[i]), later_(rows.later.in[i]),
           done_(rows.last.in[i]), out_(rows.last.out[i]),
           terms_(in_output ? terms_in(rows.now.out[i]) : rows.terms + i * rows.pitch),
           done_terms_(in_output ? terms_in(out_) : terms_),
-          term_(s, P::broadcast(rows.now.magic[i]), P::broadcast(rows.now.offset[i])),
+          term_(rows.of_now, P::broadcast(rows.now.magic[i]), P::broadcast(rows.now.offset[i])),
           max_(term_.logit_of_max(P::broadcast(rows.now.max[i]))),
           share_(P::broadcast(finish_ ? rows.last.result[i] : T(0))), results_ahead_(rows.results_ahead),
-          log_(s, P::broadcast(finish_ ? rows.last.max[i] : T(0)), share_), most_(start_max(later_, s)),
-          last_results_(share_) {
+          log_(rows.of_last, P::broadcast(finish_ ? rows.last.max[i] : T(0)), share_),
+          most_(start_max(later_, rows.of_later)), last_results_(share_) {
         if constexpr (has_results && !in_output) {
             if (finish_) last_results_ = results(done_length() - lanes);
         }

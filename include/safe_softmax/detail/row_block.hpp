@@ -2,6 +2,7 @@
 #pragma once
 
 #include <safe_softmax/detail/log_of_rows.hpp>
+#include <safe_softmax/detail/sinks_of_rows.hpp>
 #include <safe_softmax/detail/special.hpp>
 #include <safe_softmax/detail/sum.hpp>
 
@@ -9,18 +10,37 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
+/// What is a row's own where rows are not alike.
+template <class T>
+struct row_numbers {
+    const scaling<T>* scale;  ///< where rows have their own
+    double sink;              ///< -inf: none
+    const void* from[2];      ///< what the caller needs to know of a row that comes back to it
+};
+/// The same of the rows of a block; in the stack of those callers only that have such rows.
+template <class T>
+struct block_numbers {
+    static constexpr std::size_t most_rows = 8;
+    bool scales, sinks;  ///< rows have them
+    scaling<T> scale[most_rows];
+    row_numbers<T> row[most_rows];
+    double sink_term[most_rows];
+};
+
 /// What row_pipeline keeps of a few rows from one stage to the next, and what follows from their maxima and sums, worked out
 /// for all of them together. Arrays are filled up to whole packs.
 template <class B, class In, class Out>
 struct row_block {
     using T = compute_t<In, Out>;
     using P = pack_t<B, T>;
-    static constexpr std::size_t most_rows = 8, arrays = P::lanes < most_rows ? most_rows : P::lanes;
+    static constexpr std::size_t most_rows = block_numbers<T>::most_rows,
+                                 arrays = P::lanes < most_rows ? most_rows : P::lanes;
 
     std::size_t count = 0;
     const In* in[most_rows] = {};
     Out* out[most_rows] = {};
     std::size_t length[most_rows] = {};
+    block_numbers<T>* own = nullptr;
     bool general = false;  ///< a row of it is: then all are taken for such
     unsigned special = 0;  ///< a bit for each row without a finite maximum
     bool has_nan = false;  ///< a sum is not a number
@@ -39,18 +59,25 @@ struct row_block {
         return {max[i], offset[i], magic[i], k_max[i], general};
     }
 
-    /// Every row of it, with the same bits.
-    SMX_ALWAYS_INLINE void make_general(const scaling<T>& s) noexcept {
+    SMX_ALWAYS_INLINE bool own_scales() const noexcept { return own != nullptr && own->scales; }
+    SMX_ALWAYS_INLINE bool has_sinks() const noexcept { return own != nullptr && own->sinks; }
+    SMX_ALWAYS_INLINE const scaling<T>& scale_of(std::size_t i, const scaling<T>& of_all) const noexcept {
+        return own_scales() ? own->scale[i] : of_all;
+    }
+
+    /// Every row of it, with the same bits. of_all, here and below: the scale of rows that have none of their own.
+    SMX_ALWAYS_INLINE void make_general(const scaling<T>& of_all) noexcept {
         for (std::size_t i = 0; i < count && !general; ++i) {
             row_constants<T> row = constants(i);
-            detail::make_general(row, s);
+            detail::make_general(row, scale_of(i, of_all));
             max[i] = row.max;
         }
         general = true;
     }
 
     /// From the largest logit of each row (times `first` unless plain), by lanes.
-    SMX_ALWAYS_INLINE void find_constants(const P (&top)[most_rows], const scaling<T>& s) noexcept {
+    template <function F>
+    SMX_ALWAYS_INLINE void find_constants(const P (&top)[most_rows], const scaling<T>& of_all) noexcept {
         if (count > 2) reduce_max_each(max, top);
         else
             for (std::size_t i = 0; i < count; ++i) max[i] = reduce_max(top[i]);
@@ -58,15 +85,21 @@ struct row_block {
         special = 0;
         general = false;
         const P tops = P::load(max);
-        if (!all_plain(tops, s)) return find_each(s);
-        const P k = plain_k_max(tops, s);
-        store(k_max, k);
-        store(magic, plain_magic(k));
-        store(offset, P::broadcast(0));
+        if (own_scales() || !all_plain(tops, of_all)) {
+            find_each(of_all);
+        } else {
+            const P k = plain_k_max(tops, of_all);
+            store(k_max, k);
+            store(magic, plain_magic(k));
+            store(offset, P::broadcast(0));
+        }
+        if (F == function::softmax && has_sinks()) place_sinks(of_all);
     }
 
     template <function F>
-    SMX_ALWAYS_INLINE void find_results(const scaling<T>& s) noexcept {
+    SMX_ALWAYS_INLINE void find_results(const scaling<T>& of_all) noexcept {
+        if (F == function::softmax && has_sinks())
+            for (std::size_t i = 0; i < count; ++i) sum[i] = add(sum[i], own->sink_term[i]);
         for (std::size_t i = count; i < most_rows; ++i) sum[i] = sum[0], ties[i] = ties[0];
         using D = typename B::f64;
         const D one = D::broadcast(1), limit = D::broadcast(0x1p126);
@@ -79,23 +112,25 @@ struct row_block {
                 store(result + i, div(D::broadcast(1), D::load(sum + i)));  // as share_of
         } else {
             double log_sum[most_rows];
-            find_log_sums(log_sum, s);
+            find_log_sums(log_sum, of_all);
             for (std::size_t i = 0; i < count; ++i) {
                 result[i] = static_cast<T>(log_sum[i]);
                 if (F == function::log_softmax || is_special(i)) continue;
                 if (sum_is_nan(sum[i])) store_nan(out[i]);
-                else store_exact(out[i], log_total(log_sum[i], constants(i), s));
+                else store_exact(out[i], log_total(log_sum[i], constants(i), scale_of(i, of_all)));
             }
         }
     }
 
 private:
-    SMX_NOINLINE void find_each(const scaling<T>& s) noexcept {
+    SMX_NOINLINE void find_each(const scaling<T>& of_all) noexcept {
         for (std::size_t i = 0; i < count; ++i) {
+            const scaling<T>& s = scale_of(i, of_all);
             if (!is_finite(max[i])) special |= 1u << i;
             general = general || !s.plain || (!is_special(i) && constants_of_row(max[i], s).general);
         }
         for (std::size_t i = 0; i < count; ++i) {
+            const scaling<T>& s = scale_of(i, of_all);
             row_constants<T> row = constants_of_row(is_special(i) ? T(0) : max[i], s);
             if (general) detail::make_general(row, s);
             max[i] = row.max;
@@ -103,12 +138,37 @@ private:
             magic[i] = row.magic;
             k_max[i] = row.k_max;
         }
-        for (std::size_t i = count; i < arrays; ++i) max[i] = max[0], k_max[i] = k_max[0];  // for log_sums_of_rows
+        for (std::size_t i = count; i < arrays; ++i)
+            max[i] = max[0], k_max[i] = k_max[0], magic[i] = magic[0];  // for those that take packs of rows
     }
 
-    SMX_ALWAYS_INLINE void find_log_sums(double (&log_sum)[most_rows], const scaling<T>& s) const noexcept {
-        if (count > 2 && !general) return log_sums_of_rows<B, T, most_rows>(sum, ties, max, k_max, s, log_sum);
-        for (std::size_t i = 0; i < count; ++i) log_sum[i] = log_sum_exp_of(sum[i], ties[i], constants(i), s);
+    SMX_NOINLINE void place_sinks(const scaling<T>& of_all) noexcept {
+        if (count > 2 && !general && special == 0) {
+            double sink[most_rows];
+            const scaling<T>* of_row[most_rows];
+            for (std::size_t i = 0; i < most_rows; ++i) {
+                const std::size_t row = i < count ? i : 0;
+                sink[i] = own->row[row].sink;
+                of_row[i] = &scale_of(row, of_all);
+            }
+            if (take_sinks_of_rows<B, T, most_rows>(sink, max, k_max, of_row, magic, own->sink_term)) return;
+        }
+        for (std::size_t i = 0; i < count; ++i) {
+            own->sink_term[i] = 0;
+            if (is_special(i) || is_minus_infinity(own->row[i].sink)) continue;
+            row_constants<T> row = constants(i);
+            sink_of_row sink;
+            if (!take_sink(own->row[i].sink, row, scale_of(i, of_all), sink)) continue;
+            if (!is_finite(sink.above_max.head)) special |= 1u << i;
+            else magic[i] = row.magic, own->sink_term[i] = sink.term;
+        }
+    }
+
+    SMX_ALWAYS_INLINE void find_log_sums(double (&log_sum)[most_rows], const scaling<T>& of_all) const noexcept {
+        if (count > 2 && !general && !own_scales())
+            return log_sums_of_rows<B, T, most_rows>(sum, ties, max, k_max, of_all, log_sum);
+        for (std::size_t i = 0; i < count; ++i)
+            log_sum[i] = log_sum_exp_of(sum[i], ties[i], constants(i), scale_of(i, of_all));
     }
 };
 

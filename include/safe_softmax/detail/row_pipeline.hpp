@@ -5,6 +5,8 @@
 #include <safe_softmax/detail/row_block.hpp>
 #include <safe_softmax/detail/rows.hpp>
 
+#include <new>
+
 namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
@@ -13,7 +15,8 @@ namespace detail {
 /// next block and writes the results of a row of the last one. The terms keep the arithmetic busy, the other two little but
 /// loads and stores, so that they come nearly free; and what follows from maxima and sums is worked out for a block at once. The
 /// bits are those of rows.hpp, which `alone` (kernels::contiguous_row) stands for: it gets the rows without a finite maximum and,
-/// where there is no loop for them (terms in the output, logarithms of several segments), those that are not plain.
+/// where there is no loop for them (terms in the output, logarithms of several segments), those that are not plain. Rows with a scale
+/// or a sink of their own (softmax only) go back to their caller then, as do those whose sink is not finite.
 template <class B, class In, class Out, function F>
 class row_pipeline {
     using block = row_block<B, In, Out>;
@@ -37,8 +40,30 @@ class row_pipeline {
 public:
     using one_row = void(const In* in, Out* out, std::size_t length, const recipe<T>& r, std::ptrdiff_t next_in,
                          std::ptrdiff_t next_out, const waiting_terms<T>& room) noexcept;
+    using own_row = void(void* caller, const In* in, Out* out, std::size_t length, const row_numbers<T>& own,
+                         const waiting_terms<T>& room) noexcept;
     SMX_ALWAYS_INLINE row_pipeline(const recipe<T>& r, one_row* alone) noexcept
         : recipe_(r), scale_(r.scale), alone_(alone) {}
+    /// For rows with numbers of their own, up to `longest_numbered` elements each. Room for the numbers of three blocks is the caller's; null: it
+    /// is the end of the room for terms, where that is large.
+    SMX_ALWAYS_INLINE row_pipeline(const recipe<T>& r, bool scales, bool sinks, block_numbers<T>* room, own_row* back,
+                                   void* caller) noexcept
+        : recipe_(r), scale_(r.scale), alone_(nullptr), back_(back), caller_(caller) {
+        for (std::size_t b = 0; b < 3; ++b) {
+            if constexpr (waits_here) {
+                static_assert(3 * sizeof(block_numbers<T>) <= sizeof(T) * piece_elements<T>);
+                char* const end = reinterpret_cast<char*>(waiting_ + (waiting_pieces - 1) * piece_elements<T>);
+                blocks_[b].own = ::new (static_cast<void*>(end + b * sizeof(block_numbers<T>))) block_numbers<T>;
+            } else {
+                blocks_[b].own = room + b;
+            }
+            blocks_[b].own->scales = scales;
+            blocks_[b].own->sinks = sinks;
+        }
+    }
+    static constexpr bool has_room_for_numbers = waits_here;
+    static constexpr std::size_t longest_numbered =
+        waits_here ? (waiting_pieces - 1) * piece_elements<T> : static_cast<std::size_t>(-1);
 
     /// Many rows of one length. They are the caller's until flush().
     SMX_ALWAYS_INLINE void add_rows(const In* in, std::ptrdiff_t in_pitch, Out* out, std::ptrdiff_t out_pitch,
@@ -57,6 +82,13 @@ public:
             count -= n;
             advance();
         }
+    }
+    SMX_ALWAYS_INLINE void add(const In* in, Out* out, std::size_t length, const row_numbers<T>& own) noexcept {
+        if (length > room_) make_room(length);  // first: it may use up the block
+        block& b = blocks_[next_];
+        b.own->row[b.count] = own;
+        if (b.own->scales) b.own->scale[b.count] = *own.scale;
+        add(in, out, length);
     }
     SMX_ALWAYS_INLINE void add(const In* in, Out* out, std::size_t length) noexcept {
         if (length > room_) make_room(length);
@@ -103,7 +135,7 @@ private:
         for (std::size_t i = now.count; i < next.count; ++i) find_top(next, i);
         if (last.has_nan) write_nans(last);
         if (now.count != 0) now.template find_results<F>(scale_);
-        if (next.count != 0) next.find_constants(top_, scale_);
+        if (next.count != 0) next.template find_constants<F>(top_, scale_);
         if (next.general && (softmax ? terms_in_output() : room_ > vocabulary::segment_step))
             next.special = ~0u;  // there is no such loop
         last.count = 0;
@@ -120,8 +152,10 @@ private:
             }
             if (last.has_results(i)) finish(last, i);
             if (i < next.count) find_top(next, i);
-            alone_(now.in[i], now.out[i], now.length[i], recipe_, 0, 0,
-                   waits_here ? waiting_terms<T>{waiting_ + i * room_, waiting_pieces} : waiting_terms<T>{});
+            const waiting_terms<T> room =
+                waits_here ? waiting_terms<T>{waiting_ + i * room_, waiting_pieces} : waiting_terms<T>{};
+            if (now.own != nullptr) back_(caller_, now.in[i], now.out[i], now.length[i], now.own->row[i], room);
+            else alone_(now.in[i], now.out[i], now.length[i], recipe_, 0, 0, room);
             now.sum[i] = now.ties[i] = 1;
         }
     }
@@ -131,7 +165,7 @@ private:
     }
 
     SMX_ALWAYS_INLINE void find_top(const block& b, std::size_t i) noexcept {
-        top_[i] = pass::largest_pack(b.in[i], b.length[i], scale_);
+        top_[i] = pass::largest_pack(b.in[i], b.length[i], b.scale_of(i, scale_));
     }
 
     SMX_NOINLINE void finish(const block& b, std::size_t i) noexcept {
@@ -141,16 +175,17 @@ private:
             }
             pass::scale(waiting_ + i * room_, b.out[i], b.length[i], b.result[i]);
         } else if constexpr (F == function::log_softmax) {
+            const scaling<T>& s = b.scale_of(i, scale_);
             if (b.general)
-                pass::template subtract<true>(b.in[i], b.out[i], b.length[i], b.constants(i), b.result[i], scale_);
-            else pass::template subtract<false>(b.in[i], b.out[i], b.length[i], b.constants(i), b.result[i], scale_);
+                pass::template subtract<true>(b.in[i], b.out[i], b.length[i], b.constants(i), b.result[i], s);
+            else pass::template subtract<false>(b.in[i], b.out[i], b.length[i], b.constants(i), b.result[i], s);
         }
     }
 
     /// Rows i to end of `now`, all of them with a finite maximum, and those beside them.
     SMX_ALWAYS_INLINE void run(block& last, block& now, const block& next, std::size_t i, std::size_t end,
                                bool finishes) noexcept {
-        const bool unscaled = scale_.direct.value == 1;
+        const bool unscaled = !now.own_scales() && scale_.direct.value == 1;
         if (now.general || (F == function::log_softmax && finishes && last.general)) {
             now.make_general(scale_);
             last.make_general(scale_);
@@ -179,14 +214,23 @@ private:
         typename row_sum<B, T>::lanes_sum sum[most_rows];
         const std::ptrdiff_t results_ahead = three_rows<B, In, Out>::results_ahead_of(last);
         for (std::size_t j = i; j < end; ++j) {
-            const three_rows<B, In, Out> rows{last, now, j < next.count ? next : now, waiting_, room_, results_ahead};
+            const block& later = j < next.count ? next : now;
+            const three_rows<B, In, Out> rows{last,
+                                              now,
+                                              later,
+                                              last.scale_of(j, scale_),
+                                              now.scale_of(j, scale_),
+                                              later.scale_of(j, scale_),
+                                              waiting_,
+                                              room_,
+                                              results_ahead};
             if constexpr (loop::fetches) {
                 if (fetch_ || (loop::takes_segments && now.length[j] > vocabulary::segment_step)) {
-                    loop::run_far(rows, scale_, j, finishes, fetch_, top_[j]);
+                    loop::run_far(rows, j, finishes, fetch_, top_[j]);
                     continue;
                 }
             }
-            loop::run(rows, scale_, j, finishes, sum[j], top_[j]);
+            loop::run(rows, j, finishes, sum[j], top_[j]);
         }
         if (loop::fetches && fetch_) return;
         if (i == 0 && end > 2) {
@@ -202,6 +246,8 @@ private:
     const recipe<T>& recipe_;
     const scaling<T>& scale_;
     one_row* alone_;
+    own_row* back_ = nullptr;
+    void* caller_ = nullptr;
     block blocks_[3];
     std::size_t next_ = 0;  // the block that is being filled; the one before it is that whose terms come next
     std::size_t room_ = 0, rows_ = most_rows;

@@ -55,6 +55,10 @@ template <class T>
 SMX_ALWAYS_INLINE bool is_negative(T x) noexcept {
     return vocabulary::bit_cast<typename float_bits<T>::type>(unassumed(x)) >> (8 * sizeof(T) - 1) != 0;
 }
+template <class T>
+SMX_ALWAYS_INLINE bool is_minus_infinity(T x) noexcept {
+    return !is_finite(x) && !is_nan(x) && is_negative(x);
+}
 
 /// What the output is written as: the bits of the storage type, so that no conversion meets a NaN or an infinity.
 template <class S>

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <safe_softmax/detail/double_double.hpp>
-#include <safe_softmax/detail/masked_job.hpp>
 #include <safe_softmax/detail/special.hpp>
 #include <safe_softmax/detail/terms.hpp>
 
@@ -28,12 +27,11 @@ SMX_ALWAYS_INLINE double log_of_sum_with_sink(double rest, double ties, double t
     return fence(d.head + log_1_plus<T>(rounded(back * fence(1 + below))));
 }
 
-/// False: no sink, or one of -inf. `top` is a logit of the row's size, top_term its term. The row's constants are moved down where
+/// False: z, the sink, is -inf: there is none. `top` is a logit of the row's size, top_term its term. The row's constants are moved down where
 /// the sink is above it.
 template <class T>
-SMX_NOINLINE bool place_sink(const operand& o, double_double top, double top_term, row_constants<T>& row,
+SMX_NOINLINE bool place_sink(double z, double_double top, double top_term, row_constants<T>& row,
                              sink_of_row& sink) noexcept {
-    const double z = number_at<double>(o.data, o.type);
     sink.above_max = {z, 0};
     if (is_nan(z)) return true;
     if (!is_finite(z)) return !is_negative(z);
@@ -66,12 +64,11 @@ SMX_NOINLINE bool place_sink(const operand& o, double_double top, double top_ter
 
 /// The same for rows whose logits are elements times a scale.
 template <class T>
-SMX_ALWAYS_INLINE bool take_sink(const operand& o, row_constants<T>& row, const scaling<T>& s,
+SMX_ALWAYS_INLINE bool take_sink(double sink_logit, row_constants<T>& row, const scaling<T>& s,
                                  sink_of_row& sink) noexcept {
-    if (!o) return false;
     const T z = row.general ? rounded(rounded(row.max * s.second) * s.third) : row.max;
     const split_double top = two_product(static_cast<double>(z), row.general ? s.rest.value : s.direct.value);
-    return place_sink(o, normalised(top.head, top.tail), exact_max_term(row, s), row, sink);
+    return place_sink(sink_logit, normalised(top.head, top.tail), exact_max_term(row, s), row, sink);
 }
 
 }  // namespace detail
