@@ -4,11 +4,20 @@
 
 #include "refusals.hpp"
 
+#include <safe_softmax/backward.hpp>
+#include <safe_softmax/cross_entropy.hpp>
 #include <safe_softmax/dynamic_view.hpp>
+#include <safe_softmax/gumbel_softmax.hpp>
+#include <safe_softmax/logaddexp.hpp>
+#include <safe_softmax/masked_softmax.hpp>
+#include <safe_softmax/parallel_family.hpp>
+#include <safe_softmax/sampling.hpp>
 #include <safe_softmax/tensor_view.hpp>
+#include <safe_softmax/weighted_logsumexp.hpp>
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -214,6 +223,155 @@ TEST(DynamicView, ErrorsNameTheArgument) {
         error_of([&] { smx::dynamic_view(out.data(), element_format::binary32, std::vector<std::size_t>(65, 1)); }),
         "smx::dynamic_view: extents has 65 axes, but 64 is the most");
     EXPECT_EQ(out, std::vector<float>(6, 7));
+}
+
+/// The same call with static and with dynamic views.
+class family_call {
+public:
+    static constexpr std::size_t batches = 2, rows = 3, length = 40, count = batches * rows * length;
+
+    /// f(view of the numbers i, view to write to): both static, then both dynamic, then one of each.
+    template <class F>
+    void expect_same(const char* what, const F& f) {
+        for (const element_format format : formats)
+            with_type(format, [&]<class T>(T) {
+                const auto in = [&](int i) {
+                    return smx::tensor_view<const T, 3>(static_cast<const T*>(numbers(format, i)), extents_);
+                };
+                const auto dynamic_in = [&](int i) {
+                    return smx::const_dynamic_view(numbers(format, i), format, extents_);
+                };
+                std::vector<T> expected(count), actual(count);
+                const smx::tensor_view<T, 3> to(expected.data(), extents_), same(actual.data(), extents_);
+                const auto check = [&](const char* which) {
+                    EXPECT_EQ(std::memcmp(expected.data(), actual.data(), count * sizeof(T)), 0)
+                        << what << ", " << which;
+                    std::fill(actual.begin(), actual.end(), T(9.0f));
+                };
+                f(in, to);
+                f(dynamic_in, smx::dynamic_view(same));
+                check("dynamic");
+                f(dynamic_in, same);
+                check("dynamic and static");
+                f(in, smx::dynamic_view(same));
+                check("static and dynamic");
+            });
+    }
+
+    std::span<const std::size_t> extents() const { return extents_; }
+
+private:
+    const void* numbers(element_format format, int i) {
+        std::vector<std::byte>& bytes = numbers_[static_cast<std::size_t>(format)][static_cast<std::size_t>(i)];
+        if (bytes.empty()) bytes = logits(format, 2 * count);
+        return bytes.data() + static_cast<std::size_t>(i) * 8 * size_of(format);
+    }
+
+    static constexpr std::size_t extents_[] = {batches, rows, length};
+    std::vector<std::byte> numbers_[8][4];
+};
+
+TEST(DynamicView, TheFamilyTakesThem) {
+    family_call call;
+    const std::vector<std::uint8_t> keep = [] {
+        std::vector<std::uint8_t> k(family_call::count, 1);
+        for (std::size_t i = 0; i < k.size(); i += 3) k[i] = 0;
+        return k;
+    }();
+    const std::ptrdiff_t strides[] = {120, 40, 1};
+    const smx::array_ref mask(keep.data(), smx::scalar_type::boolean, call.extents());
+    for (std::size_t d = 0; d < 3; ++d) EXPECT_EQ(mask.stride(d), strides[d]);
+    const std::vector<float> bias(family_call::length, 0.25f);
+    const std::size_t keys[] = {family_call::length};
+    const smx::const_dynamic_view added(bias.data(), element_format::binary32, keys);
+    const two_tasks executor;
+    using smx::masked_options;
+    call.expect_same("masked_softmax", [&](auto x, auto y) { smx::masked_softmax(x(0), mask, y, {.axis = -1}); });
+    call.expect_same("with an executor", [&](auto x, auto y) { smx::masked_softmax(executor, x(0), mask, y); });
+    call.expect_same("masked_log_softmax", [&](auto x, auto y) {
+        smx::masked_log_softmax(x(0), y, masked_options{.axis = 1, .bias = smx::as_array(added)});
+    });
+    call.expect_same("softmax_backward", [&](auto x, auto y) { smx::softmax_backward(x(0), x(1), y, {.axis = 1}); });
+    call.expect_same("log_softmax_backward", [&](auto x, auto y) { smx::log_softmax_backward(x(0), x(1), y); });
+    call.expect_same("with an executor", [&](auto x, auto y) { smx::log_softmax_backward(executor, x(0), x(1), y); });
+    call.expect_same("masked_softmax_backward", [&](auto x, auto y) {
+        smx::masked_softmax_backward(x(2), x(0), x(1), y, masked_options{.softcap = 5});
+    });
+    call.expect_same("masked_log_softmax_backward",
+                     [&](auto x, auto y) { smx::masked_log_softmax_backward(x(0), x(1), y, masked_options{}); });
+    const std::vector<std::int64_t> targets{1, 5, 39, 0, 12, 7};
+    const std::size_t per_row[] = {family_call::batches, family_call::rows};
+    const std::ptrdiff_t row_strides[] = {3, 1};
+    const smx::array_ref classes(targets.data(), smx::scalar_type::int64, per_row, row_strides);
+    call.expect_same("cross_entropy_with_gradient", [&](auto x, auto y) {
+        std::vector<float> losses(targets.size()), alone(targets.size());
+        const smx::dynamic_view to(losses.data(), element_format::binary32, per_row);
+        smx::cross_entropy_with_gradient(x(0), classes, to, y);
+        smx::cross_entropy(executor, x(0), smx::tensor_view(targets.data(), {family_call::batches, family_call::rows}),
+                           smx::tensor_view(alone.data(), {family_call::batches, family_call::rows}));
+        EXPECT_EQ(losses, alone);
+    });
+    call.expect_same("cross_entropy_backward",
+                     [&](auto x, auto y) { smx::cross_entropy_backward(x(0), classes, 0.5, y); });
+    call.expect_same("top_k_softmax", [&](auto x, auto y) { smx::top_k_softmax(x(0), y, 3); });
+    call.expect_same("top_p_softmax", [&](auto x, auto y) { smx::top_p_softmax(x(0), y, 0.5); });
+    call.expect_same("gumbel_softmax", [&](auto x, auto y) {
+        std::mt19937_64 engine(3);
+        smx::gumbel_softmax(x(0), y, engine);
+    });
+    call.expect_same("logaddexp", [&](auto x, auto y) { smx::logaddexp(x(0), x(1), y); });
+    // A reduction, and in place.
+    std::vector<double> sums(6), expected_sums(6), in(family_call::count), same(in.size());
+    for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<double>(i % 17) / 4;
+    const smx::tensor_view<const double, 3> x(in.data(), {2, 3, 40});
+    const smx::weighted_options weights{.weights = smx::as_array(added)};
+    smx::weighted_logsumexp(x, smx::tensor_view(expected_sums.data(), {2, 3}), weights);
+    smx::weighted_logsumexp(smx::const_dynamic_view(x),
+                            smx::dynamic_view(sums.data(), element_format::binary64, per_row), weights);
+    EXPECT_EQ(sums, expected_sums);
+    std::vector<double> dy(in), dx(in);
+    smx::softmax_backward(x, smx::tensor_view(dy.data(), {2, 3, 40}));
+    smx::softmax_backward(smx::const_dynamic_view(x),
+                          smx::dynamic_view(dx.data(), element_format::binary64, call.extents()));
+    EXPECT_EQ(dx, dy);
+}
+
+TEST(DynamicView, TheFamilyRefusesByName) {
+    std::vector<float> in(6), out(6, 7);
+    const std::size_t two[] = {2, 3}, turned[] = {3, 2}, one[] = {6}, none[] = {0};
+    const std::vector<std::size_t> nine(9, 1);
+    const std::ptrdiff_t strides[] = {3, 1};
+    const smx::const_dynamic_view x(in.data(), element_format::binary32, two);
+    const smx::dynamic_view y(out.data(), element_format::binary32, two);
+    const auto error = [](const auto& call) { return error_of(call); };
+    EXPECT_EQ(error([&] { smx::softmax_backward(x, x, smx::dynamic_view(out.data(), element_format::binary32, one)); }),
+              "smx::softmax_backward: dx has rank 1, but y has 2");
+    EXPECT_EQ(error([&] {
+                  smx::masked_softmax(x, smx::dynamic_view(out.data(), element_format::binary32, turned), {.scale = 2});
+              }),
+              "smx::masked_softmax: extent 0 of out is 3, but that of in is 2");
+    EXPECT_EQ(error([&] {
+                  smx::masked_softmax(smx::const_dynamic_view(in.data(), element_format::binary32, nine), y,
+                                      {.scale = 2});
+              }),
+              "smx::masked_softmax: in has 9 axes, but 8 is the most");
+    EXPECT_EQ(error([&] { smx::as_array(smx::const_dynamic_view(in.data(), element_format::binary32, nine)); }),
+              "smx::as_array: array has 9 axes, but 8 is the most");
+    EXPECT_EQ(error([&] { smx::array_ref(in.data(), smx::scalar_type::int8, nine, strides); }),
+              "smx::array_ref: extents has 9 axes, but 8 is the most");
+    EXPECT_EQ(error([&] { smx::array_ref(in.data(), smx::scalar_type::int8, one, strides); }),
+              "smx::array_ref: strides has 2 axes, but extents has 1");
+    EXPECT_EQ(error([&] {
+                  smx::cross_entropy(x, x, smx::dynamic_view(out.data(), element_format::binary32, none));
+              }).find("smx::cross_entropy: "),
+              0u);
+    EXPECT_EQ(out, std::vector<float>(6, 7));
+    // Without axes, one element.
+    const double number = 2;
+    const smx::array_ref scalar(&number, smx::scalar_type::float64, {}, {});
+    EXPECT_EQ(scalar.rank(), 1u);
+    EXPECT_EQ(scalar.extent(0), 1u);
+    EXPECT_EQ(scalar.data(), &number);
 }
 
 }  // namespace

@@ -99,6 +99,39 @@ TEST(MaskedRows, SinksBeyondTheRangeOfTheDifference) {
                     masked_results(false, dtype::f64, up, {}, {}), "below");
         expect_same(masked_results(true, dtype::f64, up, {}, {.sink = -large}),
                     masked_results(true, dtype::f64, up, {}, {}), "log, below");
+        // Logits beyond the range of their type, by the scale or a temperature: the sink is nothing to them, or everything.
+        for (const dtype type : all_dtypes) {
+            for (const double scale : {1e30, 1e280}) {
+                std::vector<double> row(20, 0.0);
+                row[5] = type == dtype::f64 ? 1e300 : 30000;
+                std::vector<double> one(20, 0.0);
+                one[5] = 1;
+                for (const double sink : {0.5, -3000.0, 3000.0}) {
+                    expect_same(masked_results(false, type, row, {}, {.scale = scale, .sink = sink}), one, "one");
+                    EXPECT_EQ(masked_results(true, type, row, {}, {.scale = scale, .sink = sink})[5], 0) << sink;
+                    std::vector<double> below(20, -row[5]);
+                    expect_same(masked_results(false, type, below, {}, {.scale = scale, .sink = sink}),
+                                std::vector<double>(20, 0.0), "none");
+                }
+            }
+        }
+    });
+}
+
+// An infinity is not shared with finite elements, however large the scale makes them.
+TEST(MaskedRows, FiniteElementsAreNoInfinities) {
+    const bool keep[] = {true, true, true, false};
+    on_every_isa([&](smx::isa) {
+        for (const dtype type : all_dtypes) {
+            const double large = type == dtype::f64 ? 1e308 : 60000;
+            for (const double scale : {1e30, 1e306}) {
+                const std::vector<double> row{large, inf, -large, inf};
+                expect_same(masked_results(false, type, row, keep, {.scale = scale}), {0, 1, 0, 0}, "masked");
+                expect_same(masked_results(false, type, row, {}, {.scale = scale, .lengths = 3}), {0, 1, 0, 0},
+                            "length");
+                expect_same(masked_results(true, type, row, keep, {.scale = scale}), {-inf, 0, -inf, -inf}, "log");
+            }
+        }
     });
 }
 

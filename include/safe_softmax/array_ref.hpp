@@ -5,11 +5,13 @@
 /// Arrays of any rank and type, as arguments that may be missing.
 
 #include <safe_softmax/view.hpp>
+#include <safe_softmax/detail/error.hpp>
 
 #include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
 namespace smx {
@@ -32,15 +34,18 @@ enum class scalar_type : std::uint8_t {
     int64
 };
 
+SMX_INLINE_VOCABULARY constexpr scalar_type scalar_type_of(element_format format) noexcept {
+    switch (format) {
+        case element_format::binary64: return scalar_type::float64;
+        case element_format::binary16: return scalar_type::float16;
+        case element_format::bfloat16: return scalar_type::bfloat16;
+        default: return scalar_type::float32;
+    }
+}
 template <class T>
 SMX_INLINE_VOCABULARY constexpr scalar_type scalar_type_of() noexcept {
     if constexpr (element<T>) {
-        switch (format_of<std::remove_cv_t<T>>) {
-            case element_format::binary64: return scalar_type::float64;
-            case element_format::binary16: return scalar_type::float16;
-            case element_format::bfloat16: return scalar_type::bfloat16;
-            default: return scalar_type::float32;
-        }
+        return scalar_type_of(format_of<std::remove_cv_t<T>>);
     } else if constexpr (std::is_same_v<std::remove_cv_t<T>, bool>) {
         return scalar_type::boolean;
     } else {
@@ -72,8 +77,22 @@ SMX_INLINE_VOCABULARY constexpr bool is_floating(scalar_type t) noexcept { retur
 
 }  // namespace vocabulary
 
+/// What the elements of an array are, where only the running program knows: of masks and targets, too, unlike element_format.
+using vocabulary::scalar_type;
+
+inline namespace SMX_ABI {
+namespace detail {
+
+SMX_NOINLINE inline void check_array_ref(std::size_t extents, std::size_t strides, std::size_t most) {
+    if (extents > most) refuse("array_ref", "extents has %zu axes, but %zu is the most", extents, most);
+    if (extents != strides) refuse("array_ref", "strides has %zu axes, but extents has %zu", strides, extents);
+}
+
+}  // namespace detail
+}  // namespace SMX_ABI
+
 /// An array that somebody else owns, of any rank up to 8 and of elements of any kind that a view may have: how functions with
-/// many optional arguments take them. Made from any view, from one number, or from nothing:
+/// many optional arguments take them. Made from any view, from one number, from nothing, or from an address:
 ///
 /// ```cpp
 /// options.bias = smx::tensor_view(bias.data(), {heads, 1, keys});
@@ -106,6 +125,35 @@ public:
         }
         present_ = true;
         strided_ = vocabulary::is_strided(view);
+    }
+
+    /// An array of which only the running program knows rank and type, with strides in elements; without axes, one element. A mask
+    /// of truth values, say: `smx::array_ref(data, smx::scalar_type::boolean, extents, strides)`. Throws std::invalid_argument for more than 8
+    /// axes, and for numbers of extents and strides that differ.
+    array_ref(const void* data, vocabulary::scalar_type type, std::span<const std::size_t> extents,
+              std::span<const std::ptrdiff_t> strides)
+        : data_(data), type_(type), present_(true) {
+        SMX_ABI::detail::check_array_ref(extents.size(), strides.size(), max_rank);
+        rank_ = extents.empty() ? 1 : extents.size();
+        extents_[0] = strides_[0] = 1;
+        for (std::size_t d = 0; d < extents.size(); ++d) {
+            extents_[d] = extents[d];
+            strides_[d] = strides[d];
+        }
+    }
+
+    /// The same, row-major.
+    array_ref(const void* data, vocabulary::scalar_type type, std::span<const std::size_t> extents)
+        : data_(data), type_(type), present_(true) {
+        SMX_ABI::detail::check_array_ref(extents.size(), extents.size(), max_rank);
+        rank_ = extents.empty() ? 1 : extents.size();
+        extents_[0] = strides_[0] = 1;
+        std::size_t stride = 1;
+        for (std::size_t d = extents.size(); d-- > 0;) {
+            extents_[d] = extents[d];
+            strides_[d] = static_cast<std::ptrdiff_t>(stride);
+            stride *= extents[d] == 0 ? 1 : extents[d];
+        }
     }
 
     /// The same number everywhere.

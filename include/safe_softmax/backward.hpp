@@ -5,6 +5,7 @@
 /// Gradients of the logits from results.
 
 #include <safe_softmax/array_ref.hpp>
+#include <safe_softmax/dynamic_array.hpp>
 #include <safe_softmax/masked_options.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
@@ -17,7 +18,7 @@ inline namespace SMX_ABI {
 ///
 ///     dx_i = scale * y_i * (dy_i - sum_j y_j*dy_j)
 ///
-/// @param y        probabilities, what safe_softmax wrote: any readable_view of rank up to 8
+/// @param y        probabilities, what safe_softmax wrote: any readable_view of rank up to 8, or a dynamic one
 /// @param dy       gradient at y: a readable_view of the same extents
 /// @param dx       gradient at the logits: a writable_view of the same extents; the very elements of `dy` or of `y`, or memory
 ///                 apart from both
@@ -50,19 +51,21 @@ inline namespace SMX_ABI {
 /// and aborts. Allocates nothing, locks nothing; takes up to 80 KiB of stack (compiled with optimisation).
 ///
 /// Source: the derivative of the quotient, with sums in pairs of doubles after T. J. Dekker (1971) and D. E. Knuth.
-template <readable_view Y, readable_view DY, writable_view DX>
-    requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+template <vocabulary::readable_array Y, vocabulary::readable_array DY, vocabulary::writable_array DX>
+    requires(vocabulary::maybe_same_rank<Y, DX> && vocabulary::maybe_same_rank<DY, DX>)
 void softmax_backward(const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {
-    detail::run_backward("softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy),
-                         array_ref(dx), "dx", options);
+    const detail::arguments_of arg{"softmax_backward"};
+    detail::run_backward(arg.function, detail::job_function::softmax_backward, arg(y, "y"), arg(dy, "dy"),
+                         arg(dx, "dx"), "dx", options);
 }
 
 /// The same in place: dx over dy.
-template <readable_view Y, writable_view DY>
-    requires vocabulary::same_rank<Y, DY>
+template <vocabulary::readable_array Y, vocabulary::writable_array DY>
+    requires vocabulary::maybe_same_rank<Y, DY>
 void softmax_backward(const Y& y, DY&& dy, const softmax_options& options = {}) {
-    detail::run_backward("softmax_backward", detail::job_function::softmax_backward, array_ref(y), array_ref(dy),
-                         array_ref(dy), "dy", options);
+    const detail::arguments_of arg{"softmax_backward"};
+    detail::run_backward(arg.function, detail::job_function::softmax_backward, arg(y, "y"), arg(dy, "dy"),
+                         arg(dy, "dy"), "dy", options);
 }
 
 /// Gradient of masked_softmax:
@@ -78,19 +81,21 @@ void softmax_backward(const Y& y, DY&& dy, const softmax_options& options = {}) 
 ///
 /// Special values, bits, errors: softmax_backward; and in NaN with a softcap: NaN where y_i is not 0. Error as there; the factor of a softcap adds
 /// 2^-35 of dx, in double (2*|in_i*scale/softcap| + 8) * 2^-53. Largest seen, by tests/masked_backward_test.cpp: 0.48 of it in double, else 0.98.
-template <readable_view Y, readable_view DY, writable_view DX>
-    requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+template <vocabulary::readable_array Y, vocabulary::readable_array DY, vocabulary::writable_array DX>
+    requires(vocabulary::maybe_same_rank<Y, DX> && vocabulary::maybe_same_rank<DY, DX>)
 void masked_softmax_backward(const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
-    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(),
-                                array_ref(y), array_ref(dy), array_ref(dx), "dx", options);
+    const detail::arguments_of arg{"masked_softmax_backward"};
+    detail::run_masked_backward(arg.function, detail::job_function::softmax_backward, array_ref(), arg(y, "y"),
+                                arg(dy, "dy"), arg(dx, "dx"), "dx", options);
 }
 
 /// The same in place: dx over dy.
-template <readable_view Y, writable_view DY>
-    requires vocabulary::same_rank<Y, DY>
+template <vocabulary::readable_array Y, vocabulary::writable_array DY>
+    requires vocabulary::maybe_same_rank<Y, DY>
 void masked_softmax_backward(const Y& y, DY&& dy, const masked_options& options = {}) {
-    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(),
-                                array_ref(y), array_ref(dy), array_ref(dy), "dy", options);
+    const detail::arguments_of arg{"masked_softmax_backward"};
+    detail::run_masked_backward(arg.function, detail::job_function::softmax_backward, array_ref(), arg(y, "y"),
+                                arg(dy, "dy"), arg(dy, "dy"), "dy", options);
 }
 
 /// The same with the logits, which a softcap takes. In place where dx is dy.
@@ -99,18 +104,21 @@ void masked_softmax_backward(const Y& y, DY&& dy, const masked_options& options 
 /// @param y, dy    as in softmax_backward
 /// @param dx       as in softmax_backward; apart from `in`
 /// @param options  as above
-template <readable_view In, readable_view Y, readable_view DY, writable_view DX>
-    requires(vocabulary::same_rank<In, DX> && vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+template <vocabulary::readable_array In, vocabulary::readable_array Y, vocabulary::readable_array DY,
+          vocabulary::writable_array DX>
+    requires(vocabulary::maybe_same_rank<In, DX> && vocabulary::maybe_same_rank<Y, DX> &&
+             vocabulary::maybe_same_rank<DY, DX>)
 void masked_softmax_backward(const In& in, const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
-    detail::run_masked_backward("masked_softmax_backward", detail::job_function::softmax_backward, array_ref(in),
-                                array_ref(y), array_ref(dy), array_ref(dx), "dx", options);
+    const detail::arguments_of arg{"masked_softmax_backward"};
+    detail::run_masked_backward(arg.function, detail::job_function::softmax_backward, arg(in, "in"), arg(y, "y"),
+                                arg(dy, "dy"), arg(dx, "dx"), "dx", options);
 }
 
 /// Gradient of log_softmax: from its output and the gradient arriving there to the gradient at the logits,
 ///
 ///     dx_i = scale * (dy_i - exp(y_i) * sum_j dy_j)
 ///
-/// @param y        log-probabilities, what log_softmax wrote, at most 0 but for rounding: any readable_view of rank up to 8
+/// @param y        log-probabilities, what log_softmax wrote, at most 0 but for rounding: any readable_view of rank up to 8, or a dynamic one
 /// @param dy, dx, options  as in softmax_backward
 ///
 /// | row                           | dx                                                                            |
@@ -126,45 +134,52 @@ void masked_softmax_backward(const In& in, const Y& y, const DY& dy, DX&& dx, co
 /// Largest seen, by the same test: 0.41 of it in double (at the float16 y -0.28223 and dy 0.67041 among 31, scale -0.3), 0.98 in the others.
 ///
 /// Bits, errors and threads: as softmax_backward.
-template <readable_view Y, readable_view DY, writable_view DX>
-    requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+template <vocabulary::readable_array Y, vocabulary::readable_array DY, vocabulary::writable_array DX>
+    requires(vocabulary::maybe_same_rank<Y, DX> && vocabulary::maybe_same_rank<DY, DX>)
 void log_softmax_backward(const Y& y, const DY& dy, DX&& dx, const softmax_options& options = {}) {
-    detail::run_backward("log_softmax_backward", detail::job_function::log_softmax_backward, array_ref(y),
-                         array_ref(dy), array_ref(dx), "dx", options);
+    const detail::arguments_of arg{"log_softmax_backward"};
+    detail::run_backward(arg.function, detail::job_function::log_softmax_backward, arg(y, "y"), arg(dy, "dy"),
+                         arg(dx, "dx"), "dx", options);
 }
 
 /// The same in place: dx over dy.
-template <readable_view Y, writable_view DY>
-    requires vocabulary::same_rank<Y, DY>
+template <vocabulary::readable_array Y, vocabulary::writable_array DY>
+    requires vocabulary::maybe_same_rank<Y, DY>
 void log_softmax_backward(const Y& y, DY&& dy, const softmax_options& options = {}) {
-    detail::run_backward("log_softmax_backward", detail::job_function::log_softmax_backward, array_ref(y),
-                         array_ref(dy), array_ref(dy), "dy", options);
+    const detail::arguments_of arg{"log_softmax_backward"};
+    detail::run_backward(arg.function, detail::job_function::log_softmax_backward, arg(y, "y"), arg(dy, "dy"),
+                         arg(dy, "dy"), "dy", options);
 }
 
 /// Gradient of masked_log_softmax: as log_softmax_backward, but where y_i is -inf the element was masked out. There dx is exactly
 /// +0, and dy does not count, whatever it is, a NaN included. Options, and the gradients of mask and bias, as in masked_softmax_backward;
 /// of a sink it is -(1 - sum_j exp(y_j)) * sum_j dy_j over those that count.
-template <readable_view Y, readable_view DY, writable_view DX>
-    requires(vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+template <vocabulary::readable_array Y, vocabulary::readable_array DY, vocabulary::writable_array DX>
+    requires(vocabulary::maybe_same_rank<Y, DX> && vocabulary::maybe_same_rank<DY, DX>)
 void masked_log_softmax_backward(const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
-    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
-                                array_ref(), array_ref(y), array_ref(dy), array_ref(dx), "dx", options);
+    const detail::arguments_of arg{"masked_log_softmax_backward"};
+    detail::run_masked_backward(arg.function, detail::job_function::masked_log_softmax_backward, array_ref(),
+                                arg(y, "y"), arg(dy, "dy"), arg(dx, "dx"), "dx", options);
 }
 
 /// The same in place: dx over dy.
-template <readable_view Y, writable_view DY>
-    requires vocabulary::same_rank<Y, DY>
+template <vocabulary::readable_array Y, vocabulary::writable_array DY>
+    requires vocabulary::maybe_same_rank<Y, DY>
 void masked_log_softmax_backward(const Y& y, DY&& dy, const masked_options& options = {}) {
-    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
-                                array_ref(), array_ref(y), array_ref(dy), array_ref(dy), "dy", options);
+    const detail::arguments_of arg{"masked_log_softmax_backward"};
+    detail::run_masked_backward(arg.function, detail::job_function::masked_log_softmax_backward, array_ref(),
+                                arg(y, "y"), arg(dy, "dy"), arg(dy, "dy"), "dy", options);
 }
 
 /// The same with the logits, which a softcap takes.
-template <readable_view In, readable_view Y, readable_view DY, writable_view DX>
-    requires(vocabulary::same_rank<In, DX> && vocabulary::same_rank<Y, DX> && vocabulary::same_rank<DY, DX>)
+template <vocabulary::readable_array In, vocabulary::readable_array Y, vocabulary::readable_array DY,
+          vocabulary::writable_array DX>
+    requires(vocabulary::maybe_same_rank<In, DX> && vocabulary::maybe_same_rank<Y, DX> &&
+             vocabulary::maybe_same_rank<DY, DX>)
 void masked_log_softmax_backward(const In& in, const Y& y, const DY& dy, DX&& dx, const masked_options& options = {}) {
-    detail::run_masked_backward("masked_log_softmax_backward", detail::job_function::masked_log_softmax_backward,
-                                array_ref(in), array_ref(y), array_ref(dy), array_ref(dx), "dx", options);
+    const detail::arguments_of arg{"masked_log_softmax_backward"};
+    detail::run_masked_backward(arg.function, detail::job_function::masked_log_softmax_backward, arg(in, "in"),
+                                arg(y, "y"), arg(dy, "dy"), arg(dx, "dx"), "dx", options);
 }
 
 }  // namespace SMX_ABI

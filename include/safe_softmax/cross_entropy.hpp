@@ -5,6 +5,7 @@
 /// The loss of class indices or soft targets from logits, and its gradient.
 
 #include <safe_softmax/array_ref.hpp>
+#include <safe_softmax/dynamic_array.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/run_cross_entropy.hpp>
@@ -41,7 +42,7 @@ inline namespace SMX_ABI {
 ///     sum              of the losses of all rows
 ///     mean             sum / D:  class indices: D = sum of w_t over the rows that are not ignored;  soft targets: the number of rows
 ///
-/// @param logits   any readable_view of rank up to 8
+/// @param logits   any readable_view of rank up to 8, or a dynamic one
 /// @param targets  integers of any type, one for each row: the extents of logits without the axis, or with 1 there; or one integer for
 ///                 logits of rank 1. Or soft targets: elements of a floating type and the extents of logits
 /// @param losses   a writable_view of one element for each row: the extents of logits without the axis, or with 1 there; of one element
@@ -81,12 +82,13 @@ inline namespace SMX_ABI {
 ///
 /// Source: for label smoothing C. Szegedy and others, "Rethinking the inception architecture for computer vision" (2016); for z-loss
 /// A. Chowdhery and others, "PaLM" (2022); the logarithm is that of log_softmax.
-template <readable_view Logits, class Targets, writable_view Losses>
-    requires(vocabulary::any_view<Targets> || std::integral<Targets>)
+template <vocabulary::readable_array Logits, class Targets, vocabulary::writable_array Losses>
+    requires(vocabulary::any_array<Targets> || std::integral<Targets>)
 void cross_entropy(const Logits& logits, const Targets& targets, Losses&& losses,
                    const cross_entropy_options& options = {}) {
-    detail::run_cross_entropy("cross_entropy", array_ref(logits), array_ref(targets), array_ref(losses), array_ref(),
-                              "", array_ref(), "", options);
+    const detail::arguments_of arg{"cross_entropy"};
+    detail::run_cross_entropy(arg.function, arg(logits, "logits"), arg.any(targets, "targets"), arg(losses, "losses"),
+                              array_ref(), "", array_ref(), "", options);
 }
 
 /// The same of a single row, as a value of its element type.
@@ -115,33 +117,38 @@ auto cross_entropy(const Logits& logits, const Targets& targets, const cross_ent
 /// An infinite dloss gives infinities of the right sign where the gradient is not 0, NaN gives NaN there.
 ///
 /// Special values, bits, errors: cross_entropy. options.dlosses must be left out.
-template <readable_view Logits, class Targets, class DLosses, writable_view DLogits>
-    requires((vocabulary::any_view<Targets> || std::integral<Targets>) &&
-             (vocabulary::any_view<DLosses> || std::floating_point<DLosses>) && vocabulary::same_rank<Logits, DLogits>)
+template <vocabulary::readable_array Logits, class Targets, class DLosses, vocabulary::writable_array DLogits>
+    requires((vocabulary::any_array<Targets> || std::integral<Targets>) &&
+             (vocabulary::any_array<DLosses> || std::floating_point<DLosses>) &&
+             vocabulary::maybe_same_rank<Logits, DLogits>)
 void cross_entropy_backward(const Logits& logits, const Targets& targets, const DLosses& dlosses, DLogits&& dlogits,
                             const cross_entropy_options& options = {}) {
     if (options.dlosses)
         detail::refuse("cross_entropy_backward", "options.dlosses is given, but dlosses is an argument");
-    detail::run_cross_entropy("cross_entropy_backward", array_ref(logits), array_ref(targets), array_ref(),
-                              array_ref(dlosses), "dlosses", array_ref(dlogits), "dlogits", options);
+    const detail::arguments_of arg{"cross_entropy_backward"};
+    detail::run_cross_entropy(arg.function, arg(logits, "logits"), arg.any(targets, "targets"), array_ref(),
+                              arg(dlosses, "dlosses"), "dlosses", arg(dlogits, "dlogits"), "dlogits", options);
 }
 
 /// cross_entropy and cross_entropy_backward with options.dlosses at once, for about the time of one softmax. The same bits.
-template <readable_view Logits, class Targets, writable_view Losses, writable_view DLogits>
-    requires((vocabulary::any_view<Targets> || std::integral<Targets>) && vocabulary::same_rank<Logits, DLogits>)
+template <vocabulary::readable_array Logits, class Targets, vocabulary::writable_array Losses,
+          vocabulary::writable_array DLogits>
+    requires((vocabulary::any_array<Targets> || std::integral<Targets>) && vocabulary::maybe_same_rank<Logits, DLogits>)
 void cross_entropy_with_gradient(const Logits& logits, const Targets& targets, Losses&& losses, DLogits&& dlogits,
                                  const cross_entropy_options& options = {}) {
-    detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses),
-                              options.dlosses, "options.dlosses", array_ref(dlogits), "dlogits", options);
+    const detail::arguments_of arg{"cross_entropy_with_gradient"};
+    detail::run_cross_entropy(arg.function, arg(logits, "logits"), arg.any(targets, "targets"), arg(losses, "losses"),
+                              options.dlosses, "options.dlosses", arg(dlogits, "dlogits"), "dlogits", options);
 }
 
 /// The same with the gradient over the logits.
-template <writable_view Logits, class Targets, writable_view Losses>
-    requires(vocabulary::any_view<Targets> || std::integral<Targets>)
+template <vocabulary::writable_array Logits, class Targets, vocabulary::writable_array Losses>
+    requires(vocabulary::any_array<Targets> || std::integral<Targets>)
 void cross_entropy_with_gradient(Logits&& logits, const Targets& targets, Losses&& losses,
                                  const cross_entropy_options& options = {}) {
-    detail::run_cross_entropy("cross_entropy_with_gradient", array_ref(logits), array_ref(targets), array_ref(losses),
-                              options.dlosses, "options.dlosses", array_ref(logits), "logits", options);
+    const detail::arguments_of arg{"cross_entropy_with_gradient"};
+    detail::run_cross_entropy(arg.function, arg(logits, "logits"), arg.any(targets, "targets"), arg(losses, "losses"),
+                              options.dlosses, "options.dlosses", arg(logits, "logits"), "logits", options);
 }
 
 }  // namespace SMX_ABI

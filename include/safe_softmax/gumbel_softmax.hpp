@@ -5,6 +5,7 @@
 /// Softmax with noise: a differentiable stand-in for samples.
 
 #include <safe_softmax/array_ref.hpp>
+#include <safe_softmax/dynamic_array.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/random.hpp>
@@ -26,7 +27,7 @@ inline namespace SMX_ABI {
 ///
 ///     out_i = exp((in_i + g_i)/temperature) / sum_j exp((in_j + g_j)/temperature),    g_i = -log(-log(u_i))
 ///
-/// @param in       logits: any readable_view of rank up to 8
+/// @param in       logits: any readable_view of rank up to 8, or a dynamic one
 /// @param out      a writable_view of the same extents; the very elements of `in`, or memory apart from it
 /// @param engine   any random engine of the standard library, or of its kind. It is drawn from once for each call, for 64 bits: one draw of
 ///                 std::mt19937_64, two of std::mt19937 (whose first one leads), whatever the extents
@@ -50,11 +51,12 @@ inline namespace SMX_ABI {
 /// Throws std::invalid_argument, before anything is written: as masked_softmax, and for a temperature that is not positive and finite.
 ///
 /// Source: E. Jang, S. Gu, B. Poole, "Categorical reparameterization with Gumbel-softmax" (2016).
-template <readable_view In, writable_view Out, random_engine Engine>
-    requires vocabulary::same_rank<In, Out>
+template <vocabulary::readable_array In, vocabulary::writable_array Out, random_engine Engine>
+    requires vocabulary::maybe_same_rank<In, Out>
 void gumbel_softmax(const In& in, Out&& out, Engine& engine, const gumbel_options& options = {}) {
     const vocabulary::gumbel_call call{detail::draw_bits(engine), options.hard};
-    detail::run_gumbel("gumbel_softmax", array_ref(in), array_ref(out), call, options);
+    const detail::arguments_of arg{"gumbel_softmax"};
+    detail::run_gumbel(arg.function, arg(in, "in"), arg(out, "out"), call, options);
 }
 
 /// The same in place.

@@ -5,6 +5,7 @@
 /// log(exp(a) + exp(b)), of numbers and views.
 
 #include <safe_softmax/array_ref.hpp>
+#include <safe_softmax/dynamic_array.hpp>
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/run_family.hpp>
 
@@ -38,15 +39,16 @@ T logaddexp(T a, T b) noexcept {
 
 /// Element by element: out_i = log(exp(in_i) + exp(other_i)).
 ///
-/// @param in     a readable_view of any rank up to 8
+/// @param in     a readable_view of any rank up to 8, or a dynamic one
 /// @param other  a readable_view; it is broadcast to the extents of `in` as in NumPy
 /// @param out    a writable_view of the extents of `in`; the very elements of `in` or `other`, or memory apart from them
 ///
 /// Throws std::invalid_argument, before anything is written, as masked_softmax does.
-template <readable_view In, readable_view Other, writable_view Out>
-    requires vocabulary::same_rank<In, Out>
+template <vocabulary::readable_array In, vocabulary::readable_array Other, vocabulary::writable_array Out>
+    requires vocabulary::maybe_same_rank<In, Out>
 void logaddexp(const In& in, const Other& other, Out&& out) {
-    detail::run_logaddexp(array_ref(in), array_ref(other), array_ref(out));
+    const detail::arguments_of arg{"logaddexp"};
+    detail::run_logaddexp(arg(in, "in"), arg(other, "other"), arg(out, "out"));
 }
 
 }  // namespace SMX_ABI

@@ -4,6 +4,7 @@
 /// @file
 /// Softmax of what a mask lets through, with what attention adds to logits.
 
+#include <safe_softmax/dynamic_array.hpp>
 #include <safe_softmax/masked_options.hpp>
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/run_masked.hpp>
@@ -15,10 +16,11 @@ inline namespace SMX_ABI {
 ///
 ///     out_i = exp(logit_i) / (sum_j exp(logit_j) + exp(sink))    over the j that are not masked out;    +0 where masked out
 ///
-/// @param in       elements of any readable_view of rank up to 8
+/// @param in       elements of any readable_view of rank up to 8, or a dynamic one
 /// @param mask     bool or an unsigned byte: a logit takes part where it is not 0, as with `where=` in JAX. Floating: it is added to the logit, and
 ///                 -inf masks out. Broadcast to the extents of `in` as in NumPy: aligned at the last axis, extents of 1 and
-///                 missing axes repeat; zero strides do, too. A view, or an array_ref
+///                 missing axes repeat; zero strides do, too. A view, an array_ref, or a
+///                 dynamic array
 /// @param out      probabilities: a writable_view of the same extents; the very elements of `in`, or memory apart from
 ///                 everything else
 /// @param options  see masked_options
@@ -52,20 +54,22 @@ inline namespace SMX_ABI {
 ///
 /// Source: for ALiBi O. Press, N. A. Smith, M. Lewis, "Train short, test long" (2021); for sinks G. Xiao and others, "Efficient streaming
 /// language models with attention sinks" (2023); the method is that of safe_softmax.
-template <readable_view In, vocabulary::array_like Mask, writable_view Out>
-    requires vocabulary::same_rank<In, Out>
+template <vocabulary::readable_array In, vocabulary::any_array Mask, vocabulary::writable_array Out>
+    requires vocabulary::maybe_same_rank<In, Out>
 void masked_softmax(const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
-    detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(mask),
-                       array_ref(out), options);
+    const detail::arguments_of arg{"masked_softmax"};
+    detail::run_masked(arg.function, detail::job_function::masked_softmax, arg(in, "in"), arg.any(mask, "mask"),
+                       arg(out, "out"), options);
 }
 
 /// The same with no mask but that of the options: causal, lengths, bias. The second array is written to: in place under a mask is
 /// masked_softmax(x, mask, x), or, for one that is added, masked_softmax(x, x, {.bias = mask}).
-template <readable_view In, writable_view Out>
-    requires vocabulary::same_rank<In, Out>
+template <vocabulary::readable_array In, vocabulary::writable_array Out>
+    requires vocabulary::maybe_same_rank<In, Out>
 void masked_softmax(const In& in, Out&& out, const masked_options& options) {
-    detail::run_masked("masked_softmax", detail::job_function::masked_softmax, array_ref(in), array_ref(),
-                       array_ref(out), options);
+    const detail::arguments_of arg{"masked_softmax"};
+    detail::run_masked(arg.function, detail::job_function::masked_softmax, arg(in, "in"), array_ref(), arg(out, "out"),
+                       options);
 }
 
 /// The logarithm of masked_softmax, right to the last digits near 0 as log_softmax is:
@@ -73,19 +77,21 @@ void masked_softmax(const In& in, Out&& out, const masked_options& options) {
 ///     out_i = logit_i - log(sum_j exp(logit_j) + exp(sink))    over the j that are not masked out;    -inf where masked out
 ///
 /// Parameters, special values, bits and errors: as masked_softmax.
-template <readable_view In, vocabulary::array_like Mask, writable_view Out>
-    requires vocabulary::same_rank<In, Out>
+template <vocabulary::readable_array In, vocabulary::any_array Mask, vocabulary::writable_array Out>
+    requires vocabulary::maybe_same_rank<In, Out>
 void masked_log_softmax(const In& in, const Mask& mask, Out&& out, const masked_options& options = {}) {
-    detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(mask),
-                       array_ref(out), options);
+    const detail::arguments_of arg{"masked_log_softmax"};
+    detail::run_masked(arg.function, detail::job_function::masked_log_softmax, arg(in, "in"), arg.any(mask, "mask"),
+                       arg(out, "out"), options);
 }
 
 /// The same with no mask but that of the options.
-template <readable_view In, writable_view Out>
-    requires vocabulary::same_rank<In, Out>
+template <vocabulary::readable_array In, vocabulary::writable_array Out>
+    requires vocabulary::maybe_same_rank<In, Out>
 void masked_log_softmax(const In& in, Out&& out, const masked_options& options) {
-    detail::run_masked("masked_log_softmax", detail::job_function::masked_log_softmax, array_ref(in), array_ref(),
-                       array_ref(out), options);
+    const detail::arguments_of arg{"masked_log_softmax"};
+    detail::run_masked(arg.function, detail::job_function::masked_log_softmax, arg(in, "in"), array_ref(),
+                       arg(out, "out"), options);
 }
 
 }  // namespace SMX_ABI

@@ -5,6 +5,7 @@
 /// Probabilities of the largest logits only, and samples.
 
 #include <safe_softmax/array_ref.hpp>
+#include <safe_softmax/dynamic_array.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/random.hpp>
@@ -32,7 +33,7 @@ inline namespace SMX_ABI {
 ///
 ///     out_i = exp(scale*in_i) / sum over kept j of exp(scale*in_j)  where i is kept,    +0 elsewhere
 ///
-/// @param in       logits: any readable_view of rank up to 8
+/// @param in       logits: any readable_view of rank up to 8, or a dynamic one
 /// @param out      a writable_view of the same extents; the very elements of `in`, or memory apart from it
 /// @param options  see sampling_options
 ///
@@ -48,29 +49,32 @@ inline namespace SMX_ABI {
 ///
 /// Source: for top-k A. Fan, M. Lewis, Y. Dauphin, "Hierarchical neural story generation" (2018); for top-p A. Holtzman and others, "The
 /// curious case of neural text degeneration" (2020).
-template <readable_view In, writable_view Out>
-    requires vocabulary::same_rank<In, Out>
+template <vocabulary::readable_array In, vocabulary::writable_array Out>
+    requires vocabulary::maybe_same_rank<In, Out>
 void filtered_softmax(const In& in, Out&& out, const sampling_options& options) {
-    detail::run_sampling("filtered_softmax", detail::job_function::filtered_softmax, array_ref(in), array_ref(out),
+    const detail::arguments_of arg{"filtered_softmax"};
+    detail::run_sampling(arg.function, detail::job_function::filtered_softmax, arg(in, "in"), arg(out, "out"),
                          array_ref(), options, 0);
 }
 
 /// The probabilities of the k largest logits of each row, +0 elsewhere; k of 0 keeps all. As filtered_softmax with options.top_k = k.
-template <readable_view In, writable_view Out>
-    requires vocabulary::same_rank<In, Out>
+template <vocabulary::readable_array In, vocabulary::writable_array Out>
+    requires vocabulary::maybe_same_rank<In, Out>
 void top_k_softmax(const In& in, Out&& out, std::size_t k, sampling_options options = {}) {
     options.top_k = k;
-    detail::run_sampling("top_k_softmax", detail::job_function::filtered_softmax, array_ref(in), array_ref(out),
+    const detail::arguments_of arg{"top_k_softmax"};
+    detail::run_sampling(arg.function, detail::job_function::filtered_softmax, arg(in, "in"), arg(out, "out"),
                          array_ref(), options, 0);
 }
 
 /// The probabilities of the smallest set of largest logits whose share reaches p, +0 elsewhere; at least one is kept. As
 /// filtered_softmax with options.top_p = p.
-template <readable_view In, writable_view Out>
-    requires vocabulary::same_rank<In, Out>
+template <vocabulary::readable_array In, vocabulary::writable_array Out>
+    requires vocabulary::maybe_same_rank<In, Out>
 void top_p_softmax(const In& in, Out&& out, double p, sampling_options options = {}) {
     options.top_p = p;
-    detail::run_sampling("top_p_softmax", detail::job_function::filtered_softmax, array_ref(in), array_ref(out),
+    const detail::arguments_of arg{"top_p_softmax"};
+    detail::run_sampling(arg.function, detail::job_function::filtered_softmax, arg(in, "in"), arg(out, "out"),
                          array_ref(), options, 0);
 }
 

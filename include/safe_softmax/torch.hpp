@@ -22,6 +22,9 @@
 /// const at::Tensor q = smx::torch_log_softmax(logits, 1, {.scale = 0.5, .dtype = at::kFloat});
 /// ```
 ///
+/// The rest of the family takes tensors, too: masked_softmax(scores, mask, weights, {.bias = smx::as_array(bias)}), with masks of bool and
+/// targets of integers.
+///
 /// Tensors of float, double, half and bfloat16 on the CPU. Everything else is refused with a text that names it. What is written into a
 /// given tensor autograd does not see; torch_softmax and so on are differentiable, twice. To have them as operators of PyTorch, in C++,
 /// Python and TorchScript: examples/torch_operator.cpp.
@@ -59,12 +62,31 @@ struct torch_executor {
 inline namespace SMX_ABI {
 namespace detail {
 
+/// The strides of a tensor.
+struct torch_layout {
+    std::size_t rank;
+    std::array<std::size_t, vocabulary::max_dynamic_rank> extents;
+    std::array<std::ptrdiff_t, vocabulary::max_dynamic_rank> strides;
+
+    torch_layout(const at::Tensor& t, argument a) {
+        if (!t.defined()) refuse(a.function, "%s is an undefined tensor", a.name);
+        if (!t.device().is_cpu())
+            refuse(a.function, "%s is on device %s, but has to be on cpu", a.name, t.device().str().c_str());
+        if (t.layout() != c10::kStrided)
+            refuse(a.function, "%s has a layout without strides (sparse or the like)", a.name);
+        if (t.is_neg()) refuse(a.function, "%s is a negated view: resolve_neg() makes a tensor of it", a.name);
+        rank = static_cast<std::size_t>(t.dim());
+        if (rank > vocabulary::max_dynamic_rank)
+            refuse(a.function, "%s has %zu axes, but %zu is the most", a.name, rank, vocabulary::max_dynamic_rank);
+        for (std::size_t d = 0; d < rank; ++d) {
+            extents[d] = static_cast<std::size_t>(t.sizes()[d]);
+            strides[d] = static_cast<std::ptrdiff_t>(t.strides()[d]);
+        }
+    }
+};
+
 inline dynamic_view look_at_torch(const at::Tensor& t, argument a) {
-    if (!t.defined()) refuse(a.function, "%s is an undefined tensor", a.name);
-    if (!t.device().is_cpu())
-        refuse(a.function, "%s is on device %s, but has to be on cpu", a.name, t.device().str().c_str());
-    if (t.layout() != c10::kStrided) refuse(a.function, "%s has a layout without strides (sparse or the like)", a.name);
-    if (t.is_neg()) refuse(a.function, "%s is a negated view: resolve_neg() makes a tensor of it", a.name);
+    const torch_layout l(t, a);
     element_format format = element_format::none;
     switch (t.scalar_type()) {
         case at::kFloat: format = element_format::binary32; break;
@@ -75,16 +97,25 @@ inline dynamic_view look_at_torch(const at::Tensor& t, argument a) {
             refuse(a.function, "%s has elements of type %s, but float, double, half and bfloat16 are allowed", a.name,
                    c10::toString(t.scalar_type()));
     }
-    const std::size_t rank = static_cast<std::size_t>(t.dim());
-    if (rank > vocabulary::max_dynamic_rank)
-        refuse(a.function, "%s has %zu axes, but %zu is the most", a.name, rank, vocabulary::max_dynamic_rank);
-    std::array<std::size_t, vocabulary::max_dynamic_rank> extents;
-    std::array<std::ptrdiff_t, vocabulary::max_dynamic_rank> strides;
-    for (std::size_t d = 0; d < rank; ++d) {
-        extents[d] = static_cast<std::size_t>(t.sizes()[d]);
-        strides[d] = static_cast<std::ptrdiff_t>(t.strides()[d]);
+    return dynamic_view(t.data_ptr(), format, {l.extents.data(), l.rank}, {l.strides.data(), l.rank});
+}
+
+/// Of integers and truth values, too.
+inline array_ref look_at_any_torch(const at::Tensor& t, argument a) {
+    const auto array = [&](scalar_type type) {
+        const torch_layout l(t, a);
+        return array_of_dynamic(a, t.data_ptr(), type, {l.extents.data(), l.rank}, {l.strides.data(), l.rank});
+    };
+    if (!t.defined()) refuse(a.function, "%s is an undefined tensor", a.name);
+    switch (t.scalar_type()) {
+        case at::kBool: return array(scalar_type::boolean);
+        case at::kByte: return array(scalar_type::uint8);
+        case at::kChar: return array(scalar_type::int8);
+        case at::kShort: return array(scalar_type::int16);
+        case at::kInt: return array(scalar_type::int32);
+        case at::kLong: return array(scalar_type::int64);
+        default: return arguments_of{a.function}(look_at_torch(t, a), a.name);
     }
-    return dynamic_view(t.data_ptr(), format, {extents.data(), rank}, {strides.data(), rank});
 }
 
 }  // namespace detail
@@ -97,6 +128,9 @@ struct dynamic_traits<at::Tensor> {
     static constexpr bool viewable = true, writable = true, borrowed = true;  // a handle, as in at:: functions
     static dynamic_view look(const at::Tensor& t, const char* function, const char* name) {
         return SMX_ABI::detail::look_at_torch(t, {function, name});
+    }
+    static array_ref look_at_any(const at::Tensor& t, const char* function, const char* name) {
+        return SMX_ABI::detail::look_at_any_torch(t, {function, name});
     }
 };
 
@@ -119,22 +153,6 @@ inline std::int64_t checked_dim(const char* function, const at::Tensor& t, std::
         refuse(function, "dim is %lld, but logits has %lld axes", static_cast<long long>(dim),
                static_cast<long long>(t.dim()));
     return dim < 0 ? dim + rank : dim;
-}
-
-/// A tensor of at most 8 axes as an array, axes of one element behind its own.
-inline array_ref array_of_torch(const at::Tensor& t, argument a) {
-    const dynamic_view v = look_at_torch(t, a);
-    std::array<std::size_t, array_ref::max_rank> extents;
-    std::array<std::ptrdiff_t, array_ref::max_rank> strides;
-    for (std::size_t d = 0; d < array_ref::max_rank; ++d) {
-        extents[d] = d < v.rank() ? v.extent(d) : 1;
-        strides[d] = d < v.rank() ? v.stride(d) : 1;
-    }
-    array_ref result;
-    visit_format(v.format(), [&]<class T>(T*) {
-        result = array_ref(tensor_view<T, array_ref::max_rank>(static_cast<T*>(v.data()), extents, strides));
-    });
-    return result;
 }
 
 /// A gradient, itself with a gradient.
@@ -214,10 +232,10 @@ inline at::Tensor torch_backward(const at::Tensor& dy, const at::Tensor& y, std:
     }
     const at::Tensor dx = at::empty_like(y);
     const softmax_options o{.axis = static_cast<std::ptrdiff_t>(dim), .scale = scale};
+    const detail::arguments_of arg{name};
     detail::run_backward(
         name, log ? vocabulary::job_function::log_softmax_backward : vocabulary::job_function::softmax_backward,
-        detail::array_of_torch(y, {name, "y"}), detail::array_of_torch(dy, {name, "dy"}),
-        detail::array_of_torch(dx, {name, "dx"}), "dx", o);
+        arg(y, "y"), arg(dy, "dy"), arg(dx, "dx"), "dx", o);
     return dx;
 }
 

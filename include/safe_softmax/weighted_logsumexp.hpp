@@ -5,6 +5,7 @@
 /// Weighted sums of exponentials of any sign: SciPy's logsumexp with b and return_sign.
 
 #include <safe_softmax/array_ref.hpp>
+#include <safe_softmax/dynamic_array.hpp>
 #include <safe_softmax/options.hpp>
 #include <safe_softmax/view.hpp>
 #include <safe_softmax/detail/run_family.hpp>
@@ -33,7 +34,7 @@ inline namespace SMX_ABI {
 ///
 ///     out = log|sum_j weights_j * exp(scale*in_j)|,    sign = that of the sum
 ///
-/// @param in       logits: any readable_view of rank up to 8
+/// @param in       logits: any readable_view of rank up to 8, or a dynamic one
 /// @param out      a writable_view of the extents of `in` without the axis, or with extent 1 there; apart from everything else
 /// @param sign     the same; may be left out
 /// @param options  see weighted_options
@@ -55,17 +56,19 @@ inline namespace SMX_ABI {
 ///
 /// Works element by element, at about 60 ns each; logsumexp is much faster where there are no weights. Bits as safe_softmax.
 /// Throws std::invalid_argument, before anything is written, as masked_softmax does.
-template <readable_view In, writable_view Out, writable_view Sign>
-    requires(vocabulary::reduced_rank<In, Out> && vocabulary::reduced_rank<In, Sign>)
+template <vocabulary::readable_array In, vocabulary::writable_array Out, vocabulary::writable_array Sign>
+    requires(vocabulary::maybe_reduced_rank<In, Out> && vocabulary::maybe_reduced_rank<In, Sign>)
 void weighted_logsumexp(const In& in, Out&& out, Sign&& sign, const weighted_options& options) {
-    detail::run_weighted("weighted_logsumexp", array_ref(in), array_ref(out), array_ref(sign), options);
+    const detail::arguments_of arg{"weighted_logsumexp"};
+    detail::run_weighted(arg.function, arg(in, "in"), arg(out, "out"), arg(sign, "sign"), options);
 }
 
 /// The same without the sign: the logarithm of the magnitude of a negative sum, too, for which SciPy's logsumexp without return_sign gives NaN.
-template <readable_view In, writable_view Out>
-    requires vocabulary::reduced_rank<In, Out>
+template <vocabulary::readable_array In, vocabulary::writable_array Out>
+    requires vocabulary::maybe_reduced_rank<In, Out>
 void weighted_logsumexp(const In& in, Out&& out, const weighted_options& options) {
-    detail::run_weighted("weighted_logsumexp", array_ref(in), array_ref(out), array_ref(), options);
+    const detail::arguments_of arg{"weighted_logsumexp"};
+    detail::run_weighted(arg.function, arg(in, "in"), arg(out, "out"), array_ref(), options);
 }
 
 /// The same of a single row, as values of its element type.
@@ -75,7 +78,8 @@ auto weighted_logsumexp(const In& in, const weighted_options& options) {
     using T = std::remove_cv_t<vocabulary::element_of<const In>>;
     using S = vocabulary::storage_t<T>;
     S log[1], sign[1];
-    detail::run_weighted("weighted_logsumexp", array_ref(in), array_ref(log), array_ref(sign), options);
+    const detail::arguments_of arg{"weighted_logsumexp"};
+    detail::run_weighted(arg.function, arg(in, "in"), array_ref(log), array_ref(sign), options);
     return signed_logarithm<T>{vocabulary::bit_cast<T>(log[0]), vocabulary::bit_cast<T>(sign[0])};
 }
 

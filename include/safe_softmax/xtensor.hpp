@@ -28,13 +28,17 @@
 /// smx::safe_softmax(2 * a + b, probabilities);                           // expressions are evaluated first
 /// ```
 ///
-/// xarray and strided views, whose rank is known at run time only, are dynamic (dynamic_view.hpp): the functions there take them.
+/// xarray and strided views, whose rank is known at run time only, are dynamic: the functions of dynamic_view.hpp take them, and with masks and targets of integers those of
+/// dynamic_array.hpp.
 
 namespace smx {
 namespace vocabulary {
 
+/// Of elements, or (masks, targets) of integers or truth values.
 template <class V>
-concept xtensor_expression = xt::is_xexpression<std::remove_const_t<V>>::value && element<typename V::value_type>;
+concept xtensor_any = xt::is_xexpression<std::remove_const_t<V>>::value && viewable_element<typename V::value_type>;
+template <class V>
+concept xtensor_expression = xtensor_any<V> && element<typename V::value_type>;
 
 template <class V>
     requires xt::is_xexpression<V>::value
@@ -48,7 +52,7 @@ inline constexpr bool xtensor_has_strides<xt::xview<E, S...>> =
     xt::has_data_interface<xt::xview<E, S...>>::value && xt::xview<E, S...>::is_strided_view;
 
 template <class V>
-concept xtensor_direct = xtensor_expression<V> && xtensor_has_strides<std::remove_const_t<V>>;
+concept xtensor_direct = xtensor_any<V> && xtensor_has_strides<std::remove_const_t<V>>;
 
 /// Has elements of somebody else: a view of something that is no temporary, an adaptor of a pointer.
 template <class V>
@@ -101,12 +105,18 @@ template <class V>
 struct dynamic_traits<V> {
     using element_type = std::remove_pointer_t<decltype(std::declval<V&>().data())>;
     using void_type = std::conditional_t<std::is_const_v<element_type>, const void, void>;
-    static constexpr bool viewable = true, writable = !std::is_const_v<element_type>,
+    static constexpr bool viewable = element<element_type>, writable = !std::is_const_v<element_type>,
                           borrowed = xtensor_borrowed<std::remove_const_t<V>>, deep_const = true;
     static basic_dynamic_view<void_type> look(V& v, const char*, const char*) {
         const std::vector<std::size_t> extents(v.shape().begin(), v.shape().end());
         const std::vector<std::ptrdiff_t> strides(v.strides().begin(), v.strides().end());
         return {v.data() + v.data_offset(), format_of<std::remove_const_t<element_type>>, extents, strides};
+    }
+    static array_ref look_at_any(V& v, const char* function, const char* name) {
+        const std::vector<std::size_t> extents(v.shape().begin(), v.shape().end());
+        const std::vector<std::ptrdiff_t> strides(v.strides().begin(), v.strides().end());
+        return SMX_ABI::detail::array_of_dynamic({function, name}, v.data() + v.data_offset(),
+                                                 scalar_type_of<std::remove_const_t<element_type>>(), extents, strides);
     }
 };
 

@@ -4,7 +4,10 @@
 
 #include "rows_for_neighbours.hpp"
 
+#include <safe_softmax/cross_entropy.hpp>
 #include <safe_softmax/dlpack.hpp>
+#include <safe_softmax/masked_softmax.hpp>
+#include <safe_softmax/tensor_view.hpp>
 
 #include <gtest/gtest.h>
 
@@ -13,6 +16,7 @@
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace neighbours {
@@ -119,6 +123,38 @@ TEST(Dlpack, RanksZeroAndManyAndEmpty) {
     const tensor none(nullptr, type_of<float>, {3, 0}, {}, 99);  // nothing to look at, wherever it is
     tensor none_out(nullptr, type_of<float>, {3, 0});
     smx::safe_softmax(none.t, none_out.t);
+}
+
+TEST(Dlpack, TheFamilyTakesTensors) {
+    std::vector<float> x(42), y(42), expected(42);
+    std::vector<std::uint8_t> keep(42, 1);
+    for (std::size_t i = 0; i < keep.size(); i += 4) keep[i] = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * i % 13) / 4;
+    const tensor in(x.data(), type_of<float>, {6, 7}), mask(keep.data(), {std::uint8_t(6), 8, 1}, {6, 7}, {7, 1});
+    tensor out(y.data(), type_of<float>, {6, 7});
+    smx::masked_softmax(in.t, mask.t, out.t, {.scale = 2});
+    smx::masked_softmax(smx::tensor_view<const float, 2>(x.data(), {6, 7}),
+                        smx::tensor_view<const std::uint8_t, 2>(keep.data(), {6, 7}),
+                        smx::tensor_view<float, 2>(expected.data(), {6, 7}), {.scale = 2});
+    EXPECT_EQ(y, expected);
+    // Targets of every integer type.
+    std::vector<float> losses(6), same(6);
+    const std::vector<std::int64_t> classes{0, 6, 3, 2, 5, 1};
+    smx::cross_entropy(smx::tensor_view<const float, 2>(x.data(), {6, 7}), classes, same);
+    const auto check = [&]<class T>(T) {
+        std::vector<T> t(classes.begin(), classes.end());
+        const std::uint8_t code = std::is_signed_v<T> ? std::uint8_t(kDLInt) : std::uint8_t(kDLUInt);
+        const tensor targets(t.data(), {code, std::uint8_t(8 * sizeof(T)), 1}, {6});
+        tensor to(losses.data(), type_of<float>, {6});
+        smx::cross_entropy(in.t, targets.t, to.t);
+        EXPECT_EQ(losses, same) << sizeof(T) << std::is_signed_v<T>;
+        losses.assign(6, 0.0f);
+    };
+    check(std::int8_t{}), check(std::int16_t{}), check(std::int32_t{}), check(std::int64_t{});
+    check(std::uint8_t{}), check(std::uint16_t{}), check(std::uint32_t{}), check(std::uint64_t{});
+    const tensor pairs(keep.data(), {std::uint8_t(kDLUInt), 8, 2}, {3, 7});
+    EXPECT_THROW(smx::masked_softmax(in.t, pairs.t, out.t), std::invalid_argument);
+    EXPECT_EQ(y, expected);
 }
 
 TEST(Dlpack, WhatIsRefusedAndWhy) {

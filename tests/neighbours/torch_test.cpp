@@ -5,6 +5,8 @@
 
 #include "rows_for_neighbours.hpp"
 
+#include <safe_softmax/cross_entropy.hpp>
+#include <safe_softmax/masked_softmax.hpp>
 #include <safe_softmax/torch.hpp>
 
 #include <gtest/gtest.h>
@@ -222,6 +224,40 @@ TEST(Torch, OnItsThreads) {
     at::set_num_threads(1);
     EXPECT_TRUE(a.equal(smx::torch_softmax(x, 1)));
     EXPECT_TRUE(b.equal(smx::torch_softmax(huge, 1)));
+}
+
+// Attention's weights and a loss, beside what PyTorch makes of the same.
+TEST(Torch, TheFamilyTakesTensors) {
+    at::manual_seed(3);
+    const at::Tensor scores = 3 * at::randn({2, 4, 9, 33}), bias = at::randn({4, 1, 33}),
+                     weights = at::empty_like(scores);
+    const at::Tensor keep = at::rand({2, 1, 9, 33}) > 0.3;
+    smx::masked_softmax(scores, keep, weights, {.scale = 0.25, .bias = smx::as_array(bias)});
+    const at::Tensor expected = at::softmax((scores * 0.25 + bias).masked_fill(keep.logical_not(), -INFINITY), -1);
+    EXPECT_LT((weights - expected).abs().max().item<double>(), 1e-6);
+    EXPECT_EQ(weights.masked_select(keep.logical_not().expand_as(weights)).abs().sum().item<double>(), 0);
+    at::Tensor logarithms = at::empty_like(scores);
+    smx::masked_log_softmax(smx::torch_executor{}, scores, keep, logarithms);
+    EXPECT_LT((logarithms.exp() - at::softmax(scores.masked_fill(keep.logical_not(), -INFINITY), -1))
+                  .abs()
+                  .max()
+                  .item<double>(),
+              1e-6);
+
+    const at::Tensor logits = scores.reshape({72, 33}), targets = at::randint(33, {72}, at::kLong);
+    const at::Tensor losses = at::empty({72}), gradient = at::empty_like(logits);
+    smx::cross_entropy_with_gradient(logits, targets, losses, gradient);
+    const at::Tensor same = at::cross_entropy_loss(logits, targets, {}, at::Reduction::None);
+    EXPECT_LT((losses - same).abs().max().item<double>(), 1e-5);
+    EXPECT_LT((gradient - (at::softmax(logits, -1) - at::one_hot(targets, 33))).abs().max().item<double>(), 1e-6);
+    for (const at::ScalarType type : {at::kByte, at::kChar, at::kShort, at::kInt}) {
+        at::Tensor again = at::empty({72});
+        smx::cross_entropy(logits, targets.to(type), again);
+        EXPECT_TRUE(again.equal(losses)) << c10::toString(type);
+    }
+    EXPECT_THROW(smx::masked_softmax(scores, at::ones({33}, at::kComplexFloat), weights), std::invalid_argument);
+    EXPECT_THROW(smx::masked_softmax(scores, at::Tensor(), weights), std::invalid_argument);
+    EXPECT_THROW(smx::masked_softmax(scores, keep.to(at::kInt), weights), std::invalid_argument);
 }
 
 TEST(Torch, WhatIsRefusedAndWhy) {

@@ -5,6 +5,7 @@
 
 #include "rows_for_neighbours.hpp"
 
+#include <safe_softmax/masked_softmax.hpp>
 #include <safe_softmax/xtensor.hpp>
 
 #include <xtensor/xbuilder.hpp>
@@ -163,6 +164,21 @@ TEST(Xtensor, Expressions) {
     expect_rows(first, 1, [&](std::size_t, std::size_t i) { return out(rows - 1, i); }, "broadcast");
     smx::safe_softmax(xt::view(b, xt::keep(3, 0), xt::all()), xt::view(out, xt::range(0, 2), xt::all()), {.axis = 1});
     expect_rows(first, 1, [&](std::size_t, std::size_t i) { return out(1, i); }, "rows picked by index");
+}
+
+TEST(Xtensor, TheFamilyTakesArraysOfAnyRank) {
+    const xt::xarray<float> in{{1, 2, 3, 4}, {4, 3, 2, 1}};
+    const xt::xarray<bool> keep{{true, false, true, true}, {true, true, false, true}};
+    const xt::xarray<float> bias{0.5f, 0, -0.5f, 1};
+    xt::xarray<float> out = xt::zeros_like(in);
+    smx::masked_softmax(in, keep, out, {.bias = smx::as_array(bias)});
+    const xt::xtensor<float, 2> x = in;
+    const xt::xtensor<bool, 2> k = keep;
+    xt::xtensor<float, 2> expected = xt::zeros_like(x);
+    const xt::xtensor<float, 1> b = bias;
+    smx::masked_softmax(x, k, expected, {.bias = b});
+    EXPECT_EQ(out, expected);
+    EXPECT_EQ(out(0, 1), 0);
 }
 
 TEST(Xtensor, WhatDoesNotFitIsRefused) {

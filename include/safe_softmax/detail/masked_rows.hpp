@@ -12,15 +12,17 @@ namespace detail {
 
 /// masked_softmax and masked_log_softmax with backend B and arithmetic in T. The ways to a row:
 ///
-///     prefix   contiguous elements times a scale, some at its end left out: as without a mask     prefix_rows.hpp
-///     numbered the same with a sink (not masked_log_softmax) or a temperature for each row        numbered_rows.hpp
+///     prefix   contiguous elements of one type times a scale, some at the end left out, not with
+///              special_values::ieee: as without a mask                                        prefix_rows.hpp
+///     numbered the same with a sink (not masked_log_softmax) or a temperature for each row: from a
+///              pack on, and where a pack is one or two registers                              numbered_rows.hpp
 ///     kept     elements times a scale, some left out by truth values, a sink                      kept_logits.hpp
 ///     parts    numbers added to that: a mask, a bias, a slope                                     part_logits.hpp
 ///     capped   float and 16 bits with a softcap and at most one number added, none of them large  masked_capped.hpp
 ///     pairs    what is left: other rows with a softcap, and where numbers are large               masked_pairs.hpp
 ///     special  rows with a NaN or without a finite maximum                                        masked_special.hpp
 ///
-/// Which of them it is depends on the row alone.
+/// A temperature for all rows is part of their scale. The bits do not depend on the way.
 template <class B, class T>
 class masked_rows {
     using P = pack_t<B, T>;
@@ -108,7 +110,7 @@ private:
         });
     }
 
-    /// No element is looked at.
+    /// A row of which no element is kept.
     static SMX_ALWAYS_INLINE void all_masked(const job& j, const operand* op) noexcept {
         if (j.special == special_values::ieee && j.length != 0) write_special(j, op, 0);
     }
@@ -126,8 +128,8 @@ private:
             if (j.op[o]) return false;
         if (Log && j.op[masked::sink]) return false;
         const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_of(in.type));
-        return j.softcap == 0 && j.special != special_values::ieee && in.type == out.type && in.step == size &&
-               out.step == size && (sizeof(T) == 4 || in.type == scalar_type::float64);
+        return j.special != special_values::ieee && in.type == out.type && in.step == size && out.step == size &&
+               (sizeof(T) == 4 || in.type == scalar_type::float64);
     }
 
     /// +0, or -inf.

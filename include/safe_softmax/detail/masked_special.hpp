@@ -44,11 +44,14 @@ SMX_ALWAYS_INLINE logit_class class_of(const job& j, const operand* op, std::siz
     const operand& m = op[masked::mask];
     const double x = number_of(op[masked::in], i);
     if (j.softcap == 0 || is_nan(x)) take(x, j.scale < 0);
-    double z = is_finite(x) ? x * j.scale : 0;
-    take(z, false);
-    if (m && is_floating(m.type)) take(number_of(m, i), false), z += number_of(m, i);
-    if (op[masked::bias]) take(number_of(op[masked::bias], i), false), z += number_of(op[masked::bias], i);
-    if (sign == 0 && !nan) take(z, false);  // a sum beyond the range of double
+    const bool added = m && is_floating(m.type);
+    if (added || op[masked::bias]) {  // else every finite element has a finite logit, whatever the scale
+        double z = is_finite(x) ? x * j.scale : 0;
+        take(z, false);
+        if (added) take(number_of(m, i), false), z += number_of(m, i);
+        if (op[masked::bias]) take(number_of(op[masked::bias], i), false), z += number_of(op[masked::bias], i);
+        if (sign == 0 && !nan) take(z, false);  // a sum beyond the range of double
+    }
     return nan ? logit_class::nan : sign > 0 ? logit_class::plus : sign < 0 ? logit_class::minus : logit_class::finite;
 }
 

@@ -23,8 +23,8 @@ protected:
     SMX_ALWAYS_INLINE block_numbers<T>* of_blocks() noexcept { return nullptr; }
 };
 
-/// masked_softmax or (Log) masked_log_softmax of rows as prefix_rows has them, but with a temperature or a sink (not Log) of their own.
-/// What the pipeline does not take, or gives back, goes to masked_group. In and out have elements of type S.
+/// masked_softmax or (Log) masked_log_softmax of rows as prefix_rows has them, but with numbers of their own: a temperature, or a sink (not Log).
+/// What the pipeline does not take, or gives back, goes to masked_group, row by row. In and out have elements of type S.
 template <class B, class T, class S, bool Log,
           class Rows = row_pipeline<B, S, S, Log ? function::log_softmax : function::softmax>>
 class numbered_rows : private numbers_room<T, !Rows::has_room_for_numbers> {
@@ -44,7 +44,7 @@ public:
         const operand& t = op[masked::temperature];
         if (t) set_temperature(number_at<double>(t.data, t.type));
         if (!scale_.plain || !kernels<B, S, S>::template takes_pipeline<F>(kept) || kept > Rows::longest_numbered) {
-            rows_.flush();  // whose room for terms the group has
+            if constexpr (Rows::has_room_for_numbers) rows_.flush();  // whose room for terms the group has
             return group_.add(op, query, kept);
         }
         const double sink = sink_at(op[masked::sink]);
@@ -78,7 +78,7 @@ private:
 
     const job& job_;
     scaling<T> scale_;
-    double last_temperature_ = 0;  // there is none
+    double last_temperature_ = 0;  // none yet: they are positive
     masked_group<B, T, kept_logits<B, T>, masked_in_place<S>, S, Log, 1> group_;
     Rows rows_;
 };

@@ -13,22 +13,22 @@ namespace detail {
 /// What is a row's own where rows are not alike.
 template <class T>
 struct row_numbers {
-    const scaling<T>* scale;  ///< where rows have their own
+    const scaling<T>* scale;  ///< where rows have their own; until the row has been added
     double sink;              ///< -inf: none
     const void* from[2];      ///< what the caller needs to know of a row that comes back to it
 };
-/// The same of the rows of a block; in the stack of those callers only that have such rows.
+/// The same of the rows of a block; on the stack for those callers only that have such rows.
 template <class T>
 struct block_numbers {
     static constexpr std::size_t most_rows = 8;
     bool scales, sinks;  ///< rows have them
     scaling<T> scale[most_rows];
     row_numbers<T> row[most_rows];
-    double sink_term[most_rows];
+    double sink_term[most_rows];  ///< what sinks add to sums of terms
 };
 
 /// What row_pipeline keeps of a few rows from one stage to the next, and what follows from their maxima and sums, worked out
-/// for all of them together. Arrays are filled up to whole packs.
+/// for all of them together. Arrays are filled up to whole packs where packs are made of them.
 template <class B, class In, class Out>
 struct row_block {
     using T = compute_t<In, Out>;
@@ -40,11 +40,11 @@ struct row_block {
     const In* in[most_rows] = {};
     Out* out[most_rows] = {};
     std::size_t length[most_rows] = {};
-    block_numbers<T>* own = nullptr;
-    bool general = false;  ///< a row of it is: then all are taken for such
-    unsigned special = 0;  ///< a bit for each row without a finite maximum
-    bool has_nan = false;  ///< a sum is not a number
-    alignas(64) T max[arrays];
+    block_numbers<T>* own = nullptr;  ///< null: rows are alike
+    bool general = false;             ///< a row of it is: then all are taken for such
+    unsigned special = 0;             ///< a bit for each row that no loop takes: without a finite maximum, say
+    bool has_nan = false;             ///< a sum is not a number
+    alignas(64) T max[arrays];        ///< and so on: row_constants
     alignas(64) T magic[arrays];
     alignas(64) T k_max[arrays];
     alignas(64) T offset[arrays];
@@ -98,7 +98,7 @@ struct row_block {
 
     template <function F>
     SMX_ALWAYS_INLINE void find_results(const scaling<T>& of_all) noexcept {
-        if (F == function::softmax && has_sinks())
+        if (F == function::softmax && has_sinks())  // here sinks join the sums
             for (std::size_t i = 0; i < count; ++i) sum[i] = add(sum[i], own->sink_term[i]);
         for (std::size_t i = count; i < most_rows; ++i) sum[i] = sum[0], ties[i] = ties[0];
         using D = typename B::f64;
@@ -142,6 +142,8 @@ private:
             max[i] = max[0], k_max[i] = k_max[0], magic[i] = magic[0];  // for those that take packs of rows
     }
 
+    /// What sinks add, and where terms have to be smaller for them: k_max stays, which only logarithms ask for. One without a sink among them: row
+    /// by row.
     SMX_NOINLINE void place_sinks(const scaling<T>& of_all) noexcept {
         if (count > 2 && !general && special == 0) {
             double sink[most_rows];

@@ -16,7 +16,8 @@ namespace detail {
 /// loads and stores, so that they come nearly free; and what follows from maxima and sums is worked out for a block at once. The
 /// bits are those of rows.hpp, which `alone` (kernels::contiguous_row) stands for: it gets the rows without a finite maximum and,
 /// where there is no loop for them (terms in the output, logarithms of several segments), those that are not plain. Rows with a scale
-/// or a sink of their own (softmax only) go back to their caller then, as do those whose sink is not finite.
+/// or (softmax only) a sink of their own go back to their caller then, as do those whose sink is not finite; their bits are those of
+/// kept_logits.hpp.
 template <class B, class In, class Out, function F>
 class row_pipeline {
     using block = row_block<B, In, Out>;
@@ -28,29 +29,31 @@ class row_pipeline {
 
     /// Elements of a block, one row at least: what the loop works on stays in the first cache unless a row is longer.
     static constexpr std::size_t block_elements = 8192 / sizeof(T);
-    /// Terms of softmax wait for their sum in a buffer of so many elements, those of longer rows in the output, which then has the
+    /// Terms of softmax wait for their sum in a buffer of so many elements; those of longer rows in the output, if that has the
     /// arithmetic's type.
-    static constexpr bool waits_here = softmax && !std::is_same_v<Out, T>;
+    static constexpr bool waits_only_here = softmax && !std::is_same_v<Out, T>;
     static constexpr std::size_t waiting_elements =
-        !softmax ? 1 : (waits_here ? waiting_pieces : 1) * piece_elements<T>;
-    static constexpr std::size_t searching_length = 512;  // see loop_kind
+        !softmax ? 1 : (waits_only_here ? waiting_pieces : 1) * piece_elements<T>;
+    static constexpr std::size_t searching_length = 512;  // from which loop_kind::searching is the faster one
     /// Rows of more bytes than that together are fetched early. Fewer may be in a cache, where asking for them costs more than it wins.
     static constexpr std::size_t not_in_cache = std::size_t(24) << 20;
 
 public:
+    /// A row that no loop takes.
     using one_row = void(const In* in, Out* out, std::size_t length, const recipe<T>& r, std::ptrdiff_t next_in,
                          std::ptrdiff_t next_out, const waiting_terms<T>& room) noexcept;
+    /// The same, with what the row has of its own.
     using own_row = void(void* caller, const In* in, Out* out, std::size_t length, const row_numbers<T>& own,
                          const waiting_terms<T>& room) noexcept;
     SMX_ALWAYS_INLINE row_pipeline(const recipe<T>& r, one_row* alone) noexcept
         : recipe_(r), scale_(r.scale), alone_(alone) {}
-    /// For rows with numbers of their own, up to `longest_numbered` elements each. Room for the numbers of three blocks is the caller's; null: it
-    /// is the end of the room for terms, where that is large.
+    /// For rows with scales or sinks of their own, up to `longest_numbered` elements each. `room`: for the numbers of three blocks; not used if
+    /// has_room_for_numbers.
     SMX_ALWAYS_INLINE row_pipeline(const recipe<T>& r, bool scales, bool sinks, block_numbers<T>* room, own_row* back,
                                    void* caller) noexcept
         : recipe_(r), scale_(r.scale), alone_(nullptr), back_(back), caller_(caller) {
         for (std::size_t b = 0; b < 3; ++b) {
-            if constexpr (waits_here) {
+            if constexpr (waits_only_here) {
                 static_assert(3 * sizeof(block_numbers<T>) <= sizeof(T) * piece_elements<T>);
                 char* const end = reinterpret_cast<char*>(waiting_ + (waiting_pieces - 1) * piece_elements<T>);
                 blocks_[b].own = ::new (static_cast<void*>(end + b * sizeof(block_numbers<T>))) block_numbers<T>;
@@ -61,9 +64,10 @@ public:
             blocks_[b].own->sinks = sinks;
         }
     }
-    static constexpr bool has_room_for_numbers = waits_here;
+    /// Then the last piece of the room for terms is for them, and rows have to be shorter for it.
+    static constexpr bool has_room_for_numbers = waits_only_here;
     static constexpr std::size_t longest_numbered =
-        waits_here ? (waiting_pieces - 1) * piece_elements<T> : static_cast<std::size_t>(-1);
+        waits_only_here ? (waiting_pieces - 1) * piece_elements<T> : static_cast<std::size_t>(-1);
 
     /// Many rows of one length. They are the caller's until flush().
     SMX_ALWAYS_INLINE void add_rows(const In* in, std::ptrdiff_t in_pitch, Out* out, std::ptrdiff_t out_pitch,
@@ -98,9 +102,10 @@ public:
         b.length[b.count] = length;
         if (++b.count == rows_) advance();
     }
-    /// Its buffer for the terms of a row of any length, where rows need one, after flush() and until the next row comes.
+    /// Its buffer for the terms of a row of any length, where rows need one, after flush() and until the next row comes. (Where rows have numbers,
+    /// these have the last piece.)
     SMX_ALWAYS_INLINE waiting_terms<T> room() noexcept {
-        if constexpr (waits_here) return {waiting_, waiting_pieces};
+        if constexpr (waits_only_here) return {waiting_, waiting_pieces};
         else return {};
     }
     SMX_ALWAYS_INLINE void flush() noexcept {
@@ -143,7 +148,7 @@ private:
         last.has_nan = false;
         next_ = (next_ + 1) % 3;
     }
-    /// Where some rows have no finite maximum.
+    /// Where no loop takes some of the rows.
     SMX_NOINLINE void run_some(block& last, block& now, block& next) noexcept {
         for (std::size_t i = 0; i < now.count; ++i) {
             if (!now.is_special(i)) {
@@ -153,7 +158,7 @@ private:
             if (last.has_results(i)) finish(last, i);
             if (i < next.count) find_top(next, i);
             const waiting_terms<T> room =
-                waits_here ? waiting_terms<T>{waiting_ + i * room_, waiting_pieces} : waiting_terms<T>{};
+                waits_only_here ? waiting_terms<T>{waiting_ + i * room_, waiting_pieces} : waiting_terms<T>{};
             if (now.own != nullptr) back_(caller_, now.in[i], now.out[i], now.length[i], now.own->row[i], room);
             else alone_(now.in[i], now.out[i], now.length[i], recipe_, 0, 0, room);
             now.sum[i] = now.ties[i] = 1;

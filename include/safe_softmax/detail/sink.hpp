@@ -11,15 +11,17 @@ namespace detail {
 
 /// A row's extra logit, which takes part in the denominator only.
 struct sink_of_row {
-    double_double above_max;  ///< the sink less the row's maximum; head is not finite where the sink is not
-    double term;              ///< exp(that) in units of the row's terms
+    double_double
+        above_max;  ///< the sink less the row's maximum; head is not finite where the sink is not, or out of range
+    double term;    ///< exp(that) in units of the row's terms, if that is finite
 };
 
-/// log(sum of exp(z - max)) from the sum of all terms but the counted ones, of which there are ties + 1. Each of those is `top`.
+/// log(sum of exp(z - max), that of the sink included) from the sum `rest` of all terms but the largest ones. Those are `top` each, and there are
+/// other_ties + 1.
 template <class T>
-SMX_ALWAYS_INLINE double log_of_sum_with_sink(double rest, double ties, double top, bool has_sink,
+SMX_ALWAYS_INLINE double log_of_sum_with_sink(double rest, double other_ties, double top, bool has_sink,
                                               const sink_of_row& sink) noexcept {
-    const double below = fence(ties + fence(rest / top));
+    const double below = fence(other_ties + fence(rest / top));
     if (!has_sink) return log_1_plus<T>(below);
     const double_double& d = sink.above_max;
     if (d.head <= 0) return log_1_plus<T>(fence(below + (d.head < least_exponent ? 0 : exp_of(d))));
@@ -27,8 +29,8 @@ SMX_ALWAYS_INLINE double log_of_sum_with_sink(double rest, double ties, double t
     return fence(d.head + log_1_plus<T>(rounded(back * fence(1 + below))));
 }
 
-/// False: z, the sink, is -inf: there is none. `top` is a logit of the row's size, top_term its term. The row's constants are moved down where
-/// the sink is above it.
+/// False: z, the sink, adds nothing: it is -inf, or as far below. `top` is the row's maximum, or a logit near it, and top_term its term. Where the
+/// sink is above it, the row's terms are made smaller: magic goes down, k_max up.
 template <class T>
 SMX_NOINLINE bool place_sink(double z, double_double top, double top_term, row_constants<T>& row,
                              sink_of_row& sink) noexcept {
@@ -66,9 +68,12 @@ SMX_NOINLINE bool place_sink(double z, double_double top, double top_term, row_c
 template <class T>
 SMX_ALWAYS_INLINE bool take_sink(double sink_logit, row_constants<T>& row, const scaling<T>& s,
                                  sink_of_row& sink) noexcept {
-    const T z = row.general ? rounded(rounded(row.max * s.second) * s.third) : row.max;
-    const split_double top = two_product(static_cast<double>(z), row.general ? s.rest.value : s.direct.value);
-    return place_sink(sink_logit, normalised(top.head, top.tail), exact_max_term(row, s), row, sink);
+    double z = static_cast<double>(row.max);  // float would overflow
+    if (row.general) z = rounded(rounded(z * static_cast<double>(s.second)) * static_cast<double>(s.third));
+    const split_double product = two_product(z, row.general ? s.rest.value : s.direct.value);
+    const double_double top =
+        is_finite(product.head) ? normalised(product.head, product.tail) : double_double{product.head, 0};
+    return place_sink(sink_logit, top, exact_max_term(row, s), row, sink);
 }
 
 }  // namespace detail

@@ -43,13 +43,14 @@ SMX_ALWAYS_INLINE D exp_of_pair(pair_of<D> x) noexcept {
     return fma(power, p, power);
 }
 
-/// take_sink for plain rows, a pack of double at a time, with the same bits: `term` and what becomes of `magic`. False, and nothing is done,
-/// if one of the sinks is no number near its row's maximum. Rows is a multiple of the lanes.
+/// take_sink for plain rows, a pack of double at a time, with the same bits: `term` and what becomes of `magic`. False, and `magic` is left alone,
+/// if one of the sinks is not finite or further than this from its row's maximum. Rows is a multiple of the lanes.
 template <class B, class T, std::size_t Rows>
 SMX_NOINLINE bool take_sinks_of_rows(const double (&sink)[Rows], const T* max, const T* k_max,
                                      const scaling<T>* const (&s)[Rows], T* magic, double (&term)[Rows]) noexcept {
     using D = typename B::f64;
-    constexpr double furthest = 500;  // octaves that every row can be moved by, and more
+    constexpr double furthest =
+        sizeof(T) == 4 ? 200 : 500;  // 289 and 721 octaves: place_sink does with these nothing special
     double value[Rows], whole[Rows], rest[Rows], octaves[Rows];
     for (std::size_t i = 0; i < Rows; ++i) {
         value[i] = s[i]->direct.value;
@@ -64,8 +65,8 @@ SMX_NOINLINE bool take_sinks_of_rows(const double (&sink)[Rows], const T* max, c
         D top_tail;
         const D top_head = two_product(z, D::load(value + i), top_tail);
         pair_of<D> d = less({D::load(sink + i), zero}, normalised_pair(top_head, top_tail));
-        constexpr double limit = sizeof(T) == 4 ? 200 : furthest;
-        near_ones += count_equal(zero_where_less(one, maximum(d.head, sub(zero, d.head)), D::broadcast(limit)), zero);
+        near_ones +=
+            count_equal(zero_where_less(one, maximum(d.head, sub(zero, d.head)), D::broadcast(furthest)), zero);
         // A branch: where no sink is above its row, what comes next need not wait for all this.
         if (count_equal(maximum(zero, d.head), zero) != D::lanes) [[unlikely]] {
             const D integer = D::broadcast(0x1.8p52);
