@@ -34,6 +34,19 @@ SMX_ALWAYS_INLINE octaves octaves_of_1_plus(double x) noexcept {
             static_cast<double>(static_cast<int>(bits >> 52) - 1023), sum};
 }
 
+/// log(2^k * (1 + f)) + lost.
+template <class T>
+SMX_ALWAYS_INLINE double log_of_octaves(const octaves& parts, double lost) noexcept {
+    const double f = parts.f, k = parts.k;
+    const double s = fence(f / fence(2.0 + f));
+    const double z = fence(s * s);
+    constexpr const auto& c = log_coefficients<T>;
+    double p = c[0];
+    for (std::size_t i = 1; i < sizeof(c) / sizeof(c[0]); ++i) p = fma(p, z, c[i]);
+    const double tail = fma(s, fma(p, z, rounded(fence(0.5 * f) * f)), fma(k, log_2_tail, lost));
+    return fma(k, log_2_head, fence(f - fma(0.5 * f, f, -tail)));
+}
+
 /// log(1 + x) for finite x >= 0, the same bits wherever fma is. As good as T needs: for double at most 0.9 ulp off, for
 /// float 2.5e-11 of the result.
 ///
@@ -44,18 +57,19 @@ template <class T>
 SMX_ALWAYS_INLINE double log_1_plus(double x) noexcept {
     constexpr bool narrow = sizeof(T) == 4;
     const octaves parts = octaves_of_1_plus(x);
-    const double f = parts.f, k = parts.k;
     double lost = 0;
     if constexpr (!narrow) {
         if (parts.sum != 0) lost = fence(parts.lost(x) / parts.sum);
     }
-    const double s = fence(f / fence(2.0 + f));
-    const double z = fence(s * s);
-    constexpr const auto& c = log_coefficients<T>;
-    double p = c[0];
-    for (std::size_t i = 1; i < sizeof(c) / sizeof(c[0]); ++i) p = fma(p, z, c[i]);
-    const double tail = fma(s, fma(p, z, rounded(fence(0.5 * f) * f)), fma(k, log_2_tail, lost));
-    return fma(k, log_2_head, fence(f - fma(0.5 * f, f, -tail)));
+    return log_of_octaves<T>(parts, lost);
+}
+/// log(1 + x + more), `more` being what x, a sum, was rounded by.
+template <class T>
+SMX_ALWAYS_INLINE double log_1_plus(double x, double more) noexcept {
+    if constexpr (sizeof(T) == 4) return log_1_plus<T>(x);
+    const octaves parts = octaves_of_1_plus(x);
+    if (parts.sum == 0) return log_of_octaves<T>(parts, fence(more / fence(1.0 + x)));
+    return log_of_octaves<T>(parts, fence(fence(parts.lost(x) + more) / parts.sum));
 }
 
 }  // namespace detail

@@ -24,7 +24,10 @@ SMX_ALWAYS_INLINE double log_of_sum_with_sink(double rest, double other_ties, do
     const double below = fence(other_ties + fence(rest / top));
     if (!has_sink) return log_1_plus<T>(below);
     const double_double& d = sink.above_max;
-    if (d.head <= 0) return log_1_plus<T>(fence(below + (d.head < least_exponent ? 0 : exp_of(d))));
+    if (d.head <= 0) {
+        const double_double sum = normalised(below, d.head < least_exponent ? 0 : exp_of(d));
+        return log_1_plus<T>(sum.head, sum.tail);
+    }
     const double back = d.head > 700 ? 0 : exp_of(negated(d));
     return fence(d.head + log_1_plus<T>(rounded(back * fence(1 + below))));
 }
