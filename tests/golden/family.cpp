@@ -12,8 +12,8 @@ namespace {
 
 using namespace golden;
 
-constexpr std::uint64_t expected_fused = 0xfc92a84556e0f5c4;
-constexpr std::uint64_t expected_unfused = 0x6f3233ee3a289ce5;
+constexpr std::uint64_t expected_fused = 0xe1f2a9b70244a567;
+constexpr std::uint64_t expected_unfused = 0x9cc7ab5c462c084a;
 constexpr std::uint64_t expected_long_fused = 0xec738197f39cbf85;
 constexpr std::uint64_t expected_long_unfused = 0xae22ade6dcb9d3c2;
 
