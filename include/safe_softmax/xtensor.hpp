@@ -28,8 +28,8 @@
 /// smx::safe_softmax(2 * a + b, probabilities);                           // expressions are evaluated first
 /// ```
 ///
-/// xarray and strided views, whose rank is known at run time only, are dynamic: the functions of dynamic_view.hpp take them, and with masks and targets of integers those of
-/// dynamic_array.hpp.
+/// xarray and strided views, whose rank is known at run time only, are dynamic: the functions of dynamic_view.hpp take them, and
+/// those that dynamic_array.hpp names, with masks and targets of integers, too.
 
 namespace smx {
 namespace vocabulary {

@@ -20,8 +20,7 @@ SMX_ALWAYS_INLINE void for_each_gradient(const job& j, F f) noexcept {
     for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
         const std::size_t kept = kept_of_row(j, op, query);
         if (kept < j.length) put_nothing(op[backward::dx], kept, j.length, false);
-        const operand& t = op[backward::temperature];
-        if (kept != 0) f(op, kept, t ? fence(j.scale / number_at<double>(t.data, t.type)) : j.scale);
+        if (kept != 0) f(op, kept, scale_at(j, op[backward::temperature]));
     });
 }
 

@@ -87,6 +87,11 @@ SMX_ALWAYS_INLINE T number_at(const void* p, scalar_type type) noexcept {
     }
 }
 
+/// The scale of a row: divided by its temperature, if there is one.
+SMX_ALWAYS_INLINE double scale_at(const job& j, const operand& temperature) noexcept {
+    return temperature ? fence(j.scale / number_at<double>(temperature.data, temperature.type)) : j.scale;
+}
+
 }  // namespace detail
 }  // namespace SMX_ABI
 }  // namespace smx

@@ -49,15 +49,10 @@ public:
     /// Elements of a piece; a multiple of a group of packs, as the order of the sum wants it.
     static constexpr std::size_t piece = 1024;
 
-    SMX_ALWAYS_INLINE logit_pairs(const job& j, const operand* op, std::size_t query) noexcept
-        : job_(j), op_(op), scale_head_(static_cast<T>(j.scale)),
-          scale_tail_(static_cast<T>(fence(j.scale - static_cast<double>(scale_head_)))) {
-        if (op[masked::temperature]) {
-            const double scale =
-                fence(j.scale / number_at<double>(op[masked::temperature].data, op[masked::temperature].type));
-            scale_head_ = static_cast<T>(scale);
-            scale_tail_ = static_cast<T>(fence(scale - static_cast<double>(scale_head_)));
-        }
+    SMX_ALWAYS_INLINE logit_pairs(const job& j, const operand* op, std::size_t query) noexcept : job_(j), op_(op) {
+        const double scale = scale_at(j, op[masked::temperature]);
+        scale_head_ = static_cast<T>(scale);
+        scale_tail_ = static_cast<T>(fence(scale - static_cast<double>(scale_head_)));
         if (j.softcap != 0) {
             const double_double by = divide({2, 0}, {j.softcap, 0});
             by_head_ = by.head;

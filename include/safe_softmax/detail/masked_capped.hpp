@@ -31,9 +31,7 @@ public:
 
     /// False, with nothing written: the row is not for this.
     SMX_NOINLINE bool run(const operand* op, std::size_t kept) noexcept {
-        double scale = job_.scale;
-        if (op[masked::temperature])
-            scale = fence(scale / number_at<double>(op[masked::temperature].data, op[masked::temperature].type));
+        const double scale = scale_at(job_, op[masked::temperature]);
         if (scale == 0) return false;
 
         alignas(64) double buffer[piece];

@@ -34,7 +34,7 @@ public:
     /// False: the row is none for part_logits.
     SMX_ALWAYS_INLINE bool make(part_logits<B, T>& logits, of_parts& own, const operand* op,
                                 std::size_t query) noexcept {
-        const double scale = scale_of(op);
+        const double scale = scale_at(job_, op[masked::temperature]);
         if (!part_logits<B, T>::suits(job_, scale)) return false;
         const factor* x = &shared_factor_;
         if (op[masked::temperature]) set_factor<T>(own.x, scale), x = &own.x;
@@ -52,17 +52,13 @@ public:
     }
     SMX_ALWAYS_INLINE bool make(kept_logits<B, T>& logits, of_kept& own, const operand* op, std::size_t) noexcept {
         const scaling<T>* s = &shared_;
-        if (op[masked::temperature]) own.scale = make_scaling<T>(scale_of(op)), s = &own.scale;
+        if (op[masked::temperature])
+            own.scale = make_scaling<T>(scale_at(job_, op[masked::temperature])), s = &own.scale;
         logits = kept_logits<B, T>(*s);
         return true;
     }
 
 private:
-    SMX_ALWAYS_INLINE double scale_of(const operand* op) const noexcept {
-        const operand& t = op[masked::temperature];
-        return t ? fence(job_.scale / number_at<double>(t.data, t.type)) : job_.scale;
-    }
-
     const job& job_;
     scaling<T> shared_;
     factor shared_factor_, last_;
@@ -106,9 +102,12 @@ public:
     SMX_ALWAYS_INLINE void flush() noexcept {
         if (count_ != 0) run();
     }
-    /// Where terms may wait that do not wait in the output, instead of on the stack: a piece of them for each row, or
-    /// those of the longest row if all are shorter.
-    SMX_ALWAYS_INLINE void use_room(T* room) noexcept { room_ = room; }
+    /// Where terms may wait that do not wait in the output, instead of on the stack, if rows come one by one: those of the row,
+    /// or a piece of them.
+    SMX_ALWAYS_INLINE void use_room(T* room) noexcept {
+        static_assert(rows == 1);
+        room_ = room;
+    }
 
 private:
     /// Long rows fetch what is so many elements ahead in them, others what is as far away as the last row was: the next one, or the group
@@ -177,13 +176,13 @@ private:
         if constexpr (Log || in_output) {
             steps(nullptr, 0);
         } else {
-            if constexpr (!by_copy) {
+            if constexpr (!by_copy && rows == 1) {
                 if (room_ != nullptr) return steps_in_room();
             }
             steps_on_stack();
         }
     }
-    SMX_NOINLINE void steps_in_room() noexcept { steps(room_, member_[0].kept > grouped ? 0 : grouped); }
+    SMX_NOINLINE void steps_in_room() noexcept { steps(room_, 0); }
     SMX_NOINLINE void steps_on_stack() noexcept {
         if constexpr (by_copy) {
             alignas(64) T buffer[piece_elements<T>];

@@ -12,10 +12,10 @@ namespace detail {
 
 /// masked_softmax and masked_log_softmax with backend B and arithmetic in T. The ways to a row:
 ///
-///     prefix   contiguous elements of one type times a scale, some at the end left out, not with
-///              special_values::ieee: as without a mask                                        prefix_rows.hpp
-///     numbered the same with a sink (not masked_log_softmax) or a temperature for each row: from a
-///              pack on, and where a pack is one or two registers                              numbered_rows.hpp
+///     prefix   contiguous elements of one type times a scale, some at the end left out, not
+///              with special_values::ieee: as without a mask                                       prefix_rows.hpp
+///     numbered the same with a sink (not masked_log_softmax) or a temperature for each row:
+///              from a pack on, and where a pack is one or two registers                           numbered_rows.hpp
 ///     kept     elements times a scale, some left out by truth values, a sink                      kept_logits.hpp
 ///     parts    numbers added to that: a mask, a bias, a slope                                     part_logits.hpp
 ///     capped   float and 16 bits with a softcap and at most one number added, none of them large  masked_capped.hpp
@@ -37,8 +37,7 @@ public:
 private:
     static SMX_NOINLINE void run_at_one_temperature(const job& j) noexcept {
         job same = j;
-        const operand& t = j.op[masked::temperature];
-        same.scale = fence(j.scale / number_at<double>(t.data, t.type));
+        same.scale = scale_at(j, j.op[masked::temperature]);
         same.op[masked::temperature] = {};
         run_under_default(same);
     }
@@ -121,6 +120,7 @@ private:
         return j.length < std::size_t(1) << 22 && magnitude_of(diagonal) < 0x1p22;
     }
 
+    /// Those that run_rows_of takes: prefix and numbered ones.
     template <bool Log>
     static SMX_ALWAYS_INLINE bool has_prefix_rows(const job& j) noexcept {
         const operand &in = j.op[masked::in], &out = j.op[masked::out];

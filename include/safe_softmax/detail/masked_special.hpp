@@ -46,7 +46,7 @@ SMX_ALWAYS_INLINE logit_class class_of(const job& j, const operand* op, std::siz
     if (j.softcap == 0 || is_nan(x)) take(x, j.scale < 0);
     const bool added = m && is_floating(m.type);
     if (added || op[masked::bias]) {  // else every finite element has a finite logit, whatever the scale
-        double z = is_finite(x) ? x * j.scale : 0;
+        double z = is_finite(x) ? x * scale_at(j, op[masked::temperature]) : 0;
         take(z, false);
         if (added) take(number_of(m, i), false), z += number_of(m, i);
         if (op[masked::bias]) take(number_of(op[masked::bias], i), false), z += number_of(op[masked::bias], i);

@@ -42,7 +42,7 @@ public:
     /// kept >= 1
     SMX_ALWAYS_INLINE void add(const operand* op, std::size_t query, std::size_t kept) noexcept {
         const operand& t = op[masked::temperature];
-        if (t) set_temperature(number_at<double>(t.data, t.type));
+        if (t) set_scale(scale_at(job_, t));
         if (!scale_.plain || !kernels<B, S, S>::template takes_pipeline<F>(kept) || kept > Rows::longest_numbered) {
             if constexpr (Rows::has_room_for_numbers) rows_.flush();  // whose room for terms the group has
             return group_.add(op, query, kept);
@@ -54,10 +54,11 @@ public:
     SMX_ALWAYS_INLINE void flush() noexcept { rows_.flush(); }
 
 private:
-    SMX_ALWAYS_INLINE void set_temperature(double t) noexcept {
-        if (t == last_temperature_) return;
-        last_temperature_ = t;
-        scale_ = make_scaling<T>(fence(job_.scale / t));
+    SMX_ALWAYS_INLINE void set_scale(double scale) noexcept {
+        if (made_ && scale == last_scale_) return;
+        made_ = true;
+        last_scale_ = scale;
+        scale_ = make_scaling<T>(scale);
     }
 
     static SMX_NOINLINE void take_back(void* self, const S* in, S* out, std::size_t kept, const row_numbers<T>& own,
@@ -78,7 +79,8 @@ private:
 
     const job& job_;
     scaling<T> scale_;
-    double last_temperature_ = 0;  // none yet: they are positive
+    double last_scale_ = 0;
+    bool made_ = false;  // from it
     masked_group<B, T, kept_logits<B, T>, masked_in_place<S>, S, Log, 1> group_;
     Rows rows_;
 };

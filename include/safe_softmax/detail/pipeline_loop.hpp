@@ -15,10 +15,10 @@ struct three_rows {
     using T = compute_t<In, Out>;
     using block = row_block<B, In, Out>;
 
-    const block& last;   ///< of which the results are written, from its terms,
-    block& now;          ///< of which the terms are computed,
-    const block& later;  ///< of which the largest logit is looked for
-    const scaling<T>&of_last, &of_now, &of_later;
+    const block& last;                             ///< of which the results are written, from its terms,
+    block& now;                                    ///< of which the terms are computed,
+    const block& later;                            ///< of which the largest logit is looked for
+    const scaling<T>&of_last, &of_now, &of_later;  ///< the scale of each of them
     T* terms;                      ///< of row 0 of `now`; those of `last` are there, too, until new ones overwrite them
     std::size_t pitch;             ///< from one row's terms to the next's
     std::ptrdiff_t results_ahead;  ///< so many elements ahead the cache is asked for lines of results
