@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 
-// Batches that no cache holds go by loops of their own: the bits of a row by itself.
+// Batches and rows that no cache holds go by loops of their own: the bits of a row by itself, and of one that lies otherwise.
 
 #include "instruction_sets.hpp"
 
@@ -8,9 +8,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace {
@@ -41,6 +45,65 @@ void check(std::size_t length, double scale) {
         smx::logsumexp(row, sum, {.scale = scale});
         ASSERT_EQ(sums[r], sum[0]) << "logsumexp, row " << r << " of " << length;
     }
+}
+
+/// 16 MiB of results and some more. A row with gaps goes another way.
+template <class In, class Out>
+void check_row(smx::isa level) {
+    const std::size_t length = (std::size_t(16) << 20) / sizeof(Out) + 217;
+    std::mt19937 engine(static_cast<unsigned>(sizeof(In) + sizeof(Out)));
+    std::uniform_real_distribution<float> spread(-9, 9);
+    std::vector<In> x(length);
+    for (In& element : x) element = In(spread(engine));
+    const std::span<const In> row(x);
+    std::vector<Out> with_gaps(2 * length);
+    const smx::strided_span<Out> apart(with_gaps.data(), length, 2);
+    // Results begin somewhere in a line of the cache, and end in another.
+    struct kind {
+        std::size_t offset;
+        double scale;
+        float largest;
+    };
+    for (const kind& k : {kind{0, 1.0, 9}, kind{31, -0.7, 9}, kind{1, 1.0, 20000}}) {
+        x[length / 2] = In(k.largest);
+        std::vector<Out> y(length + 64, Out(7.0f));
+        const std::span<Out> out(y.data() + k.offset, length);
+        const auto compare = [&](const char* function) {
+            std::size_t different = 0;
+            for (std::size_t i = 0; i < length; ++i)
+                different += std::memcmp(&out[i], &with_gaps[2 * i], sizeof(Out)) != 0 ? 1u : 0u;
+            EXPECT_EQ(different, 0u) << function << ", " << name_of(level) << ", offset " << k.offset << ", scale "
+                                     << k.scale;
+            for (std::size_t i = 0; i < k.offset; ++i) EXPECT_EQ(static_cast<float>(y[i]), 7.0f);
+            for (std::size_t i = k.offset + length; i < y.size(); ++i) EXPECT_EQ(static_cast<float>(y[i]), 7.0f);
+        };
+        smx::safe_softmax(row, apart, {.scale = k.scale});
+        smx::safe_softmax(row, out, {.scale = k.scale});
+        compare("safe_softmax");
+        if constexpr (std::is_same_v<In, Out>) {
+            std::copy(x.begin(), x.end(), out.begin());
+            smx::safe_softmax(out, {.scale = k.scale});
+            compare("safe_softmax in place");
+        }
+        smx::log_softmax(row, apart, {.scale = k.scale});
+        smx::log_softmax(row, out, {.scale = k.scale});
+        compare("log_softmax");
+    }
+    x[length - 1] = In(std::numeric_limits<float>::quiet_NaN());
+    std::vector<Out> y(length);
+    smx::safe_softmax(row, y);
+    EXPECT_TRUE(std::isnan(static_cast<float>(y.front())) && std::isnan(static_cast<float>(y.back())));
+    smx::log_softmax(row, y);
+    EXPECT_TRUE(std::isnan(static_cast<float>(y.front())) && std::isnan(static_cast<float>(y.back())));
+}
+
+TEST(LargeBatches, RowsThatNoCacheHoldsHaveTheBitsOfOthers) {
+    softmax_test::on_every_isa([](smx::isa level) {
+        if (level == smx::isa::scalar) return;
+        check_row<float, float>(level);
+        check_row<float, smx::float16>(level);
+        check_row<smx::bfloat16, smx::bfloat16>(level);
+    });
 }
 
 TEST(LargeBatches, HaveTheBitsOfTheirRows) {

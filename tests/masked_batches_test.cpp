@@ -154,10 +154,11 @@ TEST(MaskedBatches, RowsWithNumbersOfTheirOwn) {
     };
     on_every_isa([](smx::isa) {
         for (const shape s : {shape{150, 3}, shape{150, 16}, shape{150, 33}, shape{200, 64}, shape{150, 130},
-                              shape{90, 500}, shape{40, 2100}, shape{12, 9000}, shape{9, 17000}, shape{5, 70000}})
+                              shape{90, 500}, shape{20, 2100}, shape{5, 9000}, shape{5, 17000}, shape{4, 70000}})
             for (const bool log : {false, true})
                 for (const bool in_place : {false, true})
                     for (const int own : {1, 2, 3}) {
+                        if (s.keys > 65536 && own != 3) continue;
                         const bool temperatures = own != 2, sinks = own != 1;
                         check_own_numbers<float>(log, in_place, temperatures, sinks, s.rows, s.keys);
                         check_own_numbers<double>(log, in_place, temperatures, sinks, s.rows, s.keys);

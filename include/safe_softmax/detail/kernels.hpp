@@ -2,6 +2,7 @@
 #pragma once
 
 #include <safe_softmax/detail/joined_blocks.hpp>
+#include <safe_softmax/detail/results_past_cache.hpp>
 #include <safe_softmax/detail/row_pipeline.hpp>
 #include <safe_softmax/detail/rows.hpp>
 #include <safe_softmax/detail/short_rows.hpp>
@@ -26,10 +27,12 @@ namespace detail {
 ///                  scale: they stay in registers                                  short_rows.hpp
 ///     pipeline     contiguous, several rows: the terms of one, the maximum of
 ///                  another and the results of a third in one loop                row_pipeline.hpp
+///     past cache   contiguous, 16 MiB of results and more, arithmetic in float:
+///                  they are written past the caches                               results_past_cache.hpp
 ///     rows         contiguous ones pass by pass, stepped ones by way of a copy    rows.hpp, passes.hpp
 ///     special      rows with a NaN or without a finite maximum                    special.hpp
 ///
-/// Rare pairs of types (work.hpp) have the last two. Threads that share a row run segments.hpp.
+/// Rare pairs of types (work.hpp) have rows and special. Threads that share a row run segments.hpp.
 template <class B, class In, class Out>
 class kernels {
     using T = compute_t<In, Out>;
@@ -58,6 +61,9 @@ public:
         const pieces_in_place<Out> to{out};
         row_constants<T> row;
         if (!kernel::find_constants(from, length, r.scale, row)) return special<F>({in, 1}, {out, 1}, length, r);
+        if constexpr (F != function::logsumexp && has_every_path && sizeof(T) == 4) {
+            if (length >= least_past_cache<T, Out>) return row_past_cache<F>(in, out, length, row, r);
+        }
         const bool distant = length > fetched_ahead;
         const In* const in_soon = far_from(in, distant ? fetched_ahead : next_in);
         char* const results = length <= longest_awaited ? reinterpret_cast<char*>(out) : nullptr;
@@ -84,7 +90,7 @@ public:
     static constexpr bool has_pipeline = has_every_path && P::registers <= 2;
     template <function F>
     static SMX_ALWAYS_INLINE bool takes_pipeline(std::size_t length) noexcept {
-        return has_pipeline && length >= lanes &&
+        return has_pipeline && length >= lanes && (F == function::logsumexp || length < least_past_cache<T, Out>) &&
                (F != function::softmax || std::is_same_v<Out, T> || length <= waiting_pieces * piece_elements<T>);
     }
 
@@ -99,6 +105,24 @@ private:
                                                const wanted_soon<pieces_in_place<const In>>& wanted) noexcept {
         alignas(64) T buffer[Pieces * piece_elements<T>];
         return kernel::template softmax_through_buffer<Q>(in, out, length, {buffer, Pieces}, row, r.scale, wanted);
+    }
+
+    template <function F>
+    static SMX_NOINLINE void row_past_cache(const In* in, Out* out, std::size_t length, const row_constants<T>& row,
+                                            const recipe<T>& r) noexcept {
+        const pieces_in_place<const In> from{in};
+        const wanted_soon<pieces_in_place<const In>> wanted{far_from(in, fetched_ahead)};
+        if constexpr (F == function::softmax) {
+            alignas(64) T buffer[piece_elements<T>];
+            const double sum = kernel::template sum_of_terms<Q>(from, length, {buffer}, row, r.scale, wanted);
+            if (sum_is_nan(sum)) return fill_nan(stepped<Out>{out, 1}, length);
+            write_shares_past_cache<B, T, Q>(in, out, 0, length, share_of<T>(sum), row, r.scale);
+        } else {
+            double log_sum;
+            if (!kernel::log_of_sum(from, length, row, r.scale, log_sum, wanted))
+                return fill_nan(stepped<Out>{out, 1}, length);
+            subtract_past_cache<B, T>(in, out, 0, length, log_sum, row, r.scale);
+        }
     }
 
     /// Rows of up to this many elements ask the cache for the next row, longer ones for what is so far ahead in them.

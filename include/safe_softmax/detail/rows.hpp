@@ -167,12 +167,18 @@ public:
                                                          const waiting_terms<T>& waiting, const row_constants<T>& row,
                                                          const scaling<T>& s,
                                                          const wanted_soon<In>& wanted = {}) noexcept {
-        const double sum =
-            sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n)
-                                         SMX_INLINE_LAMBDA { add_terms<Q>(total, in, i, n, waiting, row, s, wanted); });
+        const double sum = sum_of_terms<Q>(in, length, waiting, row, s, wanted);
         if (sum_is_nan(sum)) return false;
         write_shares<Q>(in, out, 0, length, waiting, share_of<T>(sum), row, s);
         return true;
+    }
+    template <precision Q, class In>
+    static SMX_ALWAYS_INLINE double sum_of_terms(const In& in, std::size_t length, const waiting_terms<T>& waiting,
+                                                 const row_constants<T>& row, const scaling<T>& s,
+                                                 const wanted_soon<In>& wanted = {}) noexcept {
+        return sum_of_row<B, T>(length, [&](row_sum<B, T>& total, std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
+            add_terms<Q>(total, in, i, n, waiting, row, s, wanted);
+        });
     }
 
     /// Adds the terms below the row's largest, and counts the largest ones.

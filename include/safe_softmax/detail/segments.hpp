@@ -2,6 +2,7 @@
 #pragma once
 
 #include <safe_softmax/detail/dispatch.hpp>
+#include <safe_softmax/detail/results_past_cache.hpp>
 #include <safe_softmax/detail/rows.hpp>
 #include <safe_softmax/detail/special.hpp>
 #include <safe_softmax/simd/environment.hpp>
@@ -75,16 +76,21 @@ private:
         if (w.in_step == 1 && (w.out_step == 1 || F == function::logsumexp)) {
             const pieces_in_place<const In> from{in.data};
             const pieces_in_place<Out> to{out.data};
-            run_stage<F, std::is_same_v<Out, T>>(from, to, in, out, buffer, w, s, shared, now, segment);
+            if constexpr (F != function::logsumexp && sizeof(T) == 4) {
+                if (w.length >= least_past_cache<T, Out>)
+                    return run_stage<F, false, true>(from, to, in, out, buffer, w, s, shared, now, segment);
+            }
+            run_stage<F, std::is_same_v<Out, T>, false>(from, to, in, out, buffer, w, s, shared, now, segment);
         } else {
             alignas(64) T copy[piece_elements<T>];
             const pieces_copied<T, const In> from{in.data, in.step, copy};
             const pieces_copied<T, Out> to{out.data, out.step, buffer};
-            run_stage<F, false>(from, to, in, out, buffer, w, s, shared, now, segment);
+            run_stage<F, false, false>(from, to, in, out, buffer, w, s, shared, now, segment);
         }
     }
 
-    template <function F, bool ThroughOutput, class From, class To>
+    /// ThroughOutput: terms wait in the output. PastCache: as results_past_cache.hpp.
+    template <function F, bool ThroughOutput, bool PastCache, class From, class To>
     static SMX_ALWAYS_INLINE void run_stage(const From& from, const To& to, stepped<const In> in, stepped<Out> out,
                                             T* buffer, const work& w, const scaling<T>& s, shared_row& shared,
                                             stage now, std::size_t segment) noexcept {
@@ -133,13 +139,17 @@ private:
             if (sum_is_nan(sum)) fill_nan(out_part, count);
             else if constexpr (ThroughOutput)
                 passes<B, T>::scale(out_part.data, out_part.data, count, share_of<T>(sum));
+            else if constexpr (PastCache)
+                write_shares_past_cache<B, T, Q>(in.data, out.data, begin, count, share_of<T>(sum), row, s);
             else kernel::template write_shares<Q>(from, to, begin, count, {}, share_of<T>(sum), row, s);
         } else {
             const bool number = !sum_is_nan(sum);
             const double log_sum = number ? log_sum_exp_of(sum, static_cast<double>(ties), row, s) : 0;
             if constexpr (F == function::log_softmax) {
-                if (number) kernel::subtract(from, to, begin, count, row, log_sum, s);
-                else fill_nan(out_part, count);
+                if (!number) fill_nan(out_part, count);
+                else if constexpr (PastCache)
+                    subtract_past_cache<B, T>(in.data, out.data, begin, count, log_sum, row, s);
+                else kernel::subtract(from, to, begin, count, row, log_sum, s);
             } else {
                 if (number) store_exact(out.data, log_total(log_sum, row, s));
                 else store_nan(out.data);
