@@ -326,6 +326,11 @@ TEST(CrossEntropy, RefusesWithFunctionArgumentAndValues) {
     const smx::strided_span<float> within(gradient.data(), 3, 1);
     expect_mentions(error_of([&] { smx::cross_entropy_with_gradient(x, targets, within, g); }),
                     {"dlogits", "overlaps losses"});
+    // Not even the very same elements may be both.
+    const std::string same =
+        error_of([&] { smx::cross_entropy_with_gradient(x, targets, losses, g, {.dlosses = smx::array_ref(losses)}); });
+    expect_mentions(same, {"losses", "overlaps options.dlosses"});
+    EXPECT_EQ(same.find("without"), std::string::npos) << same;
     const smx::tensor_view<const float, 2> soft(gradient.data(), {3, 4});
     expect_mentions(error_of([&] { smx::cross_entropy_with_gradient(x, soft, losses, g); }), {"dlogits"});
     EXPECT_EQ(logits, std::vector<float>(12, 1.0f));

@@ -206,12 +206,12 @@ public:
                 if (input_[r].may_be_output && same_elements(input_[r].bytes, out.bytes) &&
                     same_extents(input_[r].bytes, out.bytes))
                     continue;
-                check_apart(input_[r].bytes, input_[r].range, out.bytes, out.range, function_, input_[r].name,
-                            out.name);
+                check_apart(input_[r].bytes, input_[r].range, out.bytes, out.range, function_, input_[r].name, out.name,
+                            input_[r].may_be_output ? apart::or_same : apart::always);
             }
             for (std::size_t other = 0; other < w; ++other)
                 check_apart(output_[other].bytes, output_[other].range, out.bytes, out.range, function_,
-                            output_[other].name, out.name);
+                            output_[other].name, out.name, apart::always);
         }
         return true;
     }

@@ -78,7 +78,7 @@ inline void run_reduction(const To& to, const char* name, const layout<const In,
         const byte_range in_range = range_of(in, {name, "in"});
         const byte_range out_range = range_of(out, {name, "out"});
         check_distinct(out, {name, "out"});
-        check_apart(in, in_range, out, out_range, name);
+        check_apart(in, in_range, out, out_range, name, "in", "out", apart::always);
     }
     to.template run<K, In, Out, R>(row_loops<In, Out, R>(from, out, axis, true, options).work());
 }

@@ -142,11 +142,14 @@ SMX_ALWAYS_INLINE bool same_elements(const layout<A, R>& a, const layout<B, R>& 
     return true;
 }
 
+/// Whether two views may be the very same elements, if they have any in common: what the error says.
+enum class apart { or_same, always };
+
 /// Neither shares a byte with the other, element by element, of these sizes in bytes.
 template <std::size_t R, std::size_t Q>
 SMX_NOINLINE void check_lattices(const layout<const void, R>& in, std::ptrdiff_t in_size,
                                  const layout<const void, Q>& out, std::ptrdiff_t out_size, const char* function,
-                                 const char* in_name, const char* out_name) {
+                                 const char* in_name, const char* out_name, apart how) {
     const auto base = static_cast<std::ptrdiff_t>(reinterpret_cast<std::uintptr_t>(in.data) -
                                                   reinterpret_cast<std::uintptr_t>(out.data));
     lattice<R + Q> difference;
@@ -156,14 +159,14 @@ SMX_NOINLINE void check_lattices(const layout<const void, R>& in, std::ptrdiff_t
     for (std::size_t d = 0; d < Q; ++d)
         if (out.extent[d] > 1) difference.add(-out.stride[d] * out_size, out.extent[d] - 1);
     if (difference.reaches(base, -in_size, out_size))
-        refuse(function, "%s (%p) overlaps %s (%p) without being the same elements", out_name, out.data, in_name,
-               in.data);
+        refuse(function, "%s (%p) overlaps %s (%p)%s", out_name, out.data, in_name, in.data,
+               how == apart::or_same ? " without being the same elements" : "");
 }
 
 template <class A, class B, std::size_t R, std::size_t Q>
 SMX_ALWAYS_INLINE void check_apart(const layout<A, R>& in, byte_range in_range, const layout<B, Q>& out,
                                    byte_range out_range, const char* function, const char* in_name = "in",
-                                   const char* out_name = "out") {
+                                   const char* out_name = "out", apart how = apart::or_same) {
     const auto a = reinterpret_cast<std::uintptr_t>(in.data), b = reinterpret_cast<std::uintptr_t>(out.data);
     const auto shift = [](std::uintptr_t address, std::ptrdiff_t by) {
         return address + static_cast<std::uintptr_t>(by);
@@ -171,7 +174,7 @@ SMX_ALWAYS_INLINE void check_apart(const layout<A, R>& in, byte_range in_range, 
     if (shift(a, in_range.above) <= shift(b, -out_range.below) ||
         shift(b, out_range.above) <= shift(a, -in_range.below))
         return;
-    check_lattices(places_of(in), sizeof(A), places_of(out), sizeof(B), function, in_name, out_name);
+    check_lattices(places_of(in), sizeof(A), places_of(out), sizeof(B), function, in_name, out_name, how);
 }
 
 template <std::size_t R, class T>
