@@ -320,6 +320,22 @@ TEST(DynamicView, TheFamilyTakesThem) {
         smx::gumbel_softmax(x(0), y, engine);
     });
     call.expect_same("logaddexp", [&](auto x, auto y) { smx::logaddexp(x(0), x(1), y); });
+    call.expect_same("sample", [&](auto x, auto y) {
+        // The indices of rows, which y has no room for, as one-hot rows.
+        std::vector<std::int64_t> indices(6, 99), drawn(6, 99);
+        std::mt19937_64 engine(5);
+        smx::sample(x(0), engine, smx::array_ref(indices.data(), smx::scalar_type::int64, per_row, row_strides));
+        const double us[] = {0.0, 0.125, 0.25, 0.5, 0.75, 0.9375};
+        smx::sample(x(0), smx::const_dynamic_view(us, element_format::binary64, per_row),
+                    smx::tensor_view(drawn.data(), {family_call::batches, family_call::rows}), {.top_k = 5});
+        std::vector<float> hot(family_call::count);
+        for (std::size_t r = 0; r < 6; ++r) {
+            ASSERT_LT(static_cast<std::size_t>(indices[r]), family_call::length);
+            hot[r * family_call::length + static_cast<std::size_t>(indices[r])] += 1;
+            hot[r * family_call::length + static_cast<std::size_t>(drawn[r])] += 2;
+        }
+        smx::safe_softmax(smx::const_dynamic_view(hot.data(), element_format::binary32, call.extents()), y);
+    });
     // A reduction, and in place.
     std::vector<double> sums(6), expected_sums(6), in(family_call::count), same(in.size());
     for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<double>(i % 17) / 4;
@@ -365,6 +381,19 @@ TEST(DynamicView, TheFamilyRefusesByName) {
                   smx::cross_entropy(x, x, smx::dynamic_view(out.data(), element_format::binary32, none));
               }).find("smx::cross_entropy: "),
               0u);
+    EXPECT_EQ(error([&] { smx::sample(x, 0.5); }), "smx::sample: in has rank 2, but 1 is needed: a row");
+    const smx::array_ref numbers(out.data(), smx::scalar_type::float32, std::span(two, 1)),
+        flags(out.data(), smx::scalar_type::boolean, std::span(two, 1));
+    std::mt19937 engine;
+    EXPECT_EQ(error([&] { smx::sample(x, engine, numbers); }),
+              "smx::sample: indices must be integers, but they are floating numbers");
+    EXPECT_EQ(error([&] { smx::sample(x, engine, flags); }),
+              "smx::sample: indices must be integers, but they are truth values");
+    const smx::const_dynamic_view row(in.data(), element_format::binary32, one);
+    in[4] = 50;
+    EXPECT_EQ(smx::sample(row, 0.5), 4u);
+    EXPECT_EQ(smx::sample(row, engine), 4u);
+    in[4] = 0;
     EXPECT_EQ(out, std::vector<float>(6, 7));
     // Without axes, one element.
     const double number = 2;

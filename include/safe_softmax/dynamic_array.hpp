@@ -14,9 +14,8 @@
 
 /// @file
 /// Views of arrays of which only the running program knows rank and element type: a file's, a tensor's of another library. The functions
-/// of masked_softmax.hpp, backward.hpp, cross_entropy.hpp, gumbel_softmax.hpp, logaddexp.hpp, weighted_logsumexp.hpp and, for batches
-/// of probabilities, sampling.hpp take them as they take any view, with up to 8 axes; safe_softmax, log_softmax and logsumexp do with
-/// dynamic_view.hpp, with up to 64.
+/// of masked_softmax.hpp, backward.hpp, cross_entropy.hpp, gumbel_softmax.hpp, logaddexp.hpp, weighted_logsumexp.hpp and sampling.hpp
+/// take them as they take any view, with up to 8 axes; safe_softmax, log_softmax and logsumexp do with dynamic_view.hpp, with up to 64.
 
 namespace smx {
 

@@ -78,12 +78,38 @@ void top_p_softmax(const In& in, Out&& out, double p, sampling_options options =
                          array_ref(), options, 0);
 }
 
+namespace detail {
+
+template <class In>
+concept maybe_row = vocabulary::dynamic_array<const In> || vocabulary::rank_of<const In> == 1;
+
+template <class In>
+array_ref row_argument(const char* function, const In& in) {
+    const array_ref row = arguments_of{function}(in, "in");
+    if (row.rank() != 1) refuse(function, "in has rank %zu, but 1 is needed: a row", row.rank());
+    return row;
+}
+
+/// Integers that can be written, of which the function looks at the type where only the running program knows it.
+template <class V>
+concept maybe_indices =
+    std::is_same_v<std::remove_cvref_t<V>, array_ref> ||
+    (vocabulary::any_view<V> && std::integral<vocabulary::element_of<V>> &&
+     !std::is_const_v<vocabulary::element_of<V>> && !std::is_same_v<vocabulary::element_of<V>, bool>) ||
+    (!vocabulary::any_view<V> && vocabulary::dynamic_any<V> && vocabulary::dynamic_traits_of<V>::writable);
+
+template <class In, class Indices>
+concept indices_of_rows = maybe_indices<Indices> && (!vocabulary::any_view<In> || !vocabulary::any_view<Indices> ||
+                                                     vocabulary::reduced_rank<In, Indices>);
+
+}  // namespace detail
+
 /// An index drawn with the probabilities of filtered_softmax, by inverse transform, without dividing by their sum: the first
 /// i for which
 ///
 ///     sum over j <= i of exp(scale*in_j)  >  u * sum over all j of exp(scale*in_j)      (of those that are kept)
 ///
-/// @param in       logits: a row
+/// @param in       logits: a row, readable_view or dynamic
 /// @param u        0 <= u < 1; the index grows with it
 /// @param options  see sampling_options
 ///
@@ -92,53 +118,48 @@ void top_p_softmax(const In& in, Out&& out, double p, sampling_options options =
 ///
 /// The index is the same on all machines with fused multiply-add. One pass for the maximum, one for the sum, one up to the index; each filter
 /// takes a few more. Throws std::invalid_argument as filtered_softmax, and if u is out of range.
-template <readable_view In>
-    requires(vocabulary::rank_of<const In> == 1)
+template <vocabulary::readable_array In>
+    requires detail::maybe_row<In>
 std::size_t sample(const In& in, double u, const sampling_options& options = {}) {
     std::uint64_t index[1];
-    detail::run_sampling("sample", detail::job_function::sample, array_ref(in), array_ref(index), array_ref(u), options,
-                         0);
+    detail::run_sampling("sample", detail::job_function::sample, detail::row_argument("sample", in), array_ref(index),
+                         array_ref(u), options, 0);
     return static_cast<std::size_t>(index[0]);
 }
 
 /// The same with a random engine, from which 64 bits are drawn (one draw of std::mt19937_64, two of std::mt19937): u is the first of the
 /// numbers that SplitMix64 makes from that seed, its upper 53 bits times 2^-53. (G. L. Steele, D. Lea, C. H. Flood, "Fast splittable
 /// pseudorandom number generators", 2014.)
-template <readable_view In, random_engine Engine>
-    requires(vocabulary::rank_of<const In> == 1)
+template <vocabulary::readable_array In, random_engine Engine>
+    requires detail::maybe_row<In>
 std::size_t sample(const In& in, Engine& engine, const sampling_options& options = {}) {
     std::uint64_t index[1];
-    detail::run_sampling("sample", detail::job_function::sample, array_ref(in), array_ref(index), array_ref(), options,
-                         detail::draw_bits(engine));
+    detail::run_sampling("sample", detail::job_function::sample, detail::row_argument("sample", in), array_ref(index),
+                         array_ref(), options, detail::draw_bits(engine));
     return static_cast<std::size_t>(index[0]);
 }
-
-namespace detail {
-template <class In, class Indices>
-concept indices_of_rows =
-    vocabulary::any_view<Indices> && vocabulary::reduced_rank<In, Indices> &&
-    std::integral<vocabulary::element_of<Indices>> && !std::is_const_v<vocabulary::element_of<Indices>> &&
-    !std::is_same_v<vocabulary::element_of<Indices>, bool>;
-}  // namespace detail
 
 /// An index for each row of a batch.
 ///
 /// @param us       floating numbers: the extents of `in` without the axis, or with extent 1 there, or what can be broadcast to them
-/// @param indices  integers of any type that can hold the length: the extents of `in` without the axis, or with extent 1 there
-template <readable_view In, readable_view Us, class Indices>
+/// @param indices  integers of any type that can hold the length: the extents of `in` without the axis, or with extent 1 there; a view, a
+///                 tensor, or an array_ref of memory that may be written
+template <vocabulary::readable_array In, vocabulary::readable_array Us, class Indices>
     requires detail::indices_of_rows<In, Indices>
 void sample(const In& in, const Us& us, Indices&& indices, const sampling_options& options = {}) {
-    detail::run_sampling("sample", detail::job_function::sample, array_ref(in), array_ref(indices), array_ref(us),
-                         options, 0);
+    const detail::arguments_of arg{"sample"};
+    detail::run_sampling(arg.function, detail::job_function::sample, arg(in, "in"), arg.any(indices, "indices"),
+                         arg(us, "us"), options, 0);
 }
 
 /// The same with a random engine, from which 64 bits are drawn once for each call; row r, in row-major order, takes the r-th of the numbers that
 /// SplitMix64 makes from them.
-template <readable_view In, random_engine Engine, class Indices>
+template <vocabulary::readable_array In, random_engine Engine, class Indices>
     requires detail::indices_of_rows<In, Indices>
 void sample(const In& in, Engine& engine, Indices&& indices, const sampling_options& options = {}) {
-    detail::run_sampling("sample", detail::job_function::sample, array_ref(in), array_ref(indices), array_ref(),
-                         options, detail::draw_bits(engine));
+    const detail::arguments_of arg{"sample"};
+    detail::run_sampling(arg.function, detail::job_function::sample, arg(in, "in"), arg.any(indices, "indices"),
+                         array_ref(), options, detail::draw_bits(engine));
 }
 
 }  // namespace SMX_ABI

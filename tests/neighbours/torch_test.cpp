@@ -255,6 +255,16 @@ TEST(Torch, TheFamilyTakesTensors) {
         smx::cross_entropy(logits, targets.to(type), again);
         EXPECT_TRUE(again.equal(losses)) << c10::toString(type);
     }
+    const at::Tensor us = at::rand({72}), best = logits.argmax(-1);
+    for (const at::ScalarType type : {at::kByte, at::kShort, at::kInt, at::kLong}) {
+        const at::Tensor indices = at::empty({72}, type);
+        smx::sample(logits, us, indices, {.top_k = 1});
+        EXPECT_TRUE(indices.to(at::kLong).equal(best)) << c10::toString(type);
+    }
+    EXPECT_EQ(smx::sample(logits[5], 0.5, {.top_k = 1}), static_cast<std::size_t>(best[5].item<std::int64_t>()));
+    EXPECT_THROW(smx::sample(logits, us, at::empty({72})), std::invalid_argument);
+    EXPECT_THROW(smx::sample(logits, us, at::empty({72}, at::kBool)), std::invalid_argument);
+    EXPECT_THROW(smx::sample(logits, 0.5), std::invalid_argument);
     EXPECT_THROW(smx::masked_softmax(scores, at::ones({33}, at::kComplexFloat), weights), std::invalid_argument);
     EXPECT_THROW(smx::masked_softmax(scores, at::Tensor(), weights), std::invalid_argument);
     EXPECT_THROW(smx::masked_softmax(scores, keep.to(at::kInt), weights), std::invalid_argument);

@@ -87,6 +87,9 @@ SMX_NOINLINE void run_sampling(const char* function, job_function f, const array
     if (is_nan(options.min_p) || !(options.min_p >= 0 && options.min_p <= 1))
         refuse(function, "options.min_p is %g, but 0 to 1 is allowed", options.min_p);
     if (f == job_function::sample) {
+        if (is_floating(out.type()) || out.type() == scalar_type::boolean)
+            refuse(function, "indices must be integers, but they are %s",
+                   is_floating(out.type()) ? "floating numbers" : "truth values");
         const std::size_t bits = 8 * size_of(out.type()) - (out.type() >= scalar_type::int8 ? 1 : 0);
         if (bits < 64 && b.job().length > (std::uint64_t(1) << bits) - 1)
             refuse(function, "indices have %zu bits, too few for rows of %zu elements", bits, b.job().length);
