@@ -73,22 +73,34 @@ private:
     static SMX_NOINLINE void add_piece(row_dot<B, T>& dot, const T* y, const T* dy, const T* dx,
                                        std::size_t n) noexcept {
         row_dot<B, T> sum = dot;
-        sum.for_packs(n, [&](part& p, std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
-            if constexpr (F != job_function::log_softmax_backward)
-                prefetch<lanes * sizeof(T)>(far_from(y + i, fetched_ahead));
-            prefetch<lanes * sizeof(T)>(far_from(dy + i, fetched_ahead));
-            prefetch<lanes * sizeof(T), true>(dx + i);
-            add_to_dot<F>(p, F == job_function::log_softmax_backward ? P::broadcast(0) : load_up_to<P>(y + i, left),
-                          load_up_to<P>(dy + i, left));
-        });
+        sum.for_packs(
+            n,
+            [&](part& p, std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
+                add_to_dot<F>(p, F == job_function::log_softmax_backward ? P::broadcast(0) : load_up_to<P>(y + i, left),
+                              load_up_to<P>(dy + i, left));
+            },
+            [&](std::size_t i) SMX_INLINE_LAMBDA {
+                if constexpr (F != job_function::log_softmax_backward)
+                    prefetch<cache_line>(far_from(y + i, fetched_ahead));
+                prefetch<cache_line>(far_from(dy + i, fetched_ahead));
+                prefetch<cache_line, true>(dx + i);
+            });
         dot = sum;
     }
 
     /// x: logits, if they went through a softcap; `k` as in softcap_slope. False: a NaN may have been written.
     template <job_function F, bool Capped>
-    static SMX_NOINLINE bool write_piece(const T* y, const T* dy, const T* x, T* dx, std::size_t n,
-                                         const double_double& sum, double scale, double k) noexcept {
-        const gradient_of_row<P, T, F> gradient(P::broadcast(sum.head), P::broadcast(sum.tail), scale);
+    static SMX_ALWAYS_INLINE bool write_piece(const T* y, const T* dy, const T* x, T* dx, std::size_t n,
+                                              const double_double& sum, double scale, double k) noexcept {
+        if constexpr (sizeof(T) == 4 && !Capped) {
+            if (scale == 1.0) return write_piece_by<F, Capped, false>(y, dy, x, dx, n, sum, scale, k);
+        }
+        return write_piece_by<F, Capped, true>(y, dy, x, dx, n, sum, scale, k);
+    }
+    template <job_function F, bool Capped, bool Scaled>
+    static SMX_NOINLINE bool write_piece_by(const T* y, const T* dy, const T* x, T* dx, std::size_t n,
+                                            const double_double& sum, double scale, double k) noexcept {
+        const gradient_of_row<P, T, F, Scaled> gradient(P::broadcast(sum.head), P::broadcast(sum.tail), scale);
         P written = P::broadcast(0);
         const auto step = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
             const P py = load_some<P>(y + i, left);

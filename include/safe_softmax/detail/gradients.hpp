@@ -52,29 +52,43 @@ SMX_NOINLINE inline void make_nans_alike(const operand& dx, std::size_t length) 
 }
 
 /// The gradient from y, dy and the sum of the row, which is finite. In double everything is halved until the end, so that no
-/// difference overflows.
-template <class P, class T, job_function F>
+/// difference overflows. Scaled: the scale may be another one than 1, which makes no difference to the bits.
+template <class P, class T, job_function F, bool Scaled = true>
 struct gradient_of_row {
-    static constexpr bool wide = sizeof(T) == 8;
+    static constexpr bool wide = sizeof(T) == 8, of_softmax = F == job_function::softmax_backward;
     P minus_head, minus_tail, by;
 
     SMX_ALWAYS_INLINE gradient_of_row(P head, P tail, double scale) noexcept
         : minus_head(mul(head, P::broadcast(wide ? -0.5 : -1))), minus_tail(mul(tail, P::broadcast(wide ? -0.5 : -1))),
           by(P::broadcast(wide ? twice(scale) : scale)) {}
 
-    SMX_ALWAYS_INLINE P operator()(P y, P dy) const noexcept {
-        if constexpr (F == job_function::softmax_backward) {
+    SMX_ALWAYS_INLINE P operator()(P y, P dy) const noexcept { return where_something<double>(y, everywhere(y, dy)); }
+
+    /// The same, but where y is nothing: where it is 0, or for masked_log_softmax -inf.
+    SMX_ALWAYS_INLINE P everywhere(P y, P dy) const noexcept {
+        if constexpr (of_softmax) {
             P d;
             if constexpr (wide) d = add(fma(dy, P::broadcast(0.5), minus_head), minus_tail);
             else d = add(dy, minus_head);
-            return zero_where_equal(mul(mul(y, by), d), y, P::broadcast(0));
+            return mul(scaled(y), d);
         } else {
             if constexpr (wide) dy = product(dy, P::broadcast(0.5));
-            const P r = mul(fma(exp_of_logarithm<T>(y), minus_head, dy), by);
-            if constexpr (F == job_function::masked_log_softmax_backward)
-                return zero_where_less(r, y, P::broadcast(lowest<double>));
-            else return r;
+            return scaled(fma(exp_of_logarithm<T>(y), minus_head, dy));
         }
+    }
+    /// g, but +0 where y is nothing. N: the type of their elements.
+    template <class N, class G>
+    static SMX_ALWAYS_INLINE G where_something(G y, G g) noexcept {
+        if constexpr (of_softmax) return zero_where_equal(g, y, G::broadcast(0));
+        else if constexpr (F == job_function::masked_log_softmax_backward)
+            return zero_where_less(g, y, G::broadcast(lowest<N>));
+        else return g;
+    }
+
+private:
+    SMX_ALWAYS_INLINE P scaled(P a) const noexcept {
+        if constexpr (Scaled || wide) return mul(a, by);
+        else return a;
     }
 };
 

@@ -50,7 +50,6 @@ private:
         H bad = zero;
         P a = P::broadcast(0), b = a, c = a, d = a;
         const auto take = [&](std::size_t i, auto left, P& low, P& high) SMX_INLINE_LAMBDA {
-            prefetch<lanes * sizeof(S), true>(dx + i);
             const H py = reads_y ? load_some<H>(y + i, left) : zero;
             H p = load_some<H>(dy + i, left);
             if constexpr (F == job_function::softmax_backward) {
@@ -74,6 +73,7 @@ private:
         constexpr std::integral_constant<std::size_t, lanes> whole;
         std::size_t i = 0;
         for (; i + 2 * lanes <= n; i += 2 * lanes) {
+            prefetch<2 * lanes * sizeof(S), true>(dx + i);
             take(i, whole, a, b);
             take(i + lanes, whole, c, d);
         }
@@ -87,20 +87,31 @@ private:
     }
 
     /// False: a NaN may have been written. For bfloat16 none is.
-    static SMX_NOINLINE bool write(const S* y, const S* dy, S* dx, std::size_t n, double sum, double scale) noexcept {
-        const gradient_of_row<P, float, F> gradient(P::broadcast(sum), P::broadcast(0), scale);
+    static SMX_ALWAYS_INLINE bool write(const S* y, const S* dy, S* dx, std::size_t n, double sum,
+                                        double scale) noexcept {
+        if (scale == 1.0) return write_by<false>(y, dy, dx, n, sum, scale);
+        return write_by<true>(y, dy, dx, n, sum, scale);
+    }
+    template <bool Scaled>
+    static SMX_NOINLINE bool write_by(const S* y, const S* dy, S* dx, std::size_t n, double sum,
+                                      double scale) noexcept {
+        using of_row = gradient_of_row<P, float, F, Scaled>;
+        const of_row gradient(P::broadcast(sum), P::broadcast(0), scale);
         constexpr bool checks = may_give_nan<F, false> && std::is_same_v<S, float16>;
-        P written = P::broadcast(0);
+        H written = H::broadcast(0);
         const auto step = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
-            const wide wy(load_some<H>(y + i, left)), wdy(load_some<H>(dy + i, left));
-            const P lower = gradient(wy.lower, wdy.lower), upper = gradient(wy.upper, wdy.upper);
-            if constexpr (checks) written = add(written, add(lower, upper));
-            store_some(dx + i, wide(lower, upper).narrow(), left);
+            const H py = load_some<H>(y + i, left);
+            const wide wy(py), wdy(load_some<H>(dy + i, left));
+            const wide g(gradient.everywhere(wy.lower, wdy.lower), gradient.everywhere(wy.upper, wdy.upper));
+            const H result = of_row::template where_something<float>(py, g.narrow());
+            if constexpr (checks) written = add(written, result);
+            store_some(dx + i, result, left);
         };
         std::size_t i = 0;
         for (; i + lanes <= n; i += lanes) step(i, std::integral_constant<std::size_t, lanes>());
         if (i < n) step(i, n - i);
-        return !checks || shows_no_nan(written);
+        const wide all(written);
+        return !checks || shows_no_nan(add(all.lower, all.upper));
     }
 };
 

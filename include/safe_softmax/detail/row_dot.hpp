@@ -75,20 +75,26 @@ class row_dot {
     using P = typename B::f64;
 
 public:
-    /// Calls f(accumulators, first element, elements: up to P::lanes) for every pack of a piece, which begins at a multiple of part::lanes.
-    template <class F>
-    SMX_ALWAYS_INLINE void for_packs(std::size_t n, F f) noexcept {
+    /// Calls f(accumulators, first element, elements: up to P::lanes) for every pack of a piece, which begins at a multiple of part::lanes;
+    /// and ahead(first element) before those of a cache line of T.
+    template <class F, class Ahead>
+    SMX_ALWAYS_INLINE void for_packs(std::size_t n, F f, Ahead ahead) noexcept {
         std::size_t i = 0;
         if constexpr (part::packs == 4) {
             part a = part_[0], b = part_[1], c = part_[2], d = part_[3];
             for (; i + 4 * P::lanes <= n; i += 4 * P::lanes) {
+                ahead(i);
                 f(a, i, P::lanes);
                 f(b, i + P::lanes, P::lanes);
+                ahead(i + 2 * P::lanes);
                 f(c, i + 2 * P::lanes, P::lanes);
                 f(d, i + 3 * P::lanes, P::lanes);
             }
             const auto last = [&](part& p) SMX_INLINE_LAMBDA {
-                if (i < n) f(p, i, n - i < P::lanes ? n - i : P::lanes);
+                if (i < n) {
+                    ahead(i);
+                    f(p, i, n - i < P::lanes ? n - i : P::lanes);
+                }
                 i += P::lanes;
             };
             last(a);
@@ -101,10 +107,20 @@ public:
             part_[3] = d;
         } else {
             part a = part_[0];
-            for (; i + P::lanes <= n; i += P::lanes) f(a, i, P::lanes);
-            if (i < n) f(a, i, n - i);
+            for (; i + P::lanes <= n; i += P::lanes) {
+                ahead(i);
+                f(a, i, P::lanes);
+            }
+            if (i < n) {
+                ahead(i);
+                f(a, i, n - i);
+            }
             part_[0] = a;
         }
+    }
+    template <class F>
+    SMX_ALWAYS_INLINE void for_packs(std::size_t n, F f) noexcept {
+        for_packs(n, f, [](std::size_t) SMX_INLINE_LAMBDA {});
     }
 
     SMX_ALWAYS_INLINE double_double result() const noexcept {
