@@ -107,6 +107,7 @@ private:
         return kernel::template softmax_through_buffer<Q>(in, out, length, {buffer, Pieces}, row, r.scale, wanted);
     }
 
+    /// A row that no cache holds, with a finite maximum: read for its sum, and again for its results.
     template <function F>
     static SMX_NOINLINE void row_past_cache(const In* in, Out* out, std::size_t length, const row_constants<T>& row,
                                             const recipe<T>& r) noexcept {
