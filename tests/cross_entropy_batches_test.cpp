@@ -331,6 +331,10 @@ TEST(CrossEntropy, RefusesWithFunctionArgumentAndValues) {
         error_of([&] { smx::cross_entropy_with_gradient(x, targets, losses, g, {.dlosses = smx::array_ref(losses)}); });
     expect_mentions(same, {"losses", "overlaps options.dlosses"});
     EXPECT_EQ(same.find("without"), std::string::npos) << same;
+    const std::string in_logits =
+        error_of([&] { smx::cross_entropy(x, targets, smx::strided_span<float>(logits.data(), 3, 1)); });
+    expect_mentions(in_logits, {"losses", "overlaps logits"});
+    EXPECT_EQ(in_logits.find("without"), std::string::npos) << in_logits;
     const smx::tensor_view<const float, 2> soft(gradient.data(), {3, 4});
     expect_mentions(error_of([&] { smx::cross_entropy_with_gradient(x, soft, losses, g); }), {"dlogits"});
     EXPECT_EQ(logits, std::vector<float>(12, 1.0f));

@@ -389,6 +389,10 @@ TEST(DynamicView, TheFamilyRefusesByName) {
               "smx::sample: indices must be integers, but they are floating numbers");
     EXPECT_EQ(error([&] { smx::sample(x, engine, flags); }),
               "smx::sample: indices must be integers, but they are truth values");
+    EXPECT_EQ(error([&] { smx::sample(in, engine, smx::array_ref(7)); }),
+              "smx::sample: indices must be an array, in which they are written");
+    EXPECT_EQ(error([&] { smx::sample(in, engine, smx::array_ref()); }),
+              "smx::sample: indices must be an array, in which they are written");
     const smx::const_dynamic_view row(in.data(), element_format::binary32, one);
     in[4] = 50;
     EXPECT_EQ(smx::sample(row, 0.5), 4u);

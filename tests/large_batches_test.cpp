@@ -97,6 +97,27 @@ void check_row(smx::isa level) {
     EXPECT_TRUE(std::isnan(static_cast<float>(y.front())) && std::isnan(static_cast<float>(y.back())));
 }
 
+/// Where results lie between the elements of an array of their type.
+TEST(LargeBatches, RowsThatNoCacheHoldsAtAnyAddress) {
+    const std::size_t extents[] = {(std::size_t(16) << 20) / sizeof(float) + 3};
+    const std::vector<float> x(extents[0], 0.5f);
+    std::vector<unsigned char> memory((extents[0] + 1) * sizeof(float), 77);
+    const smx::const_dynamic_view in(x.data(), smx::element_format::binary32, extents);
+    const smx::dynamic_view out(memory.data() + 3, smx::element_format::binary32, extents);
+    const auto value = [&](std::size_t i) {
+        float y;
+        std::memcpy(&y, memory.data() + 3 + i * sizeof y, sizeof y);
+        return static_cast<double>(y);
+    };
+    smx::safe_softmax(in, out);
+    for (const std::size_t i : {std::size_t(0), extents[0] / 2, extents[0] - 1})
+        EXPECT_NEAR(value(i) * static_cast<double>(extents[0]), 1, 1e-6);
+    smx::log_softmax(in, out);
+    for (const std::size_t i : {std::size_t(0), extents[0] / 2, extents[0] - 1})
+        EXPECT_NEAR(value(i), -std::log(static_cast<double>(extents[0])), 1e-5);
+    EXPECT_TRUE(memory[2] == 77 && memory.back() == 77);
+}
+
 TEST(LargeBatches, RowsThatNoCacheHoldsHaveTheBitsOfOthers) {
     softmax_test::on_every_isa([](smx::isa level) {
         if (level == smx::isa::scalar) return;

@@ -90,17 +90,28 @@ array_ref row_argument(const char* function, const In& in) {
     return row;
 }
 
-/// Integers that can be written, of which the function looks at the type where only the running program knows it.
+/// Integers that can be written, or what may turn out to be that when the program runs.
 template <class V>
 concept maybe_indices =
     std::is_same_v<std::remove_cvref_t<V>, array_ref> ||
     (vocabulary::any_view<V> && std::integral<vocabulary::element_of<V>> &&
      !std::is_const_v<vocabulary::element_of<V>> && !std::is_same_v<vocabulary::element_of<V>, bool>) ||
-    (!vocabulary::any_view<V> && vocabulary::dynamic_any<V> && vocabulary::dynamic_traits_of<V>::writable);
+    (!vocabulary::any_view<V> &&
+     requires(const std::remove_reference_t<V>& v) {
+         vocabulary::dynamic_traits_of<const std::remove_reference_t<V>>::look_at_any(v, "", "");
+     } && vocabulary::dynamic_traits_of<V>::writable &&
+     (std::is_lvalue_reference_v<V> || vocabulary::dynamic_traits_of<V>::borrowed));
 
 template <class In, class Indices>
 concept indices_of_rows = maybe_indices<Indices> && (!vocabulary::any_view<In> || !vocabulary::any_view<Indices> ||
                                                      vocabulary::reduced_rank<In, Indices>);
+
+template <class Indices>
+array_ref indices_argument(const char* function, const Indices& indices) {
+    const array_ref all = arguments_of{function}.any(indices, "indices");
+    if (all.rank() == 0) refuse(function, "indices must be an array, in which they are written");
+    return all;
+}
 
 }  // namespace detail
 
@@ -148,8 +159,8 @@ template <vocabulary::readable_array In, vocabulary::readable_array Us, class In
     requires detail::indices_of_rows<In, Indices>
 void sample(const In& in, const Us& us, Indices&& indices, const sampling_options& options = {}) {
     const detail::arguments_of arg{"sample"};
-    detail::run_sampling(arg.function, detail::job_function::sample, arg(in, "in"), arg.any(indices, "indices"),
-                         arg(us, "us"), options, 0);
+    detail::run_sampling(arg.function, detail::job_function::sample, arg(in, "in"),
+                         detail::indices_argument(arg.function, indices), arg(us, "u"), options, 0);
 }
 
 /// The same with a random engine, from which 64 bits are drawn once for each call; row r, in row-major order, takes the r-th of the numbers that
@@ -158,8 +169,9 @@ template <vocabulary::readable_array In, random_engine Engine, class Indices>
     requires detail::indices_of_rows<In, Indices>
 void sample(const In& in, Engine& engine, Indices&& indices, const sampling_options& options = {}) {
     const detail::arguments_of arg{"sample"};
-    detail::run_sampling(arg.function, detail::job_function::sample, arg(in, "in"), arg.any(indices, "indices"),
-                         array_ref(), options, detail::draw_bits(engine));
+    detail::run_sampling(arg.function, detail::job_function::sample, arg(in, "in"),
+                         detail::indices_argument(arg.function, indices), array_ref(), options,
+                         detail::draw_bits(engine));
 }
 
 }  // namespace SMX_ABI

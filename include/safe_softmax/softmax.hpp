@@ -46,7 +46,8 @@ inline namespace SMX_ABI {
 /// not finite, out overlaps itself or (other than element by element) in; views of crossing strides for which a search of
 /// 100,000 steps finds no overlap pass. Built without exceptions: prints the text to
 /// stderr and aborts. Allocates nothing, locks nothing; takes up to 80 KiB of stack (compiled with optimisation). Calls
-/// from several threads do not touch each other; one call on several threads: parallel.hpp. Floating-point exception flags are not meaningful afterwards.
+/// from several threads do not touch each other; one call on several threads: parallel.hpp. Floating-point exception flags are not
+/// meaningful afterwards. On x86, a row whose results are 16 MiB or more (arithmetic in float) leaves them in memory, not in a cache.
 ///
 /// Source of the method: P. Blanchard, D. J. Higham, N. J. Higham, "Accurately computing the log-sum-exp and softmax
 /// functions", IMA J. Numer. Anal. 41 (2021), for dividing instead of subtracting a logarithm; the maximum as an integer

@@ -200,7 +200,8 @@ public:
             if (has_elements_ && !(out.bytes.extent[byte_axes - 1] == in_bytes_.extent[byte_axes - 1] &&
                                    same_elements(in_bytes_, out.bytes) && detail::has_elements(out.bytes) &&
                                    same_extents(in_bytes_, out.bytes)))
-                check_apart(in_bytes_, in_range_, out.bytes, out.range, function_, in_name_, out.name);
+                check_apart(in_bytes_, in_range_, out.bytes, out.range, function_, in_name_, out.name,
+                            same_extents(in_bytes_, out.bytes) ? apart::or_same : apart::always);
             for (std::size_t r = 0; r < read_; ++r) {
                 // The last input may be written over element by element, too, where the function reads it first.
                 if (input_[r].may_be_output && same_elements(input_[r].bytes, out.bytes) &&

@@ -62,7 +62,7 @@ public:
         row_constants<T> row;
         if (!kernel::find_constants(from, length, r.scale, row)) return special<F>({in, 1}, {out, 1}, length, r);
         if constexpr (F != function::logsumexp && has_every_path && sizeof(T) == 4) {
-            if (length >= least_past_cache<T, Out>) return row_past_cache<F>(in, out, length, row, r);
+            if (goes_past_cache<T>(out, length)) return row_past_cache<F>(in, out, length, row, r);
         }
         const bool distant = length > fetched_ahead;
         const In* const in_soon = far_from(in, distant ? fetched_ahead : next_in);
@@ -107,15 +107,15 @@ private:
         return kernel::template softmax_through_buffer<Q>(in, out, length, {buffer, Pieces}, row, r.scale, wanted);
     }
 
-    /// A row that no cache holds, with a finite maximum: read for its sum, and again for its results.
+    /// A row that few caches hold, with a finite maximum: read for its sum, and again for its results. Terms are not kept.
     template <function F>
     static SMX_NOINLINE void row_past_cache(const In* in, Out* out, std::size_t length, const row_constants<T>& row,
                                             const recipe<T>& r) noexcept {
         const pieces_in_place<const In> from{in};
         const wanted_soon<pieces_in_place<const In>> wanted{far_from(in, fetched_ahead)};
         if constexpr (F == function::softmax) {
-            alignas(64) T buffer[piece_elements<T>];
-            const double sum = kernel::template sum_of_terms<Q>(from, length, {buffer}, row, r.scale, wanted);
+            alignas(64) T unused[piece_elements<T>];
+            const double sum = kernel::template sum_of_terms<Q>(from, length, {unused}, row, r.scale, wanted);
             if (sum_is_nan(sum)) return fill_nan(stepped<Out>{out, 1}, length);
             write_shares_past_cache<B, T, Q>(in, out, 0, length, share_of<T>(sum), row, r.scale);
         } else {

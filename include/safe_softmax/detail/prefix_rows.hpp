@@ -68,7 +68,7 @@ private:
         }
     };
 
-    /// Of more terms than wait in the pipeline's buffer, which then is its own.
+    /// One that the pipeline does not take: of more terms than wait in its buffer, which then is this row's, or of more results than caches hold.
     SMX_NOINLINE void long_row(const S* in, S* out, std::size_t length) noexcept {
         rows_.flush();
         kernels<B, S, S>::template contiguous_row<F>(in, out, length, recipe_, 0, 0, rows_.room());

@@ -15,6 +15,12 @@ template <class T, class Out>
 inline constexpr std::size_t least_past_cache =
     sizeof(T) == 4 ? (std::size_t(16) << 20) / sizeof(Out) : static_cast<std::size_t>(-1);
 
+/// Whether a row is one of them. Results that lie between those of an array (element.hpp allows any address) fill no cache lines.
+template <class T, class Out>
+SMX_ALWAYS_INLINE bool goes_past_cache(const Out* out, std::size_t length) noexcept {
+    return length >= least_past_cache<T, Out> && reinterpret_cast<std::uintptr_t>(out) % sizeof(Out) == 0;
+}
+
 /// The results of the elements [begin, begin + count) of such a row, a piece at a time; f(i, to, n) writes those of n elements from i on to
 /// `to`.
 template <std::size_t Piece, class In, class Out, class F>

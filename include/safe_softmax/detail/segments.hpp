@@ -40,7 +40,8 @@ struct segment_passes {
 /// One segment of a row that several threads share (work.hpp), one stage at a time:
 ///
 ///     maximum   its largest logit
-///     sum       the sum of its terms, which softmax in the arithmetic's own type leaves in the output
+///     sum       the sum of its terms, which softmax in the arithmetic's own type leaves in the output, but for rows that few
+///               caches hold (results_past_cache.hpp)
 ///     result    its results; for logsumexp, of the whole row
 ///
 /// What follows from all segments (the row's maximum, its constants, its sum) everyone works out alone, in their
@@ -77,7 +78,7 @@ private:
             const pieces_in_place<const In> from{in.data};
             const pieces_in_place<Out> to{out.data};
             if constexpr (F != function::logsumexp && sizeof(T) == 4) {
-                if (w.length >= least_past_cache<T, Out>)
+                if (goes_past_cache<T>(out.data, w.length))
                     return run_stage<F, false, true>(from, to, in, out, buffer, w, s, shared, now, segment);
             }
             run_stage<F, std::is_same_v<Out, T>, false>(from, to, in, out, buffer, w, s, shared, now, segment);
