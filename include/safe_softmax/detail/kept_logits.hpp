@@ -20,6 +20,7 @@ public:
     kept_logits() noexcept {}  // what is written over
     explicit kept_logits(const scaling<T>& s) noexcept : scaling_(&s) {}
     static constexpr bool can_retry = false;
+    static constexpr bool adds_numbers = false;
 
     /// False if the row has no finite maximum.
     template <class From>

@@ -75,7 +75,7 @@ inline constexpr std::size_t rows_in_group = 4;
 /// masked_by_copy, one row at a time.
 template <class B, class T, class Logits, class From, class O, bool Log, std::size_t Rows = rows_in_group>
 class masked_group {
-    static constexpr bool by_copy = std::is_same_v<From, masked_by_copy<B, T>>;
+    static constexpr bool by_copy = From::by_copy;
     static constexpr bool in_output = std::is_same_v<O, T> && !by_copy;
     static constexpr std::size_t grouped = by_copy ? 0 : longest_grouped_row<O>;
     static constexpr std::size_t rows = by_copy ? 1 : Rows;

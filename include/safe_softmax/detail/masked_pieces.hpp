@@ -31,6 +31,7 @@ struct masked_piece {
 /// Rows whose arguments all lie in memory as the passes want them: contiguous, of one type.
 template <class S>
 struct masked_in_place {
+    static constexpr bool by_copy = false;
     masked_piece<S> row;
     /// `soon` bytes from each argument of this row to that of one that comes soon.
     SMX_ALWAYS_INLINE masked_in_place(const operand* op, const std::ptrdiff_t* soon) noexcept
@@ -72,12 +73,13 @@ struct masked_in_place {
     }
 };
 
-/// All other rows: what does not lie like that is copied, a piece at a time.
-template <class B, class T>
+/// All other rows: what does not lie like that is copied, a piece at a time. Numbers: they may have a bias or an added mask, which take room.
+template <class B, class T, bool Numbers>
 class masked_by_copy {
     static constexpr std::size_t piece = piece_elements<T>;
 
 public:
+    static constexpr bool by_copy = true;
     SMX_ALWAYS_INLINE explicit masked_by_copy(const operand* op) noexcept : op_(op) {}
     SMX_NOINLINE masked_piece<T> read(std::size_t i, std::size_t n) const noexcept {
         const operand& mask = op_[masked::mask];
@@ -86,8 +88,8 @@ public:
         };
         masked_piece<T> p{numbers(op_[masked::in], x_),
                           nullptr,
-                          numbers(mask, added_),
-                          numbers(op_[masked::bias], bias_),
+                          Numbers ? numbers(mask, added_) : nullptr,
+                          Numbers ? numbers(op_[masked::bias], bias_) : nullptr,
                           i,
                           nullptr,
                           nullptr,
@@ -105,8 +107,8 @@ public:
 private:
     const operand* op_;
     alignas(64) mutable T x_[piece];
-    alignas(64) mutable T added_[piece];
-    alignas(64) mutable T bias_[piece];
+    alignas(64) mutable T added_[Numbers ? piece : 1];
+    alignas(64) mutable T bias_[Numbers ? piece : 1];
     mutable std::uint8_t bytes_[piece];
 };
 

@@ -73,7 +73,7 @@ private:
             if (masked_in_place<bfloat16>::suits(j))
                 return run_groups<Logits, masked_in_place<bfloat16>, bfloat16, Log>(j);
         }
-        run_groups<Logits, masked_by_copy<B, T>, T, Log>(j);
+        run_groups<Logits, masked_by_copy<B, T, Logits::adds_numbers>, T, Log>(j);
     }
 
     template <class Logits, class From, class O, bool Log>

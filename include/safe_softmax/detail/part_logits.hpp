@@ -44,6 +44,7 @@ class part_logits {
 public:
     /// A row that fails may still be done by other means: nothing has been written over it.
     static constexpr bool can_retry = true;
+    static constexpr bool adds_numbers = true;  // but for those of rows that have a slope alone
 
     part_logits() noexcept {}  // what is written over
     /// `of_x` and `of_distance` are the scale and the slope; the latter is null where there is none.
