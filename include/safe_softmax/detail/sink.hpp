@@ -16,6 +16,13 @@ struct sink_of_row {
     double term;    ///< exp(that) in units of the row's terms, if that is finite
 };
 
+/// exp(x) for x <= 0, subnormal numbers included.
+SMX_ALWAYS_INLINE double exp_of_small(const double_double& x) noexcept {
+    if (x.head >= least_exponent) return exp_of(x);
+    constexpr double_double above{0x1.62e42fefa39efp+5, 0x1.abc9e3b39803fp-50};  // 64*ln 2
+    return x.head < -750 ? 0 : rounded(exp_of(add(x, above)) * 0x1p-64);
+}
+
 /// log(sum of exp(z - max), that of the sink included) from the sum `rest` of all terms but the largest ones. Those are `top` each, and there are
 /// other_ties + 1.
 template <class T>
@@ -25,7 +32,7 @@ SMX_ALWAYS_INLINE double log_of_sum_with_sink(double rest, double other_ties, do
     if (!has_sink) return log_1_plus<T>(below);
     const double_double& d = sink.above_max;
     if (d.head <= 0) {
-        const double_double sum = normalised(below, d.head < least_exponent ? 0 : exp_of(d));
+        const double_double sum = normalised(below, exp_of_small(d));
         return log_1_plus<T>(sum.head, sum.tail);
     }
     const double back = d.head > 700 ? 0 : exp_of(negated(d));
