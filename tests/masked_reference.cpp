@@ -25,15 +25,13 @@ pair sum(pair a, pair b) {
 pair product(double a, double b) {
     // Halves of 26 bits: every partial product is exact in a long double of 64 bits.
     const double scale = 0x1p27 + 1;
-    const auto half = [&](double x) {
-        return std::abs(x) < 0x1p990
-                   ? x * scale - (x * scale - x)
-                   : std::ldexp(std::ldexp(x, -60) * scale - (std::ldexp(x, -60) * scale - std::ldexp(x, -60)), 60);
+    const auto half = [&](double x) -> long double {  // that of a number near the largest of double is above it
+        if (std::abs(x) < 0x1p990) return x * scale - (x * scale - x);
+        const double small = std::ldexp(x, -60);
+        return std::ldexp(static_cast<long double>(small * scale - (small * scale - small)), 60);
     };
-    const double ah = half(a), bh = half(b);
-    const long double al = static_cast<long double>(a) - ah, bl = static_cast<long double>(b) - bh;
-    const pair outer = sum(static_cast<long double>(ah) * bh, al * bl);
-    return sum(sum(static_cast<long double>(ah) * bl, al * bh), outer);
+    const long double ah = half(a), bh = half(b), al = a - ah, bl = b - bh;
+    return sum(sum(ah * bl, al * bh), sum(ah * bh, al * bl));
 }
 
 pair logit(const masked_logit& l, const masked_row& row) {
