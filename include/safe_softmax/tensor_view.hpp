@@ -5,6 +5,7 @@
 /// An array of several axes.
 
 #include <safe_softmax/config.hpp>
+#include <safe_softmax/detail/unpaired.hpp>
 
 #include <array>
 #include <concepts>
@@ -32,7 +33,7 @@ public:
     /// Row-major. Extents are not negative.
     template <std::integral Extent>
     SMX_INLINE_VOCABULARY constexpr tensor_view(T* data, const Extent (&extents)[Rank]) noexcept : data_(data) {
-        for (std::size_t d = 0; d < Rank; ++d) extents_[d] = static_cast<std::size_t>(extents[d]);
+        for (std::size_t d = 0; d < Rank; ++d) extents_[d] = vocabulary::unpaired(static_cast<std::size_t>(extents[d]));
         row_major();
     }
 
@@ -42,8 +43,8 @@ public:
                                                 const Stride (&strides)[Rank]) noexcept
         : data_(data) {
         for (std::size_t d = 0; d < Rank; ++d) {
-            extents_[d] = static_cast<std::size_t>(extents[d]);
-            strides_[d] = static_cast<std::ptrdiff_t>(strides[d]);
+            extents_[d] = vocabulary::unpaired(static_cast<std::size_t>(extents[d]));
+            strides_[d] = vocabulary::unpaired(static_cast<std::ptrdiff_t>(strides[d]));
         }
     }
 

@@ -4,6 +4,7 @@
 /// @file
 /// What the functions take as arrays.
 
+#include <safe_softmax/detail/unpaired.hpp>
 #include <safe_softmax/element.hpp>
 #include <safe_softmax/strided_span.hpp>
 #include <safe_softmax/tensor_view.hpp>
@@ -79,7 +80,12 @@ struct view_traits<tensor_view<T, Rank>> {
     static constexpr std::size_t rank = Rank;
     using element_type = T;
     SMX_INLINE_VOCABULARY static constexpr layout<T, Rank> look(const tensor_view<T, Rank>& v) noexcept {
-        return {v.data(), v.extents(), v.strides()};
+        layout<T, Rank> l{v.data(), {}, {}};
+        for (std::size_t d = 0; d < Rank; ++d) {
+            l.extent[d] = unpaired(v.extent(d));
+            l.stride[d] = unpaired(v.stride(d));
+        }
+        return l;
     }
 };
 
@@ -90,7 +96,7 @@ struct view_traits<strided_span<T>> {
     static constexpr std::size_t rank = 1;
     using element_type = T;
     SMX_INLINE_VOCABULARY static constexpr layout<T, 1> look(const strided_span<T>& v) noexcept {
-        return {v.data(), {v.size()}, {v.stride()}};
+        return {v.data(), {unpaired(v.size())}, {unpaired(v.stride())}};
     }
 };
 
@@ -103,8 +109,8 @@ struct view_traits<V> {
     SMX_INLINE_VOCABULARY static constexpr layout<element_type, rank> look(const V& v) noexcept {
         layout<element_type, rank> l{v.data_handle(), {}, {}};
         for (std::size_t d = 0; d < rank; ++d) {
-            l.extent[d] = static_cast<std::size_t>(v.extent(d));
-            l.stride[d] = static_cast<std::ptrdiff_t>(v.stride(d));
+            l.extent[d] = unpaired(static_cast<std::size_t>(v.extent(d)));
+            l.stride[d] = unpaired(static_cast<std::ptrdiff_t>(v.stride(d)));
         }
         return l;
     }

@@ -23,8 +23,8 @@ namespace detail {
 ///                  each row                                                       columns.hpp
 ///     turned       contiguous, up to 32 elements (softmax in double: 24), many of
 ///                  them: turned over into columns                                 turned_rows.hpp
-///     short rows   contiguous, one or two packs of at most two registers, a plain
-///                  scale: they stay in registers                                  short_rows.hpp
+///     short rows   contiguous, one or two packs of at most two registers (a row that
+///                  is alone: up to four), a plain scale: they stay in registers   short_rows.hpp
 ///     pipeline     contiguous, several rows: the terms of one, the maximum of
 ///                  another and the results of a third in one loop                row_pipeline.hpp
 ///     past cache   contiguous, 16 MiB of results and more, arithmetic in float:
@@ -177,8 +177,8 @@ private:
                 return many_short_rows<F>(w, r);
         }
         if constexpr (has_every_path && longest_short_row<P> != 0) {
-            if (contiguous && r.scale.plain && w.length <= longest_short_row<P>)
-                return short_rows<F, is_batch<K>>(w, r);
+            const std::size_t longest = w.rows.extent == 1 ? longest_lone_short_row<P> : longest_short_row<P>;
+            if (contiguous && r.scale.plain && w.length <= longest) return short_rows<F, is_batch<K>>(w, r);
         }
         if constexpr (is_batch<K> && has_pipeline) {
             if (contiguous && w.rows.extent > 1 && takes_pipeline<F>(w.length)) return pipeline<F>(w, r);
@@ -291,7 +291,9 @@ private:
             const std::size_t count = w.rows.extent - j < N ? w.rows.extent - j : N;
             bool done[N];
             if (w.length <= lanes) short_rows_of<T, In, Out, F, 1, B, N>(w, r, j, count, done);
-            else short_rows_of<T, In, Out, F, 2, B, N>(w, r, j, count, done);
+            else if (N != 1 || w.length <= 2 * lanes) short_rows_of<T, In, Out, F, 2, B, N>(w, r, j, count, done);
+            else if (w.length <= 3 * lanes) short_rows_of<T, In, Out, F, N == 1 ? 3 : 2, B, N>(w, r, j, count, done);
+            else short_rows_of<T, In, Out, F, N == 1 ? 4 : 2, B, N>(w, r, j, count, done);
             for (std::size_t i = 0; i < count; ++i)
                 if (!done[i]) contiguous_row<F>(in_row<In>(w, j + i), out_row<Out>(w, j + i), w.length, r);
         }

@@ -58,13 +58,7 @@ SMX_ALWAYS_INLINE void fold_lanes(V (&sum)[N], V (&error)[N]) noexcept {
         for (std::size_t half = 4; half > 0; half /= 2)
             for (std::size_t l = 0; l < half; ++l) sum[l] = add(sum[l], sum[l + half]);
     } else {
-        for (std::size_t half = 4; half > 0; half /= 2) {
-            for (std::size_t l = 0; l < half; ++l) {
-                V lost;
-                sum[l] = two_sum(sum[l], sum[l + half], lost);
-                error[l] = add(add(error[l], error[l + half]), lost);
-            }
-        }
+        fold_by_halves(sum, error);
     }
 }
 
@@ -127,11 +121,9 @@ public:
         if constexpr (sizeof(T) == 4) {
             return {reduce_add(add(add(part_[0].sum, part_[1].sum), add(part_[2].sum, part_[3].sum))), 0};
         } else {
-            double sum[P::lanes], error[P::lanes];
-            store(sum, part_[0].sum);
-            store(error, part_[0].error);
-            fold_lanes<T>(sum, error);
-            return normalised(sum[0], error[0]);
+            double error;
+            const double sum = reduce_add(part_[0].sum, part_[0].error, error);
+            return normalised(sum, error);
         }
     }
 

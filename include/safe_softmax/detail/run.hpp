@@ -69,16 +69,19 @@ inline void run_reduction(const To& to, const char* name, const layout<const In,
             refuse(name, "extent %zu of out (counted as in in) is %zu, but %zu is needed for that of in, %zu", d,
                    out.extent[d], d == axis ? std::size_t(1) : in.extent[d], in.extent[d]);
     if (!has_elements(out)) return;
-    layout<const In, R> from = in;
     if (in.extent[axis] == 0) {
         range_of(out, {name, "out"});
         check_distinct(out, {name, "out"});
-        from.stride = {};  // there may be no memory to step through
     } else {
         const byte_range in_range = range_of(in, {name, "in"});
         const byte_range out_range = range_of(out, {name, "out"});
         check_distinct(out, {name, "out"});
         check_apart(in, in_range, out, out_range, name, "in", "out", apart::always);
+    }
+    layout<const In, R> from{in.data, {}, {}};
+    for (std::size_t d = 0; d < R; ++d) {
+        from.extent[d] = unpaired(in.extent[d]);
+        from.stride[d] = in.extent[axis] == 0 ? 0 : unpaired(in.stride[d]);  // there may be no memory to step through
     }
     to.template run<K, In, Out, R>(row_loops<In, Out, R>(from, out, axis, true, options).work());
 }
@@ -88,11 +91,10 @@ SMX_ALWAYS_INLINE void elementwise(const To& to, const char* name, const In& in,
                                    const softmax_options& options) {
     check_strided(in, {name, "in"});
     check_strided(out, {name, "out"});
-    const auto from = vocabulary::look(in);
-    using S = std::remove_cv_t<std::remove_reference_t<decltype(*from.data)>>;
     constexpr std::size_t rank = vocabulary::rank_of<const In>;
+    const auto from = vocabulary::look(in);
     run_elementwise<known_of<rank, vocabulary::is_contiguous<const In> && vocabulary::is_contiguous<Out>>>(
-        to, name, layout<const S, rank>{from.data, from.extent, from.stride}, vocabulary::look(out), options);
+        to, name, read_only(from), vocabulary::look(out), options);
 }
 
 template <class To, class In, class Out>
@@ -103,22 +105,20 @@ SMX_ALWAYS_INLINE void reduction(const To& to, const char* name, const In& in, O
     constexpr std::size_t rank = vocabulary::rank_of<const In>;
     const auto from = vocabulary::look(in);
     const auto into = vocabulary::look(out);
-    using S = std::remove_cv_t<std::remove_reference_t<decltype(*from.data)>>;
     using O = std::remove_reference_t<decltype(*into.data)>;
     const std::size_t axis = checked_axis<rank>(options, {name, "in"});
     layout<O, rank> kept{into.data, {}, {}};
     for (std::size_t d = 0; d < rank; ++d) {
         if constexpr (vocabulary::rank_of<Out> == rank) {
-            kept.extent[d] = into.extent[d];
-            kept.stride[d] = into.stride[d];
+            kept.extent[d] = unpaired(into.extent[d]);
+            kept.stride[d] = unpaired(into.stride[d]);
         } else {
             const std::size_t source = d - (d > axis ? 1 : 0);
-            kept.extent[d] = d == axis ? 1 : into.extent[source];
-            kept.stride[d] = d == axis ? 0 : into.stride[source];
+            kept.extent[d] = d == axis ? 1 : unpaired(into.extent[source]);
+            kept.stride[d] = d == axis ? 0 : unpaired(into.stride[source]);
         }
     }
-    run_reduction<known_of<rank, vocabulary::is_contiguous<const In>>>(
-        to, name, layout<const S, rank>{from.data, from.extent, from.stride}, kept, axis, options);
+    run_reduction<known_of<rank, vocabulary::is_contiguous<const In>>>(to, name, read_only(from), kept, axis, options);
 }
 
 }  // namespace detail

@@ -5,6 +5,7 @@
 #include <safe_softmax/detail/error.hpp>
 #include <safe_softmax/detail/overlap.hpp>
 #include <safe_softmax/detail/special.hpp>
+#include <safe_softmax/detail/unpaired.hpp>
 #include <safe_softmax/detail/work.hpp>
 #include <safe_softmax/view.hpp>
 
@@ -15,6 +16,7 @@ inline namespace SMX_ABI {
 namespace detail {
 
 using vocabulary::layout;
+using vocabulary::unpaired;
 
 // From views and options to work: every check is here, before anything is written.
 
@@ -44,6 +46,21 @@ SMX_ALWAYS_INLINE bool is_row_major(const layout<T, R>& v, std::size_t& elements
 template <class T, std::size_t R>
 SMX_ALWAYS_INLINE layout<const void, R> places_of(const layout<T, R>& v) noexcept {
     return {v.data, v.extent, v.stride};
+}
+
+/// A view whose elements are only read.
+template <class T, std::size_t R>
+SMX_ALWAYS_INLINE layout<const T, R> read_only(const layout<T, R>& v) noexcept {
+    layout<const T, R> l{v.data, {}, {}};
+    for (std::size_t d = 0; d < R; ++d) {
+        l.extent[d] = unpaired(v.extent[d]);
+        l.stride[d] = unpaired(v.stride[d]);
+    }
+    return l;
+}
+template <class T, std::size_t R>
+SMX_ALWAYS_INLINE const layout<const T, R>& read_only(const layout<const T, R>& v) noexcept {
+    return v;
 }
 
 /// Bytes from the lowest to the highest element of a view, which has elements.
@@ -203,9 +220,17 @@ class row_loops {
 public:
     SMX_ALWAYS_INLINE row_loops(const layout<const In, R>& in, const layout<Out, R>& out, std::size_t axis,
                                 bool reduces, const softmax_options& options) noexcept
-        : work_{in.data, out.data, in.extent[axis], in.stride[axis], reduces ? 0 : out.stride[axis], {1, 0, 0},
-                nullptr, 0,        options.scale,   options.special} {
-        if (in.extent[axis] <= 1) {
+        : work_{in.data,
+                out.data,
+                unpaired(in.extent[axis]),
+                unpaired(in.stride[axis]),
+                reduces ? 0 : unpaired(out.stride[axis]),
+                {1, 0, 0},
+                nullptr,
+                0,
+                options.scale,
+                options.special} {
+        if (work_.length <= 1) {
             work_.in_step = 1;
             if (!reduces) work_.out_step = 1;
         }
@@ -227,7 +252,7 @@ private:
         std::size_t& count = work_.outer_count;
         for (std::size_t d = 0; d < R; ++d) {
             if (d == axis || in.extent[d] == 1) continue;
-            const loop next{in.extent[d], in.stride[d], out.stride[d]};
+            const loop next{unpaired(in.extent[d]), unpaired(in.stride[d]), unpaired(out.stride[d])};
             const std::ptrdiff_t extent = static_cast<std::ptrdiff_t>(next.extent);
             if (count != 0 && loop_[count - 1].in == next.in * extent && loop_[count - 1].out == next.out * extent) {
                 loop_[count - 1] = {loop_[count - 1].extent * next.extent, next.in, next.out};
@@ -247,7 +272,7 @@ private:
             const int gain = neighbours(loop_[l]) - neighbours(loop_[inner]);
             if (gain > 0 || (gain == 0 && loop_[l].extent > loop_[inner].extent)) inner = l;
         }
-        work_.rows = loop_[inner];
+        work_.rows = {unpaired(loop_[inner].extent), unpaired(loop_[inner].in), unpaired(loop_[inner].out)};
         --count;
         for (std::size_t l = inner; l < count && l + 1 < R; ++l) loop_[l] = loop_[l + 1];
     }

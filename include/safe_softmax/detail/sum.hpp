@@ -24,18 +24,6 @@ namespace detail {
 
 inline constexpr std::size_t packs_per_group = 4;
 
-SMX_ALWAYS_INLINE double add(double a, double b) noexcept { return fence(a + b); }
-SMX_ALWAYS_INLINE double sub(double a, double b) noexcept { return fence(a - b); }
-
-/// a + b and, in error, what it rounded away.
-template <class V>
-SMX_ALWAYS_INLINE V two_sum(V a, V b, V& error) noexcept {
-    const V sum = add(a, b);
-    const V b_seen = sub(sum, a);
-    error = add(sub(a, sub(sum, b_seen)), sub(b, b_seen));
-    return sum;
-}
-
 /// A sum that is not rounded yet: head + tail.
 struct sum_parts {
     double head, tail;
@@ -85,15 +73,11 @@ public:
         sum_ = two_sum(sum_, s, error);
         error_ = add(error_, error);
     }
-    SMX_ALWAYS_INLINE double result() const noexcept {
-        double sum[8], error[8];
-        fold(sum, error);
-        return add(sum[0], error[0]);
-    }
+    SMX_ALWAYS_INLINE double result() const noexcept { return parts().result(); }
     SMX_ALWAYS_INLINE sum_parts parts() const noexcept {
-        double sum[8], error[8];
-        fold(sum, error);
-        return {sum[0], error[0]};
+        sum_parts r;
+        r.head = reduce_add(sum_, error_, r.tail);
+        return r;
     }
     struct lanes_sum {
         typename B::f64 sum, error;
@@ -122,24 +106,6 @@ public:
     }
 
 private:
-    /// Into the first lane.
-    SMX_ALWAYS_INLINE void fold(double (&sum)[8], double (&error)[8]) const noexcept {
-        store(sum, sum_);
-        store(error, error_);
-        fold_by_halves(sum, error);
-    }
-    /// V: a row's double, or a pack of them for rows side by side.
-    template <class V>
-    static SMX_ALWAYS_INLINE void fold_by_halves(V (&sum)[8], V (&error)[8]) noexcept {
-        SMX_UNROLL for (std::size_t half = 4; half > 0; half /= 2) {
-            SMX_UNROLL for (std::size_t l = 0; l < half; ++l) {
-                V lost;
-                sum[l] = two_sum(sum[l], sum[l + half], lost);
-                error[l] = add(add(error[l], error[l + half]), lost);
-            }
-        }
-    }
-
     typename B::f64 sum_ = B::f64::broadcast(0), error_ = B::f64::broadcast(0);
 };
 

@@ -126,6 +126,12 @@ SMX_ALWAYS_INLINE typename H::value_type reduce_add(doubled<H> a) noexcept {
     return reduce_add(add(a.lo, a.hi));
 }
 template <class H>
+SMX_ALWAYS_INLINE double reduce_add(doubled<H> a, doubled<H> e, double& error) noexcept {
+    H lost;
+    const H sum = two_sum(a.lo, a.hi, lost);
+    return reduce_add(sum, add(add(e.lo, e.hi), lost), error);
+}
+template <class H>
 SMX_ALWAYS_INLINE void reduce_max_each(typename H::value_type* to, const doubled<H> (&a)[8]) noexcept {
     for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_max(a[i]);
 }

@@ -48,6 +48,8 @@
 //                                    correctly rounded, for n in [8, 16*bias)
 //   reduce_max(a)                    the largest lane; NaN as in maximum
 //   reduce_add(a)                    f64 only: the sum of the lanes by halving: lane l and l+4, then l+2, then l+1
+//   reduce_add(a, e, error)          f64 only: the same of a and, in error, that of e and of what the additions of a's
+//                                    lanes round away (two-sum)
 //   reduce_max_each(to, a), reduce_add_each(to, a)
 //                                    of eight packs: to[i] = reduce_max(a[i]) or reduce_add(a[i]), the same bits
 //   even_as_double(a), odd_as_double(a)
@@ -286,6 +288,30 @@ SMX_ALWAYS_INLINE T sum_by_halving(T (&lane)[N]) noexcept {
     for (std::size_t half = N / 2; half > 0; half /= 2)
         for (std::size_t l = 0; l < half; ++l) lane[l] = fence(lane[l] + lane[l + half]);
     return lane[0];
+}
+
+SMX_ALWAYS_INLINE double add(double a, double b) noexcept { return fence(a + b); }
+SMX_ALWAYS_INLINE double sub(double a, double b) noexcept { return fence(a - b); }
+
+/// a + b and, in error, what it rounded away.
+template <class V>
+SMX_ALWAYS_INLINE V two_sum(V a, V b, V& error) noexcept {
+    const V sum = add(a, b);
+    const V b_seen = sub(sum, a);
+    error = add(sub(a, sub(sum, b_seen)), sub(b, b_seen));
+    return sum;
+}
+/// Into the first of them: sums by halving, and their errors with what that rounds away. V: a row's double, or a pack of them for rows side
+/// by side.
+template <class V, std::size_t N>
+SMX_ALWAYS_INLINE void fold_by_halves(V (&sum)[N], V (&error)[N]) noexcept {
+    SMX_UNROLL for (std::size_t half = N / 2; half > 0; half /= 2) {
+        SMX_UNROLL for (std::size_t l = 0; l < half; ++l) {
+            V lost;
+            sum[l] = two_sum(sum[l], sum[l + half], lost);
+            error[l] = add(add(error[l], error[l + half]), lost);
+        }
+    }
 }
 
 /// Any pack through memory, for what a backend has no instruction for.

@@ -276,6 +276,17 @@ SMX_ALWAYS_INLINE double reduce_add(register_pack<R> a) noexcept {
     }
 }
 template <class R>
+SMX_ALWAYS_INLINE double reduce_add(register_pack<R> a, register_pack<R> e, double& error) noexcept {
+    if constexpr (requires { native::reduce_add(a.v, e.v, error); }) {
+        return native::reduce_add(a.v, e.v, error);
+    } else {
+        auto sums = spread(a), errors = spread(e);
+        fold_by_halves(sums.lane, errors.lane);
+        error = errors.lane[0];
+        return sums.lane[0];
+    }
+}
+template <class R>
 SMX_ALWAYS_INLINE void reduce_max_each(typename R::value_type* to, const register_pack<R> (&a)[8]) noexcept {
     const typename R::type v[8] = {a[0].v, a[1].v, a[2].v, a[3].v, a[4].v, a[5].v, a[6].v, a[7].v};
     if constexpr (requires { native::reduce_max_each(to, v); }) native::reduce_max_each(to, v);

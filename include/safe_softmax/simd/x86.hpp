@@ -137,6 +137,12 @@ SMX_ALWAYS_INLINE double reduce_max(__m128d a) noexcept { return _mm_cvtsd_f64(m
 SMX_ALWAYS_INLINE double reduce_add(__m128d a) noexcept {
     return fence(_mm_cvtsd_f64(a) + _mm_cvtsd_f64(_mm_unpackhi_pd(a, a)));
 }
+SMX_ALWAYS_INLINE double reduce_add(__m128d a, __m128d e, double& error) noexcept {
+    double lost;
+    const double sum = two_sum(_mm_cvtsd_f64(a), _mm_cvtsd_f64(_mm_unpackhi_pd(a, a)), lost);
+    error = detail::add(reduce_add(e), lost);
+    return sum;
+}
 SMX_ALWAYS_INLINE __m128 load_as(tag<float, 4>, const bfloat16* p) noexcept {
     const __m128i bits = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
     return _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), bits));
@@ -260,6 +266,14 @@ SMX_ALWAYS_INLINE double reduce_max(__m256d a) noexcept {
 SMX_ALWAYS_INLINE double reduce_add(__m256d a) noexcept {
     return reduce_add(fence(_mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1))));
 }
+SMX_ALWAYS_INLINE double reduce_add(__m256d a, __m256d e, double& error) noexcept {
+    const auto plus = [](__m128d x, __m128d y) SMX_INLINE_LAMBDA { return fence(_mm_add_pd(x, y)); };
+    const auto minus = [](__m128d x, __m128d y) SMX_INLINE_LAMBDA { return fence(_mm_sub_pd(x, y)); };
+    const __m128d lo = _mm256_castpd256_pd128(a), hi = _mm256_extractf128_pd(a, 1);
+    const __m128d sum = plus(lo, hi), hi_seen = minus(sum, lo);  // two_sum
+    const __m128d lost = plus(minus(lo, minus(sum, hi_seen)), minus(hi, hi_seen));
+    return reduce_add(sum, plus(plus(_mm256_castpd256_pd128(e), _mm256_extractf128_pd(e, 1)), lost), error);
+}
 SMX_ALWAYS_INLINE __m256 load_as(tag<float, 8>, const bfloat16* p) noexcept {
     const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
@@ -366,6 +380,14 @@ SMX_ALWAYS_INLINE double reduce_max(__m512d a) noexcept {
 }
 SMX_ALWAYS_INLINE double reduce_add(__m512d a) noexcept {
     return reduce_add(fence(_mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1))));
+}
+SMX_ALWAYS_INLINE double reduce_add(__m512d a, __m512d e, double& error) noexcept {
+    const auto plus = [](__m256d x, __m256d y) SMX_INLINE_LAMBDA { return fence(_mm256_add_pd(x, y)); };
+    const auto minus = [](__m256d x, __m256d y) SMX_INLINE_LAMBDA { return fence(_mm256_sub_pd(x, y)); };
+    const __m256d lo = _mm512_castpd512_pd256(a), hi = _mm512_extractf64x4_pd(a, 1);
+    const __m256d sum = plus(lo, hi), hi_seen = minus(sum, lo);  // two_sum
+    const __m256d lost = plus(minus(lo, minus(sum, hi_seen)), minus(hi, hi_seen));
+    return reduce_add(sum, plus(plus(_mm512_castpd512_pd256(e), _mm512_extractf64x4_pd(e, 1)), lost), error);
 }
 // Of eight registers at once, by halves: each step makes one register out of two, so that the lanes of several rows share it.
 SMX_ALWAYS_INLINE void reduce_max_each(float* to, const __m512 (&a)[8]) noexcept {
