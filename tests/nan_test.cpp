@@ -109,7 +109,7 @@ protected:
     void in_every_shape(F f) {
         on_every_isa([&](smx::isa level) {
             for (const layout s : layouts)
-                for (const std::size_t length : {1, 3, 8, 9, 17, 40, 150, 2100})
+                for (const std::size_t length : {1, 3, 8, 9, 17, 25, 40, 49, 150, 2100})
                     for (const std::size_t rows : {1, 5, 64, 67}) {
                         if (length > 1000 && rows > 5) continue;
                         f(s, rows, length,

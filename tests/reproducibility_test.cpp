@@ -88,7 +88,7 @@ TEST_P(Reproducibility, ANaNHasTheSameBitsEverywhere) {
                                      {std::numeric_limits<double>::quiet_NaN()});
     for (const subject* s : runnable_subjects(in(), out())) {
         for (const function f : all_functions) {
-            for (const std::size_t n : {1u, 2u, 9u, 40u, 300u, 5000u}) {
+            for (const std::size_t n : {1u, 2u, 9u, 24u, 25u, 40u, 49u, 64u, 300u, 5000u}) {
                 for (const double sign : {1.0, -1.0}) {
                     std::vector<double> row = logits(family::normal_3, n);
                     row[n / 2] = std::copysign(std::numeric_limits<double>::quiet_NaN(), sign);

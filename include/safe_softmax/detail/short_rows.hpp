@@ -137,7 +137,7 @@ template <class P>
 inline constexpr std::size_t longest_short_row = P::registers > 2 ? 0 : 2 * P::lanes;
 /// The same for a row that is alone: many of this length are done sooner by row_pipeline.hpp.
 template <class P>
-inline constexpr std::size_t longest_lone_short_row = P::registers > 2 ? 0 : P::lanes* packs_per_group;
+inline constexpr std::size_t longest_lone_short_row = P::registers > 2 ? 0 : 4 * P::lanes;
 
 /// Up to this many rows go step by step together: their chains of dependent instructions overlap, and a masked store of
 /// one row does not hold up the masked load of the next (which seems to overlap it, 4 KiB apart or next to it).
