@@ -48,6 +48,15 @@ public:
     template <function F, known_rows K>
     static SMX_ALWAYS_INLINE void run(const work& w) noexcept {
         const default_environment environment;
+        if constexpr (has_every_path && longest_short_row<P> != 0) {
+            // Before anything that takes registers and stack: a row that is short and alone takes less time than what the others need.
+            if (w.length <= longest_lone_short_row<P> && w.length >= 2 && w.rows.extent == 1 && w.outer_count == 0 &&
+                w.in_step == 1 && (w.out_step == 1 || F == function::logsumexp) && w.scale == 1.0) {
+                bool done[1];
+                short_rows_from<F>(w, {no_scaling<T>, w.special}, 0, 1, done);
+                if (done[0]) return;
+            }
+        }
         run_under_default<F, K>(w);
     }
 
@@ -286,14 +295,19 @@ private:
         if constexpr (Batch) short_rows_by<F, short_rows_together>(w, r);
     }
     template <function F, std::size_t N>
+    static SMX_ALWAYS_INLINE void short_rows_from(const work& w, const recipe<T>& r, std::size_t j, std::size_t count,
+                                                  bool (&done)[N]) noexcept {
+        if (w.length <= lanes) short_rows_of<T, In, Out, F, 1, B, N>(w, r, j, count, done);
+        else if (N != 1 || w.length <= 2 * lanes) short_rows_of<T, In, Out, F, 2, B, N>(w, r, j, count, done);
+        else if (w.length <= 3 * lanes) short_rows_of<T, In, Out, F, N == 1 ? 3 : 2, B, N>(w, r, j, count, done);
+        else short_rows_of<T, In, Out, F, N == 1 ? 4 : 2, B, N>(w, r, j, count, done);
+    }
+    template <function F, std::size_t N>
     static SMX_ALWAYS_INLINE void short_rows_by(const work& w, const recipe<T>& r) noexcept {
         for (std::size_t j = 0; j < w.rows.extent; j += N) {
             const std::size_t count = w.rows.extent - j < N ? w.rows.extent - j : N;
             bool done[N];
-            if (w.length <= lanes) short_rows_of<T, In, Out, F, 1, B, N>(w, r, j, count, done);
-            else if (N != 1 || w.length <= 2 * lanes) short_rows_of<T, In, Out, F, 2, B, N>(w, r, j, count, done);
-            else if (w.length <= 3 * lanes) short_rows_of<T, In, Out, F, N == 1 ? 3 : 2, B, N>(w, r, j, count, done);
-            else short_rows_of<T, In, Out, F, N == 1 ? 4 : 2, B, N>(w, r, j, count, done);
+            short_rows_from<F>(w, r, j, count, done);
             for (std::size_t i = 0; i < count; ++i)
                 if (!done[i]) contiguous_row<F>(in_row<In>(w, j + i), out_row<Out>(w, j + i), w.length, r);
         }
