@@ -52,9 +52,11 @@ public:
             // Before anything that takes registers and stack: a row that is short and alone takes less time than what the others need.
             if (w.length <= longest_lone_short_row<P> && w.length >= 2 && w.rows.extent == 1 && w.outer_count == 0 &&
                 w.in_step == 1 && (w.out_step == 1 || F == function::logsumexp) && w.scale == 1.0) {
+                const recipe<T> r{no_scaling<T>, w.special};
                 bool done[1];
-                short_rows_from<F>(w, {no_scaling<T>, w.special}, 0, 1, done);
-                if (done[0]) return;
+                short_rows_from<F>(w, r, 0, 1, done);
+                if (!done[0]) contiguous_row<F>(static_cast<const In*>(w.in), static_cast<Out*>(w.out), w.length, r);
+                return;
             }
         }
         run_under_default<F, K>(w);

@@ -266,13 +266,21 @@ SMX_ALWAYS_INLINE double reduce_max(__m256d a) noexcept {
 SMX_ALWAYS_INLINE double reduce_add(__m256d a) noexcept {
     return reduce_add(fence(_mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1))));
 }
+SMX_ALWAYS_INLINE __m128d plus(__m128d a, __m128d b) noexcept { return fence(_mm_add_pd(a, b)); }
+SMX_ALWAYS_INLINE __m128d minus(__m128d a, __m128d b) noexcept { return fence(_mm_sub_pd(a, b)); }
+SMX_ALWAYS_INLINE __m256d plus(__m256d a, __m256d b) noexcept { return fence(_mm256_add_pd(a, b)); }
+SMX_ALWAYS_INLINE __m256d minus(__m256d a, __m256d b) noexcept { return fence(_mm256_sub_pd(a, b)); }
+SMX_ALWAYS_INLINE double reduce_add(__m256d a, __m256d e, double& error) noexcept;
+/// The rest of a sum of lanes and of its errors, from the halves of both: a step of fold_by_halves.
+template <class V>
+SMX_ALWAYS_INLINE double reduce_halves(V a, V b, V a_error, V b_error, double& error) noexcept {
+    const V sum = plus(a, b), b_seen = minus(sum, a);  // two_sum, whose names do not reach these types
+    const V lost = plus(minus(a, minus(sum, b_seen)), minus(b, b_seen));
+    return reduce_add(sum, plus(plus(a_error, b_error), lost), error);
+}
 SMX_ALWAYS_INLINE double reduce_add(__m256d a, __m256d e, double& error) noexcept {
-    const auto plus = [](__m128d x, __m128d y) SMX_INLINE_LAMBDA { return fence(_mm_add_pd(x, y)); };
-    const auto minus = [](__m128d x, __m128d y) SMX_INLINE_LAMBDA { return fence(_mm_sub_pd(x, y)); };
-    const __m128d lo = _mm256_castpd256_pd128(a), hi = _mm256_extractf128_pd(a, 1);
-    const __m128d sum = plus(lo, hi), hi_seen = minus(sum, lo);  // two_sum
-    const __m128d lost = plus(minus(lo, minus(sum, hi_seen)), minus(hi, hi_seen));
-    return reduce_add(sum, plus(plus(_mm256_castpd256_pd128(e), _mm256_extractf128_pd(e, 1)), lost), error);
+    return reduce_halves(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1), _mm256_castpd256_pd128(e),
+                         _mm256_extractf128_pd(e, 1), error);
 }
 SMX_ALWAYS_INLINE __m256 load_as(tag<float, 8>, const bfloat16* p) noexcept {
     const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
@@ -382,12 +390,8 @@ SMX_ALWAYS_INLINE double reduce_add(__m512d a) noexcept {
     return reduce_add(fence(_mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1))));
 }
 SMX_ALWAYS_INLINE double reduce_add(__m512d a, __m512d e, double& error) noexcept {
-    const auto plus = [](__m256d x, __m256d y) SMX_INLINE_LAMBDA { return fence(_mm256_add_pd(x, y)); };
-    const auto minus = [](__m256d x, __m256d y) SMX_INLINE_LAMBDA { return fence(_mm256_sub_pd(x, y)); };
-    const __m256d lo = _mm512_castpd512_pd256(a), hi = _mm512_extractf64x4_pd(a, 1);
-    const __m256d sum = plus(lo, hi), hi_seen = minus(sum, lo);  // two_sum
-    const __m256d lost = plus(minus(lo, minus(sum, hi_seen)), minus(hi, hi_seen));
-    return reduce_add(sum, plus(plus(_mm512_castpd512_pd256(e), _mm512_extractf64x4_pd(e, 1)), lost), error);
+    return reduce_halves(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1), _mm512_castpd512_pd256(e),
+                         _mm512_extractf64x4_pd(e, 1), error);
 }
 // Of eight registers at once, by halves: each step makes one register out of two, so that the lanes of several rows share it.
 SMX_ALWAYS_INLINE void reduce_max_each(float* to, const __m512 (&a)[8]) noexcept {
