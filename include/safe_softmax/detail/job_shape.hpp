@@ -36,10 +36,10 @@ SMX_NOINLINE inline byte_layout bytes_of(const array_ref& a, argument name) {
     return l;
 }
 
-/// Calls f(value as T, number of the row among those that have a value of their own) for the elements of an array.
+/// Calls f(values as T, how many) for the elements of an array, a few at a time, in their order.
 template <class T, class F>
-SMX_ALWAYS_INLINE void for_each_number(const array_ref& a, F f) {
-    std::size_t index[array_ref::max_rank] = {}, count = 0;
+SMX_ALWAYS_INLINE void for_each_numbers(const array_ref& a, F f) {
+    std::size_t index[array_ref::max_rank] = {};
     for (std::size_t d = 0; d < a.rank(); ++d)
         if (a.extent(d) == 0) return;
     const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_of(a.type()));
@@ -48,12 +48,24 @@ SMX_ALWAYS_INLINE void for_each_number(const array_ref& a, F f) {
     while (true) {
         std::ptrdiff_t offset = 0;
         for (std::size_t d = 0; d < inner; ++d) offset += static_cast<std::ptrdiff_t>(index[d]) * a.stride(d) * size;
-        for (std::size_t i = 0; i < length; ++i)
-            f(number_at<T>(moved(a.data(), offset + static_cast<std::ptrdiff_t>(i) * step), a.type()), count++);
+        T some[32];
+        for (std::size_t i = 0, n = 0; i < length; i += n) {
+            n = length - i < std::size(some) ? length - i : std::size(some);
+            read_numbers(moved(a.data(), offset + static_cast<std::ptrdiff_t>(i) * step), step, a.type(), some, n);
+            f(some, n);
+        }
         std::size_t d = inner;
         while (d > 0 && ++index[d - 1] == a.extent(d - 1)) index[--d] = 0;
         if (d == 0) return;
     }
+}
+/// Calls f(value as T, number of the row among those that have a value of their own).
+template <class T, class F>
+SMX_ALWAYS_INLINE void for_each_number(const array_ref& a, F f) {
+    std::size_t count = 0;
+    for_each_numbers<T>(a, [&](const T* some, std::size_t n) {
+        for (std::size_t k = 0; k < n; ++k) f(some[k], count++);
+    });
 }
 
 inline void check_floating(const char* function, const char* name, const array_ref& a) {

@@ -42,7 +42,7 @@ public:
         if (!is_minus_infinity(of_max_.max)) return false;
         bool nan = false;
         for_pieces<T>(0, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            const auto p = from.read(i, n);
+            const auto& p = from.read(i, n);
             nan = nan || any_nan<B, T>(p.x, p.keep, n);
         });
         return !nan;

@@ -18,7 +18,7 @@ class masked_factors {
 public:
     explicit masked_factors(const job& j) noexcept
         : job_(j), shared_(j.scale == 1.0 ? no_scaling<T> : make_scaling<T>(j.scale)),
-          in_place_(j.op[masked::in].data == j.op[masked::out].data) {
+          in_place_(j.op[masked::in].data == j.op[masked::out].data), suits_(part_logits<B, T>::suits(j, j.scale)) {
         set_factor<T>(shared_factor_, j.scale);
     }
 
@@ -34,10 +34,15 @@ public:
     /// False: the row is none for part_logits.
     SMX_ALWAYS_INLINE bool make(part_logits<B, T>& logits, of_parts& own, const operand* op,
                                 std::size_t query) noexcept {
-        const double scale = scale_at(job_, op[masked::temperature]);
-        if (!part_logits<B, T>::suits(job_, scale)) return false;
         const factor* x = &shared_factor_;
-        if (op[masked::temperature]) set_factor<T>(own.x, scale), x = &own.x;
+        if (op[masked::temperature]) {
+            const double scale = scale_at(job_, op[masked::temperature]);
+            if (!part_logits<B, T>::suits(job_, scale)) return false;
+            set_factor<T>(own.x, scale);
+            x = &own.x;
+        } else if (!suits_) {
+            return false;
+        }
         const factor* distance = nullptr;
         double diagonal = 0;
         if (op[masked::slope]) {
@@ -47,7 +52,7 @@ public:
             distance = &own.distance;
             diagonal = fence(static_cast<double>(query) + static_cast<double>(job_.causal_offset));
         }
-        logits = part_logits<B, T>(*x, distance, diagonal, in_place_);
+        logits.begin(*x, distance, diagonal, in_place_);
         return true;
     }
     SMX_ALWAYS_INLINE bool make(kept_logits<B, T>& logits, of_kept& own, const operand* op, std::size_t) noexcept {
@@ -62,7 +67,7 @@ private:
     const job& job_;
     scaling<T> shared_;
     factor shared_factor_, last_;
-    bool in_place_, made_ = false;
+    bool in_place_, suits_, made_ = false;
 };
 
 /// Contiguous rows of Out up to this length are worked on in groups.
@@ -83,7 +88,7 @@ class masked_group {
     using pass = passes<B, T>;
 
 public:
-    explicit masked_group(const job& j) noexcept : job_(j), factors_(j) {}
+    explicit masked_group(const job& j) noexcept : job_(j), factors_(j), soon_(j) {}
 
     SMX_ALWAYS_INLINE void add(const operand* op, std::size_t query, std::size_t kept) noexcept {
         if (kept > grouped && count_ != 0) run();
@@ -92,8 +97,7 @@ public:
         m.query = query;
         m.kept = kept;
         if constexpr (!by_copy) {
-            look_ahead(op, kept);
-            m.row = From(op, soon_).row;
+            m.row = From::row(op, kept > fetched_ahead ? soon_.long_row : kept > grouped ? soon_.row : soon_.group);
         }
         m.makes = factors_.make(m.logits, m.own, op, query);
         ++count_;
@@ -110,22 +114,20 @@ public:
     }
 
 private:
-    /// Long rows fetch what is so many elements ahead in them, others what is as far away as the last row was: the next one, or the group
-    /// after this one.
+    /// Long rows fetch what is so many elements ahead in them, others the next one, or one of the next group.
     static constexpr std::size_t fetched_ahead = 1024;
-    SMX_ALWAYS_INLINE void look_ahead(const operand* op, std::size_t kept) noexcept {
-        constexpr std::size_t seen[] = {masked::in, masked::out, masked::mask, masked::bias};
-        for (const std::size_t o : seen) {
-            const auto now = reinterpret_cast<std::uintptr_t>(op[o].data);
-            const std::ptrdiff_t size = op[o] && !is_floating(op[o].type) ? 1 : static_cast<std::ptrdiff_t>(sizeof(O));
-            if (kept > fetched_ahead) soon_[o] = static_cast<std::ptrdiff_t>(fetched_ahead) * size;
-            else
-                soon_[o] = last_[o] == 0 ? 0
-                                         : static_cast<std::ptrdiff_t>(now - last_[o]) *
-                                               static_cast<std::ptrdiff_t>(kept > grouped ? 1 : rows);
-            last_[o] = now;
+    struct lookahead {
+        std::ptrdiff_t long_row[masked::bias + 1] = {}, row[masked::bias + 1] = {}, group[masked::bias + 1] = {};
+        explicit lookahead(const job& j) noexcept {
+            for (const std::size_t o : {masked::in, masked::out, masked::mask, masked::bias}) {
+                const bool bytes = j.op[o] && !is_floating(j.op[o].type);
+                long_row[o] =
+                    static_cast<std::ptrdiff_t>(fetched_ahead) * (bytes ? 1 : static_cast<std::ptrdiff_t>(sizeof(O)));
+                row[o] = run_stride(j, o);
+                group[o] = row[o] * static_cast<std::ptrdiff_t>(rows);
+            }
         }
-    }
+    };
 
     struct member {
         const void* data[vocabulary::max_operands];
@@ -317,8 +319,7 @@ private:
 
     const job& job_;
     masked_factors<B, T> factors_;
-    std::uintptr_t last_[masked::bias + 1] = {};
-    std::ptrdiff_t soon_[masked::bias + 1] = {};
+    lookahead soon_;
     std::size_t count_ = 0;
     T* room_ = nullptr;
     member member_[rows];

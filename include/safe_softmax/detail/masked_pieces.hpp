@@ -30,37 +30,50 @@ struct masked_piece {
 
 /// Rows whose arguments all lie in memory as the passes want them: contiguous, of one type.
 template <class S>
-struct masked_in_place {
+class masked_in_place {
+public:
     static constexpr bool by_copy = false;
-    masked_piece<S> row;
-    /// `soon` bytes from each argument of this row to that of one that comes soon.
-    SMX_ALWAYS_INLINE masked_in_place(const operand* op, const std::ptrdiff_t* soon) noexcept
-        : row{static_cast<const S*>(op[masked::in].data),
-              is_floating(op[masked::mask].type) ? nullptr : static_cast<const std::uint8_t*>(op[masked::mask].data),
-              is_floating(op[masked::mask].type) ? static_cast<const S*>(op[masked::mask].data) : nullptr,
-              static_cast<const S*>(op[masked::bias].data),
-              0,
-              nullptr,
-              nullptr,
-              nullptr,
-              nullptr,
-              nullptr} {
-        row.x_soon = away(row.x, soon[masked::in]);
-        row.out_soon = away(static_cast<const S*>(op[masked::out].data), soon[masked::out]);
-        row.keep_soon = away(row.keep, soon[masked::mask]);
-        row.added_soon = away(row.added, soon[masked::mask]);
-        row.bias_soon = away(row.bias, soon[masked::bias]);
+    SMX_ALWAYS_INLINE explicit masked_in_place(const masked_piece<S>& row) noexcept : row_(row) {}
+
+    /// A whole row. `soon` bytes from each argument of it to that of one that comes soon.
+    static SMX_ALWAYS_INLINE masked_piece<S> row(const operand* op, const std::ptrdiff_t* soon) noexcept {
+        const bool added = is_floating(op[masked::mask].type);
+        const auto* const x = static_cast<const S*>(op[masked::in].data);
+        const auto* const keep = added ? nullptr : static_cast<const std::uint8_t*>(op[masked::mask].data);
+        const auto* const numbers = added ? static_cast<const S*>(op[masked::mask].data) : nullptr;
+        const auto* const bias = static_cast<const S*>(op[masked::bias].data);
+        return {x,
+                keep,
+                numbers,
+                bias,
+                0,
+                away(x, soon[masked::in]),
+                away(keep, soon[masked::mask]),
+                away(numbers, soon[masked::mask]),
+                away(bias, soon[masked::bias]),
+                away(static_cast<const S*>(op[masked::out].data), soon[masked::out])};
     }
-    SMX_ALWAYS_INLINE explicit masked_in_place(const masked_piece<S>& whole) noexcept : row(whole) {}
-    SMX_ALWAYS_INLINE masked_piece<S> read(std::size_t i, std::size_t) const noexcept {
+    /// Elements from i on; until the next call.
+    SMX_ALWAYS_INLINE const masked_piece<S>& read(std::size_t i, std::size_t) const noexcept {
+        return i == 0 ? row_ : further(i);
+    }
+
+private:
+    SMX_NOINLINE const masked_piece<S>& further(std::size_t i) const noexcept {
         const auto at = [i](auto* p) SMX_INLINE_LAMBDA { return p == nullptr ? p : p + i; };
-        return {row.x + i,      at(row.keep),      at(row.added),      at(row.bias),      i,
-                row.x_soon + i, row.keep_soon + i, row.added_soon + i, row.bias_soon + i, row.out_soon + i};
+        further_ = {row_.x + i,      at(row_.keep),      at(row_.added),      at(row_.bias),      i,
+                    row_.x_soon + i, row_.keep_soon + i, row_.added_soon + i, row_.bias_soon + i, row_.out_soon + i};
+        return further_;
     }
     template <class E>
     static SMX_ALWAYS_INLINE const E* away(const E* p, std::ptrdiff_t bytes) noexcept {
         return far_from(p, bytes / static_cast<std::ptrdiff_t>(sizeof(E)));
     }
+
+    const masked_piece<S>& row_;
+    mutable masked_piece<S> further_;
+
+public:
     static bool suits(const job& j) noexcept {
         const auto contiguous = [&](const operand& o, scalar_type type) SMX_INLINE_LAMBDA {
             return !o || (o.type == type && o.step == static_cast<std::ptrdiff_t>(size_of(type)));

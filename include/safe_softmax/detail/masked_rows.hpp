@@ -163,26 +163,62 @@ private:
     template <class S, function F>
     static SMX_NOINLINE void run_prefix_rows(const job& j, const recipe<T>& r) noexcept {
         prefix_rows<B, T, S, F> rows(r);
-        for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
-            const std::size_t kept = kept_of_row(j, op, query);
-            const S* const in = static_cast<const S*>(op[masked::in].data);
-            S* const out = static_cast<S*>(const_cast<void*>(op[masked::out].data));
-            fill<F == function::log_softmax>(out + kept, j.length - kept);
-            if (kept > 1) rows.add(in, out, kept);
-            else if (kept == 1 && is_finite(load_element<T>(in)))
-                store_exact(out, F == function::log_softmax ? 0.0 : 1.0);
-            else if (kept == 1) write_special(j, op, kept);
-        });
+        constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(S));
+        const std::ptrdiff_t in_pitch = run_stride(j, masked::in) / size, out_pitch = run_stride(j, masked::out) / size;
+        const bool whole = !j.causal && !j.op[masked::lengths];
+        for_each_run(
+            j, [&](const operand* op, std::size_t count, std::size_t query, std::size_t query_step) SMX_INLINE_LAMBDA {
+                const S* in = static_cast<const S*>(op[masked::in].data);
+                S* out = static_cast<S*>(const_cast<void*>(op[masked::out].data));
+                if (whole && rows.add_rows(in, in_pitch, out, out_pitch, j.length, count)) return;
+                const kept_of_rows kept_of(j, op);
+                std::size_t kept[8];
+                for (std::size_t first = 0, n = 0; first < count; first += n) {
+                    n = count - first < std::size(kept) ? count - first : std::size(kept);
+                    std::size_t least = j.length, most = 0;
+                    S* row = out;
+                    for (std::size_t i = 0; i < n; ++i, row += out_pitch) {
+                        const std::size_t own = kept_of(first + i, query + (first + i) * query_step);
+                        if (own < j.length) fill<F == function::log_softmax>(row + own, j.length - own);
+                        kept[i] = own;
+                        least = own < least ? own : least;
+                        most = own > most ? own : most;
+                    }
+                    const bool added = rows.add_rows(in, in_pitch, out, out_pitch, kept, n, least, most);
+                    for (std::size_t i = 0; i < n; ++i, in += in_pitch, out += out_pitch) {
+                        if (added) continue;
+                        if (kept[i] > 1) rows.add(in, out, kept[i]);
+                        else if (kept[i] == 1) single_element<S, F>(j, in, out);
+                    }
+                }
+            });
         rows.flush();
+    }
+    template <class S, function F>
+    static SMX_NOINLINE void single_element(const job& j, const S* in, S* out) noexcept {
+        if (is_finite(load_element<T>(in))) return store_exact(out, F == function::log_softmax ? 0.0 : 1.0);
+        operand op[vocabulary::max_operands] = {};
+        op[masked::in] = {in, j.op[masked::in].step, j.op[masked::in].type};
+        op[masked::out] = {out, j.op[masked::out].step, j.op[masked::out].type};
+        write_special(j, op, 1);
     }
     template <class S, bool Log>
     static SMX_NOINLINE void run_numbered_rows(const job& j, const recipe<T>& r) noexcept {
         numbered_rows<B, T, S, Log> rows(j, r);
-        for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
-            const std::size_t kept = kept_of_row(j, op, query);
-            fill<Log>(static_cast<S*>(const_cast<void*>(op[masked::out].data)) + kept, j.length - kept);
-            if (kept != 0) rows.add(op, query, kept);
-        });
+        constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(S));
+        const std::ptrdiff_t in_pitch = run_stride(j, masked::in) / size, out_pitch = run_stride(j, masked::out) / size;
+        for_each_run(
+            j, [&](const operand* op, std::size_t count, std::size_t query, std::size_t query_step) SMX_INLINE_LAMBDA {
+                const S* in = static_cast<const S*>(op[masked::in].data);
+                S* out = static_cast<S*>(const_cast<void*>(op[masked::out].data));
+                const kept_of_rows kept_of(j, op);
+                rows.begin_run(op);
+                for (std::size_t i = 0; i < count; ++i, in += in_pitch, out += out_pitch, query += query_step) {
+                    const std::size_t kept = kept_of(i, query);
+                    if (kept < j.length) fill<Log>(out + kept, j.length - kept);
+                    if (kept != 0) rows.add(in, out, i, query, kept);
+                }
+            });
         rows.flush();
     }
 };

@@ -48,8 +48,14 @@ public:
 
     part_logits() noexcept {}  // what is written over
     /// `of_x` and `of_distance` are the scale and the slope; the latter is null where there is none.
-    part_logits(const factor& of_x, const factor* of_distance, double diagonal, bool in_place) noexcept
-        : x_(&of_x), distance_(of_distance), diagonal_(diagonal), in_place_(in_place) {}
+    SMX_ALWAYS_INLINE void begin(const factor& of_x, const factor* of_distance, double diagonal,
+                                 bool in_place) noexcept {
+        x_ = &of_x;
+        distance_ = of_distance;
+        diagonal_ = diagonal;
+        in_place_ = in_place;
+        at_ = 0;
+    }
 
     /// Whether rows of a job can be written like that at all; their slopes are asked one by one.
     static SMX_ALWAYS_INLINE bool suits(const job& j, double scale) noexcept {
@@ -66,7 +72,7 @@ public:
         bool moderate = true;
         of_max_.max = 0;
         for_pieces<T>(0, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            const auto piece = from.read(i, n);
+            const auto& piece = from.read(i, n);
             const tops t = is_simple(piece) ? largest<true>(piece, n) : largest<false>(piece, n);
             found.logit = row_kernel<B, T>::larger(found.logit, t.logit);
             found.part = row_kernel<B, T>::larger(found.part, t.part);
@@ -90,7 +96,7 @@ public:
         if (!is_minus_infinity(of_max_.max)) return false;
         bool something = false;
         for_pieces<T>(0, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
-            const auto p = from.read(i, n);
+            const auto& p = from.read(i, n);
             something = something || has_nan(p, n) || has_more_than_minus_infinity(p, n);
         });
         return !something;
@@ -104,7 +110,7 @@ public:
     SMX_ALWAYS_INLINE void find_reference(const From& from, std::size_t length) noexcept {
         for (std::size_t i = 0; i < length; i += piece_elements<T>) {
             const std::size_t n = length - i < piece_elements<T> ? length - i : piece_elements<T>;
-            const auto piece = from.read(i, n);
+            const auto& piece = from.read(i, n);
             const std::size_t at = position(piece, n);
             if (at == n) continue;
             at_ = i + at;
@@ -387,7 +393,7 @@ private:
     bool in_place_;
     row_constants<T> row_, of_max_;
     double_double reference_;
-    std::size_t at_ = 0;
+    std::size_t at_;
 };
 
 }  // namespace detail

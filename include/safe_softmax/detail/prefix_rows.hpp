@@ -29,6 +29,29 @@ public:
         }
         kernels<B, S, S>::template contiguous_row<F>(in, out, length, recipe_);
     }
+    /// Many of one length; false: they have to be added one by one.
+    SMX_ALWAYS_INLINE bool add_rows(const S* in, std::ptrdiff_t in_pitch, S* out, std::ptrdiff_t out_pitch,
+                                    std::size_t length, std::size_t count) noexcept {
+        if constexpr (kernels<B, S, S>::has_pipeline) {
+            if (!kernels<B, S, S>::template takes_pipeline<F>(length)) return false;
+            rows_.add_rows(in, in_pitch, out, out_pitch, length, count);
+            return true;
+        } else {
+            return false;
+        }
+    }
+    /// A few, each of its own length: from `least` to `most`.
+    SMX_ALWAYS_INLINE bool add_rows(const S* in, std::ptrdiff_t in_pitch, S* out, std::ptrdiff_t out_pitch,
+                                    const std::size_t* length, std::size_t count, std::size_t least,
+                                    std::size_t most) noexcept {
+        if constexpr (kernels<B, S, S>::has_pipeline) {
+            if (least <= lanes || !kernels<B, S, S>::template takes_pipeline<F>(most)) return false;
+            rows_.add_rows(in, in_pitch, out, out_pitch, length, count, most);
+            return true;
+        } else {
+            return false;
+        }
+    }
     SMX_ALWAYS_INLINE void flush() noexcept {
         short_.run(recipe_);
         if constexpr (kernels<B, S, S>::has_pipeline) rows_.flush();

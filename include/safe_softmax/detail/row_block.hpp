@@ -13,18 +13,18 @@ namespace detail {
 /// What is a row's own where rows are not alike.
 template <class T>
 struct row_numbers {
-    const scaling<T>* scale;  ///< where rows have their own; until the row has been added
-    double sink;              ///< -inf: none
-    const void* from[2];      ///< what the caller needs to know of a row that comes back to it
+    double scale;         ///< where rows have their own; it is plain
+    double sink;          ///< -inf: none
+    const void* from[2];  ///< what the caller needs to know of a row that comes back to it
 };
 /// The same of the rows of a block; on the stack for those callers only that have such rows.
 template <class T>
 struct block_numbers {
     static constexpr std::size_t most_rows = 8;
-    bool scales, sinks;  ///< rows have them
-    scaling<T> scale[most_rows];
+    bool scales, sinks;           ///< rows have them
+    scaling<T> scale[most_rows];  ///< without `rest` (set_direct) until a row needs it
     row_numbers<T> row[most_rows];
-    double sink_term[most_rows];  ///< what sinks add to sums of terms
+    double sink_term[most_rows] = {};  ///< what sinks add to sums of terms
 };
 
 /// What row_pipeline keeps of a few rows from one stage to the next, and what follows from their maxima and sums, worked out
@@ -33,8 +33,8 @@ template <class B, class In, class Out>
 struct row_block {
     using T = compute_t<In, Out>;
     using P = pack_t<B, T>;
-    static constexpr std::size_t most_rows = block_numbers<T>::most_rows,
-                                 arrays = P::lanes < most_rows ? most_rows : P::lanes;
+    static constexpr std::size_t most_rows = block_numbers<T>::most_rows,  // 8
+        arrays = P::lanes < most_rows ? most_rows : P::lanes;
 
     std::size_t count = 0;
     const In* in[most_rows] = {};
@@ -48,8 +48,8 @@ struct row_block {
     alignas(64) T magic[arrays];
     alignas(64) T k_max[arrays];
     alignas(64) T offset[arrays];
-    alignas(64) double sum[most_rows];
-    alignas(64) double ties[most_rows];
+    alignas(64) double sum[most_rows] = {1, 1, 1, 1, 1, 1, 1, 1};
+    alignas(64) double ties[most_rows] = {1, 1, 1, 1, 1, 1, 1, 1};
     alignas(64) T result[arrays];  ///< softmax: what the terms are multiplied by; else the logarithm of the sum
 
     SMX_ALWAYS_INLINE bool is_special(std::size_t i) const noexcept { return (special >> i & 1) != 0; }
@@ -67,6 +67,7 @@ struct row_block {
 
     /// Every row of it, with the same bits. of_all, here and below: the scale of rows that have none of their own.
     SMX_ALWAYS_INLINE void make_general(const scaling<T>& of_all) noexcept {
+        if (!general) complete_scales();
         for (std::size_t i = 0; i < count && !general; ++i) {
             row_constants<T> row = constants(i);
             detail::make_general(row, scale_of(i, of_all));
@@ -78,17 +79,29 @@ struct row_block {
     /// From the largest logit of each row (times `first` unless plain), by lanes.
     template <function F>
     SMX_ALWAYS_INLINE void find_constants(const P (&top)[most_rows], const scaling<T>& of_all) noexcept {
-        if (count > 2) reduce_max_each(max, top);
-        else
-            for (std::size_t i = 0; i < count; ++i) max[i] = reduce_max(top[i]);
-        for (std::size_t i = count; i < arrays; ++i) max[i] = max[0];
+        // Whole packs are stored and loaded again. What was stored in parts would not be there for a load before all that is on its way to
+        // the cache is.
+        P tops;
+        if (count > 2) {
+            const auto of = [&](std::size_t i) SMX_INLINE_LAMBDA { return top[i < count ? i : 0]; };
+            const P each[most_rows] = {top[0], top[1], top[2], of(3), of(4), of(5), of(6), of(7)};
+            reduce_max_each(max, each);
+            tops = P::load(max);
+        } else {
+            max[0] = reduce_max(top[0]);
+            tops = P::broadcast(max[0]);
+            if (count == 2) {
+                max[1] = reduce_max(top[1]);
+                tops = blend_first(tops, P::broadcast(max[1]), 1);
+            }
+        }
         special = 0;
         general = false;
-        const P tops = P::load(max);
-        if (own_scales() || !all_plain(tops, of_all)) {
+        const P whole = own_scales() ? own_factors() : P::broadcast(of_all.direct.c.whole);
+        if (!(own_scales() || of_all.plain) || !all_plain(tops, whole)) {
             find_each(of_all);
         } else {
-            const P k = plain_k_max(tops, of_all);
+            const P k = plain_k_max(tops, whole);
             store(k_max, k);
             store(magic, plain_magic(k));
             store(offset, P::broadcast(0));
@@ -98,18 +111,13 @@ struct row_block {
 
     template <function F>
     SMX_ALWAYS_INLINE void find_results(const scaling<T>& of_all) noexcept {
-        if (F == function::softmax && has_sinks())  // here sinks join the sums
-            for (std::size_t i = 0; i < count; ++i) sum[i] = add(sum[i], own->sink_term[i]);
-        for (std::size_t i = count; i < most_rows; ++i) sum[i] = sum[0], ties[i] = ties[0];
-        using D = typename B::f64;
-        const D one = D::broadcast(1), limit = D::broadcast(0x1p126);
-        std::size_t nans = 0;  // see sum_is_nan
-        SMX_UNROLL for (std::size_t i = 0; i < most_rows; i += D::lanes) nans +=
-            count_equal(zero_where_less(one, D::load(sum + i), limit), one);
-        has_nan = nans != 0;
+        has_nan = count > 2 ? take_sinks_together<F>() : take_sinks_each<F>();
         if constexpr (F == function::softmax) {
-            SMX_UNROLL for (std::size_t i = 0; i < most_rows; i += D::lanes)
-                store(result + i, div(D::broadcast(1), D::load(sum + i)));  // as share_of
+            if (count <= 2)
+                for (std::size_t i = 0; i < count; ++i) result[i] = share_of<T>(sum[i]);
+            else
+                SMX_UNROLL for (std::size_t i = 0; i < most_rows; i += D::lanes)
+                    store(result + i, div(D::broadcast(1), D::load(sum + i)));  // as share_of
         } else {
             double log_sum[most_rows];
             find_log_sums(log_sum, of_all);
@@ -123,7 +131,40 @@ struct row_block {
     }
 
 private:
+    using D = typename B::f64;
+
+    /// Here sinks join the sums. True: one of these is not a number. Behind the rows that there are, sums are those of earlier ones.
+    template <function F>
+    SMX_ALWAYS_INLINE bool take_sinks_together() noexcept {
+        const D one = D::broadcast(1), limit = D::broadcast(0x1p126);
+        std::size_t nans = 0;  // see sum_is_nan
+        SMX_UNROLL for (std::size_t i = 0; i < most_rows; i += D::lanes) {
+            D s = D::load(sum + i);
+            if (F == function::softmax && has_sinks()) store(sum + i, s = add(s, D::load(own->sink_term + i)));
+            nans += count_equal(zero_where_less(one, s, limit), one);
+        }
+        return nans != 0;
+    }
+    template <function F>
+    SMX_ALWAYS_INLINE bool take_sinks_each() noexcept {
+        bool nan = false;
+        for (std::size_t i = 0; i < count; ++i) {
+            if (F == function::softmax && has_sinks()) sum[i] = fence(sum[i] + own->sink_term[i]);
+            nan = nan || sum_is_nan(sum[i]);
+        }
+        return nan;
+    }
+
+    SMX_NOINLINE P own_factors() const noexcept {
+        alignas(64) T whole[arrays];
+        for (std::size_t i = 0; i < arrays; ++i) whole[i] = own->scale[i < count ? i : 0].direct.c.whole;
+        return P::load(whole);
+    }
+    SMX_ALWAYS_INLINE void complete_scales() noexcept {
+        for (std::size_t i = 0; i < count && own_scales(); ++i) set_rest_of_plain(own->scale[i]);
+    }
     SMX_NOINLINE void find_each(const scaling<T>& of_all) noexcept {
+        complete_scales();
         for (std::size_t i = 0; i < count; ++i) {
             const scaling<T>& s = scale_of(i, of_all);
             if (!is_finite(max[i])) special |= 1u << i;

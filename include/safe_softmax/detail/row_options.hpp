@@ -25,14 +25,21 @@ SMX_NOINLINE inline void add_lengths(job_builder& b, std::size_t o, const array_
         refuse(function, "options.lengths must have integer elements");
     b.add_per_row(o, lengths, "options.lengths");
     const bool has_sign = lengths.type() >= scalar_type::int8;
-    const std::size_t most = b.job().length;
+    const std::uint64_t most = b.job().length;
+    bool all = true;
+    for_each_numbers<std::uint64_t>(lengths, [&](const std::uint64_t* n, std::size_t count) {
+        unsigned longer = 0;
+        for (std::size_t i = 0; i < count; ++i) longer |= n[i] > most ? 1u : 0u;
+        all = all && longer == 0;
+    });
+    if (all) return;
     for_each_number<std::uint64_t>(lengths, [&](std::uint64_t n, std::size_t i) {
         if (n <= most) return;
         if (has_sign)
             refuse(function, "options.lengths has %lld at place %zu, but 0 to %zu is allowed",
-                   static_cast<long long>(n), i, most);
+                   static_cast<long long>(n), i, b.job().length);
         refuse(function, "options.lengths has %llu at place %zu, but 0 to %zu is allowed",
-               static_cast<unsigned long long>(n), i, most);
+               static_cast<unsigned long long>(n), i, b.job().length);
     });
 }
 
@@ -41,6 +48,17 @@ SMX_NOINLINE inline void add_temperature(job_builder& b, std::size_t o, const ar
     const double scale = b.job().scale;
     check_floating(function, "options.temperature", temperature);
     b.add_per_row(o, temperature, "options.temperature");
+    // Most are far from the bounds, which is quickly seen: by their bits, as with -ffast-math comparisons are not asked about NaN.
+    constexpr std::uint64_t least = vocabulary::bit_cast<std::uint64_t>(0x1p-500),
+                            most = vocabulary::bit_cast<std::uint64_t>(0x1p500);
+    bool all = magnitude_bits(scale) < most;
+    for_each_numbers<double>(temperature, [&](const double* t, std::size_t count) {
+        unsigned others = 0;
+        for (std::size_t i = 0; i < count; ++i)
+            others |= vocabulary::bit_cast<std::uint64_t>(t[i]) - least < most - least ? 0u : 1u;
+        all = all && others == 0;
+    });
+    if (all) return;
     for_each_number<double>(temperature, [&](double t, std::size_t i) {
         if (!(t > 0) || !is_finite(t))
             refuse(function, "options.temperature has %g at place %zu, but it must be positive and finite", t, i);

@@ -74,24 +74,19 @@ public:
                                     std::size_t length, std::size_t count) noexcept {
         if (length > room_) make_room(length);
         fetch_ = count > not_in_cache / (length * (sizeof(In) + sizeof(Out)));
-        while (count != 0) {
-            block& b = blocks_[next_];
-            const std::size_t n = count < rows_ ? count : rows_;
-            for (std::size_t i = 0; i < n; ++i, in += in_pitch, out += out_pitch) {
-                b.in[i] = in;
-                b.out[i] = out;
-                b.length[i] = length;
-            }
-            b.count = n;
-            count -= n;
-            advance();
-        }
+        fill_blocks(in, in_pitch, out, out_pitch, [=](std::size_t) SMX_INLINE_LAMBDA { return length; }, count);
+    }
+    /// A few, each of its own length, up to `longest`.
+    SMX_ALWAYS_INLINE void add_rows(const In* in, std::ptrdiff_t in_pitch, Out* out, std::ptrdiff_t out_pitch,
+                                    const std::size_t* length, std::size_t count, std::size_t longest) noexcept {
+        if (longest > room_) make_room(longest);
+        fill_blocks(in, in_pitch, out, out_pitch, [=](std::size_t i) SMX_INLINE_LAMBDA { return length[i]; }, count);
     }
     SMX_ALWAYS_INLINE void add(const In* in, Out* out, std::size_t length, const row_numbers<T>& own) noexcept {
         if (length > room_) make_room(length);  // first: it may use up the block
         block& b = blocks_[next_];
         b.own->row[b.count] = own;
-        if (b.own->scales) b.own->scale[b.count] = *own.scale;
+        if (b.own->scales) set_direct(b.own->scale[b.count], own.scale);
         add(in, out, length);
     }
     SMX_ALWAYS_INLINE void add(const In* in, Out* out, std::size_t length) noexcept {
@@ -113,6 +108,21 @@ public:
     }
 
 private:
+    template <class Length>
+    SMX_ALWAYS_INLINE void fill_blocks(const In* in, std::ptrdiff_t in_pitch, Out* out, std::ptrdiff_t out_pitch,
+                                       Length length, std::size_t count) noexcept {
+        for (std::size_t done = 0; done < count;) {
+            block& b = blocks_[next_];
+            const std::size_t room = rows_ - b.count, left = count - done, n = left < room ? left : room;
+            for (std::size_t i = b.count; i < b.count + n; ++i, ++done, in += in_pitch, out += out_pitch) {
+                b.in[i] = in;
+                b.out[i] = out;
+                b.length[i] = length(done);
+            }
+            b.count += n;
+            if (b.count == rows_) advance();
+        }
+    }
     /// Rows up to `length` fit from now on.
     SMX_NOINLINE void make_room(std::size_t length) noexcept {
         const bool first = room_ == 0;
@@ -164,9 +174,12 @@ private:
             now.sum[i] = now.ties[i] = 1;
         }
     }
-    SMX_NOINLINE void write_nans(const block& b) noexcept {
-        for (std::size_t i = 0; i < b.count && F != function::logsumexp; ++i)
-            if (b.has_results(i) && sum_is_nan(b.sum[i])) fill_nan(stepped<Out>{b.out[i], 1}, b.length[i]);
+    SMX_NOINLINE void write_nans(block& b) noexcept {
+        for (std::size_t i = 0; i < b.count; ++i) {
+            if (F != function::logsumexp && b.has_results(i) && sum_is_nan(b.sum[i]))
+                fill_nan(stepped<Out>{b.out[i], 1}, b.length[i]);
+            b.sum[i] = 1;
+        }
     }
 
     SMX_ALWAYS_INLINE void find_top(const block& b, std::size_t i) noexcept {
@@ -212,30 +225,39 @@ private:
         run_rows<loop_kind::usual, false>(last, now, next, i, end, finishes);
     }
 
+    /// The scales of a block's rows.
+    class rows_of_scales {
+    public:
+        SMX_ALWAYS_INLINE rows_of_scales(const block& b, const scaling<T>& of_all) noexcept
+            : first_(b.own_scales() ? b.own->scale : &of_all), step_(b.own_scales() ? 1 : 0) {}
+        SMX_ALWAYS_INLINE const scaling<T>& operator[](std::size_t i) const noexcept { return first_[i * step_]; }
+
+    private:
+        const scaling<T>* first_;
+        std::size_t step_;
+    };
+
     template <loop_kind Kind, bool Unscaled>
     SMX_NOINLINE void run_rows(const block& last, block& now, const block& next, std::size_t i, std::size_t end,
                                bool finishes) noexcept {
         using loop = pipeline_loop<B, In, Out, F, Kind, Unscaled>;
         typename row_sum<B, T>::lanes_sum sum[most_rows];
         const std::ptrdiff_t results_ahead = three_rows<B, In, Out>::results_ahead_of(last);
+        const rows_of_scales last_scales(last, scale_), scales(now, scale_), next_scales(next, scale_);
+        const auto three = [&](std::size_t j) SMX_INLINE_LAMBDA {
+            const bool later = j < next.count;
+            return three_rows<B, In, Out>{last,           now,       later ? next : now,
+                                          last_scales[j], scales[j], (later ? next_scales : scales)[j],
+                                          waiting_,       room_,     results_ahead};
+        };
         for (std::size_t j = i; j < end; ++j) {
-            const block& later = j < next.count ? next : now;
-            const three_rows<B, In, Out> rows{last,
-                                              now,
-                                              later,
-                                              last.scale_of(j, scale_),
-                                              now.scale_of(j, scale_),
-                                              later.scale_of(j, scale_),
-                                              waiting_,
-                                              room_,
-                                              results_ahead};
             if constexpr (loop::fetches) {
                 if (fetch_ || (loop::takes_segments && now.length[j] > vocabulary::segment_step)) {
-                    loop::run_far(rows, j, finishes, fetch_, top_[j]);
+                    loop::run_far(three(j), j, finishes, fetch_, top_[j]);
                     continue;
                 }
             }
-            loop::run(rows, j, finishes, sum[j], top_[j]);
+            loop::run(three(j), j, finishes, sum[j], top_[j]);
         }
         if (loop::fetches && fetch_) return;
         if (i == 0 && end > 2) {

@@ -60,11 +60,20 @@ struct scaling {
     factor direct, rest;
 };
 
+/// A scale with which rows may be plain.
+SMX_ALWAYS_INLINE constexpr bool is_plain_scale(double scale) noexcept { return scale >= 0x1p-16 && scale <= 0x1p16; }
+
 template <class T>
 constexpr void set_factor(typename scaling<T>::factor& f, double value) noexcept {
     constexpr double c_head = 0x1.71547652b82fep3, c_tail = 0x1.777d0ffda0d24p-53;  // 8*log2(e)
     f.value = value;
-    const split_double product = two_product(value, c_head);
+    split_double product{};
+    if (SMX_FUSED && !__builtin_is_constant_evaluated() && is_plain_scale(value)) {  // the same: nothing underflows
+        product.head = rounded(value * c_head);
+        product.tail = fma(value, c_head, -product.head);
+    } else {
+        product = two_product(value, c_head);
+    }
     f.c_whole = product.head;
     f.c_rest = fence(product.tail + rounded(value * c_tail));
     f.c.whole = fence(static_cast<T>(f.c_whole));
@@ -80,17 +89,35 @@ constexpr void set_factor(typename scaling<T>::factor& f, double value) noexcept
     f.c.tail = static_cast<T>(fence(fence(f.c_whole - static_cast<double>(f.c.head)) + f.c_rest));
 }
 
-/// scale is finite. Zero counts as the smallest positive number: finite logits become 0, infinite ones stay.
+/// A plain scale without `rest`, which rows that are plain have no need of.
 template <class T>
-constexpr scaling<T> make_scaling(double scale) noexcept {
+constexpr void set_direct(scaling<T>& s, double scale) noexcept {
+    s.negative = false;
+    s.plain = true;
+    s.first = scale < 1 ? T(0.5) : T(1);
+    s.second = s.third = 1;
+    set_factor<T>(s.direct, scale);
+}
+template <class T>
+constexpr void set_rest_of_plain(scaling<T>& s) noexcept {
+    set_factor<T>(s.rest, s.direct.value < 1 ? s.direct.value * 2 : s.direct.value);
+}
+
+/// scale is finite. Zero counts as the smallest positive number: finite logits become 0, infinite ones stay. In place, and factors
+/// are not copied: vector loads of what was just stored element by element wait for it, 20 ns in all.
+template <class T>
+constexpr void set_scaling(scaling<T>& s, double scale) noexcept {
     constexpr bool narrow = sizeof(T) == 4;
-    scaling<T> s{};
+    if (is_plain_scale(scale)) {
+        set_direct(s, scale);
+        return set_rest_of_plain(s);
+    }
+    s.plain = false;
     s.negative = scale < 0;
     const double magnitude = s.negative ? -scale : scale;
-    s.plain = !s.negative && magnitude >= 0x1p-16 && magnitude <= 0x1p16;
     // Beyond these exponents nothing changes: z is 0 to the last digit, or two different logits are out of reach.
     constexpr int least = narrow ? -330 : -1074, most = narrow ? 250 : 1023;
-    const bool moderate = magnitude >= 0x1p-16 && magnitude <= 0x1p16;
+    const bool moderate = is_plain_scale(magnitude);
     int first = 0, second = 0, third = 0;
     double rest = 1;
     if (magnitude == 0) {
@@ -113,9 +140,13 @@ constexpr scaling<T> make_scaling(double scale) noexcept {
     s.first = static_cast<T>((s.negative ? -1 : 1) * power_of_two(first));
     s.second = static_cast<T>(power_of_two(second));
     s.third = static_cast<T>(power_of_two(third));
-    // Not copied: vector loads of what was just stored element by element wait for it, 20 ns in all.
     set_factor<T>(s.rest, rest);
-    set_factor<T>(s.direct, s.plain ? scale : rest);
+    set_factor<T>(s.direct, rest);
+}
+template <class T>
+constexpr scaling<T> make_scaling(double scale) noexcept {
+    scaling<T> s{};
+    set_scaling(s, scale);
     return s;
 }
 

@@ -11,17 +11,26 @@ namespace detail {
 
 // constants_of_row for a pack of rows, all of which have to be plain.
 
+/// whole: direct.c.whole of their scales, which are plain.
 template <class P>
-SMX_ALWAYS_INLINE bool all_plain(P max, const scaling<typename P::value_type>& s) noexcept {
+SMX_ALWAYS_INLINE bool all_plain(P max, P whole) noexcept {
     using T = typename P::value_type;
     const P zero = P::broadcast(0), one = P::broadcast(1);
-    const P reach = mul(maximum(max, sub(zero, max)), P::broadcast(s.direct.c.whole));
-    return s.plain && count_equal(zero_where_less(one, reach, P::broadcast(exp_constants<T>::subtract_from)), one) == 0;
+    const P reach = mul(maximum(max, sub(zero, max)), whole);
+    return count_equal(zero_where_less(one, reach, P::broadcast(exp_constants<T>::subtract_from)), one) == 0;
+}
+template <class P>
+SMX_ALWAYS_INLINE bool all_plain(P max, const scaling<typename P::value_type>& s) noexcept {
+    return s.plain && all_plain(max, P::broadcast(s.direct.c.whole));
+}
+template <class P>
+SMX_ALWAYS_INLINE P plain_k_max(P max, P whole) noexcept {
+    const P round = P::broadcast(exp_constants<typename P::value_type>::round);
+    return sub(fma(max, whole, round), round);
 }
 template <class P>
 SMX_ALWAYS_INLINE P plain_k_max(P max, const scaling<typename P::value_type>& s) noexcept {
-    const P round = P::broadcast(exp_constants<typename P::value_type>::round);
-    return sub(fma(max, P::broadcast(s.direct.c.whole), round), round);
+    return plain_k_max(max, P::broadcast(s.direct.c.whole));
 }
 template <class P>
 SMX_ALWAYS_INLINE P plain_magic(P k_max) noexcept {

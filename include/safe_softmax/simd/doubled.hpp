@@ -133,11 +133,18 @@ SMX_ALWAYS_INLINE double reduce_add(doubled<H> a, doubled<H> e, double& error) n
 }
 template <class H>
 SMX_ALWAYS_INLINE void reduce_max_each(typename H::value_type* to, const doubled<H> (&a)[8]) noexcept {
-    for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_max(a[i]);
+    const H half[8] = {maximum(a[0].lo, a[0].hi), maximum(a[1].lo, a[1].hi), maximum(a[2].lo, a[2].hi),
+                       maximum(a[3].lo, a[3].hi), maximum(a[4].lo, a[4].hi), maximum(a[5].lo, a[5].hi),
+                       maximum(a[6].lo, a[6].hi), maximum(a[7].lo, a[7].hi)};
+    reduce_max_each(to, half);
+    for (std::size_t i = H::lanes < 8 ? 8 : H::lanes; i < 2 * H::lanes; i += H::lanes)
+        store(to + i, H::broadcast(to[0]));
 }
 template <class H>
 SMX_ALWAYS_INLINE void reduce_add_each(double* to, const doubled<H> (&a)[8]) noexcept {
-    for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_add(a[i]);
+    const H half[8] = {add(a[0].lo, a[0].hi), add(a[1].lo, a[1].hi), add(a[2].lo, a[2].hi), add(a[3].lo, a[3].hi),
+                       add(a[4].lo, a[4].hi), add(a[5].lo, a[5].hi), add(a[6].lo, a[6].hi), add(a[7].lo, a[7].hi)};
+    reduce_add_each(to, half);
 }
 
 template <class H>

@@ -51,7 +51,8 @@
 //   reduce_add(a, e, error)          f64 only: the same of a and, in error, that of e and of what the additions of a's
 //                                    lanes round away (two-sum)
 //   reduce_max_each(to, a), reduce_add_each(to, a)
-//                                    of eight packs: to[i] = reduce_max(a[i]) or reduce_add(a[i]), the same bits
+//                                    of eight packs: to[i] = reduce_max(a[i]) or reduce_add(a[i]), the same bits;
+//                                    packs of more lanes: the maximum of the first one for the others
 //   even_as_double(a), odd_as_double(a)
 //                                    f32 only, a >= +0: lanes 0, 2, 4, … (1, 3, 5, …) times 2^-896 as f64, exactly;
 //                                    NaN and +inf become at least 2^-768 (a shift of the bits, not a conversion)

@@ -291,7 +291,7 @@ SMX_ALWAYS_INLINE void reduce_max_each(typename R::value_type* to, const registe
     const typename R::type v[8] = {a[0].v, a[1].v, a[2].v, a[3].v, a[4].v, a[5].v, a[6].v, a[7].v};
     if constexpr (requires { native::reduce_max_each(to, v); }) native::reduce_max_each(to, v);
     else
-        for (std::size_t i = 0; i < 8; ++i) to[i] = reduce_max(a[i]);
+        for (std::size_t i = 0; i < (R::lanes < 8 ? 8 : R::lanes); ++i) to[i] = i < 8 ? reduce_max(a[i]) : to[0];
 }
 template <class R>
 SMX_ALWAYS_INLINE void reduce_add_each(double* to, const register_pack<R> (&a)[8]) noexcept {

@@ -282,6 +282,38 @@ SMX_ALWAYS_INLINE double reduce_add(__m256d a, __m256d e, double& error) noexcep
     return reduce_halves(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1), _mm256_castpd256_pd128(e),
                          _mm256_extractf128_pd(e, 1), error);
 }
+// Of eight registers at once: see those of 512 bits.
+SMX_ALWAYS_INLINE void reduce_max_each(float* to, const __m256 (&a)[8]) noexcept {
+    const auto halves = [](__m256 x, __m256 y) SMX_INLINE_LAMBDA {
+        return maximum(_mm256_permute2f128_ps(x, y, 0x20), _mm256_permute2f128_ps(x, y, 0x31));
+    };
+    const auto quarters = [](__m256 x, __m256 y)
+                              SMX_INLINE_LAMBDA { return maximum(_mm256_unpacklo_ps(x, y), _mm256_unpackhi_ps(x, y)); };
+    const __m256 b = quarters(halves(a[0], a[1]), halves(a[2], a[3])),
+                 c = quarters(halves(a[4], a[5]), halves(a[6], a[7]));  // rows 0, 2, 0, 2, 1, 3, 1, 3
+    const __m256 d = maximum(_mm256_shuffle_ps(b, c, 0x44), _mm256_shuffle_ps(b, c, 0xee));
+    _mm256_storeu_ps(to, _mm256_permutevar8x32_ps(d, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+}
+SMX_ALWAYS_INLINE void reduce_max_each(double* to, const __m256d (&a)[8]) noexcept {
+    const auto halves = [](__m256d x, __m256d y) SMX_INLINE_LAMBDA {
+        return maximum(_mm256_permute2f128_pd(x, y, 0x20), _mm256_permute2f128_pd(x, y, 0x31));
+    };
+    for (std::size_t i = 0; i < 8; i += 4) {
+        const __m256d b = halves(a[i], a[i + 1]), c = halves(a[i + 2], a[i + 3]);
+        const __m256d d = maximum(_mm256_unpacklo_pd(b, c), _mm256_unpackhi_pd(b, c));  // rows 0, 2, 1, 3
+        _mm256_storeu_pd(to + i, _mm256_permute4x64_pd(d, 0xd8));
+    }
+}
+SMX_ALWAYS_INLINE void reduce_add_each(double* to, const __m256d (&a)[8]) noexcept {
+    const auto halves = [](__m256d x, __m256d y) SMX_INLINE_LAMBDA {
+        return plus(_mm256_permute2f128_pd(x, y, 0x20), _mm256_permute2f128_pd(x, y, 0x31));
+    };
+    for (std::size_t i = 0; i < 8; i += 4) {
+        const __m256d b = halves(a[i], a[i + 1]), c = halves(a[i + 2], a[i + 3]);
+        const __m256d d = plus(_mm256_unpacklo_pd(b, c), _mm256_unpackhi_pd(b, c));  // rows 0, 2, 1, 3
+        _mm256_storeu_pd(to + i, _mm256_permute4x64_pd(d, 0xd8));
+    }
+}
 SMX_ALWAYS_INLINE __m256 load_as(tag<float, 8>, const bfloat16* p) noexcept {
     const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
@@ -406,7 +438,19 @@ SMX_ALWAYS_INLINE void reduce_max_each(float* to, const __m512 (&a)[8]) noexcept
     const __m512 d = maximum(_mm512_unpacklo_ps(b, c), _mm512_unpackhi_ps(b, c));
     const __m512 e = maximum(d, _mm512_permute_ps(d, 0x4e));  // rows 0, 4, -, -, 1, 5, -, -, ...
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
-    _mm256_storeu_ps(to, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, e)));
+    _mm512_storeu_ps(to, _mm512_permutexvar_ps(order, e));
+}
+SMX_ALWAYS_INLINE void reduce_max_each(double* to, const __m512d (&a)[8]) noexcept {
+    const auto halves = [](__m512d x, __m512d y) SMX_INLINE_LAMBDA {
+        return maximum(_mm512_shuffle_f64x2(x, y, 0x44), _mm512_shuffle_f64x2(x, y, 0xee));
+    };
+    const auto quarters = [](__m512d x, __m512d y) SMX_INLINE_LAMBDA {
+        return maximum(_mm512_shuffle_f64x2(x, y, 0x88), _mm512_shuffle_f64x2(x, y, 0xdd));
+    };
+    const __m512d b = quarters(halves(a[0], a[1]), halves(a[2], a[3])),
+                  c = quarters(halves(a[4], a[5]), halves(a[6], a[7]));
+    const __m512d d = maximum(_mm512_unpacklo_pd(b, c), _mm512_unpackhi_pd(b, c));  // rows 0, 4, 1, 5, ...
+    _mm512_storeu_pd(to, _mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), d));
 }
 SMX_ALWAYS_INLINE void reduce_add_each(double* to, const __m512d (&a)[8]) noexcept {
     const auto halves = [](__m512d x, __m512d y) SMX_INLINE_LAMBDA {
