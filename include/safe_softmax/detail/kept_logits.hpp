@@ -128,15 +128,32 @@ private:
         const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
         const P zero = P::broadcast(0);
         const masked_piece<S> from = piece;
-        total = sum_in_groups<B, T>(total, n, [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
+        const auto fetch = [&](std::size_t i) SMX_INLINE_LAMBDA {
             prefetch<lanes * sizeof(S)>(from.x_soon + i);
             prefetch<lanes * sizeof(S), true>(from.out_soon + i);
             if constexpr (Keep) prefetch<1>(from.keep_soon + i);
-            const P t = where_kept(Keep ? from.keep + i : nullptr,
-                                   term.template operator()<Q>(load_some<P>(from.x + i, left)), zero, left);
+        };
+        const auto kept = [&](std::size_t i, P t, auto left) SMX_INLINE_LAMBDA {
+            t = where_kept(Keep ? from.keep + i : nullptr, t, zero, left);
             store_some(to + i, t, left);
             return t;
-        });
+        };
+        constexpr std::integral_constant<std::size_t, lanes> whole;
+        total = sum_in_groups<B, T>(
+            total, n,
+            [&](std::size_t i, P(&t)[packs_per_group]) SMX_INLINE_LAMBDA {
+                term.template of_each<Q>(
+                    t,
+                    [&](std::size_t k) SMX_INLINE_LAMBDA {
+                        fetch(i + k * lanes);
+                        return term.logit(P::load(from.x + i + k * lanes));
+                    },
+                    [&](std::size_t k) SMX_INLINE_LAMBDA { t[k] = kept(i + k * lanes, t[k], whole); });
+            },
+            [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
+                fetch(i);
+                return kept(i, term.template operator()<Q>(load_some<P>(from.x + i, left)), left);
+            });
     }
 
     template <bool General, bool Keep, class S>
@@ -146,15 +163,35 @@ private:
         const P max = term.logit_of_max(P::broadcast(row.max)), hidden = none(s);
         const masked_piece<S> from = piece;
         std::size_t equal = 0;
-        total = sum_in_groups<B, T>(total, n, [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
+        const auto logit = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
             prefetch<lanes * sizeof(S)>(from.x_soon + i);
             prefetch<lanes * sizeof(S), true>(from.out_soon + i);
             if constexpr (Keep) prefetch<1>(from.keep_soon + i);
-            const P z =
-                term.logit(where_kept(Keep ? from.keep + i : nullptr, load_some<P>(from.x + i, left), hidden, left));
+            return term.logit(where_kept(Keep ? from.keep + i : nullptr, load_some<P>(from.x + i, left), hidden, left));
+        };
+        const auto below_max = [&](P z, P t) SMX_INLINE_LAMBDA {
             equal += count_equal(z, max);
-            return zero_where_equal(term.template of_logit<precision::full>(z), z, max);
-        });
+            return zero_where_equal(t, z, max);
+        };
+        total = sum_in_groups<B, T>(
+            total, n,
+            [&](std::size_t i, P(&t)[packs_per_group]) SMX_INLINE_LAMBDA {
+                P z[packs_per_group];
+                term.template of_each<precision::full>(
+                    t,
+                    [&](std::size_t k) SMX_INLINE_LAMBDA {
+                        return z[k] = logit(i + k * lanes, std::integral_constant<std::size_t, lanes>());
+                    },
+                    [&](std::size_t k) SMX_INLINE_LAMBDA {
+                        if constexpr (!step_by_step<P>) t[k] = below_max(z[k], t[k]);
+                    });
+                if (step_by_step<P> && has_any(z, max)) [[unlikely]]
+                    for (std::size_t k = 0; k < packs_per_group; ++k) t[k] = below_max(z[k], t[k]);
+            },
+            [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
+                const P z = logit(i, left);
+                return below_max(z, term.template of_logit<precision::full>(z));
+            });
         ties += equal;
     }
 

@@ -142,18 +142,17 @@ struct partial_bytes {
     }
 };
 
-/// Adds term(first element, elements) for all packs of a piece to the sum, in the order of sum.hpp; those that are not there are +0.
-/// Whole packs have a number of elements that is known when this is compiled.
-template <class B, class T, class F>
-SMX_ALWAYS_INLINE row_sum<B, T> sum_in_groups(row_sum<B, T> sum, std::size_t n, F term) noexcept {
+/// Adds the terms of a piece to the sum, in the order of sum.hpp: a[] of group(first element, a) for four whole packs, term(first element,
+/// elements) for others. What is not there is +0; whole packs have a number of elements that is known when this is compiled.
+template <class B, class T, class G, class F>
+SMX_ALWAYS_INLINE row_sum<B, T> sum_in_groups(row_sum<B, T> sum, std::size_t n, G group, F term) noexcept {
     using P = pack_t<B, T>;
     constexpr std::integral_constant<std::size_t, P::lanes> whole;
-    constexpr std::size_t group = packs_per_group * P::lanes;
     std::size_t i = 0;
-    for (; i + group <= n; i += group) {
-        const P a = term(i, whole), b = term(i + P::lanes, whole), c = term(i + 2 * P::lanes, whole),
-                d = term(i + 3 * P::lanes, whole);
-        sum.add_group(add(add(a, b), add(c, d)));
+    for (; i + packs_per_group * P::lanes <= n; i += packs_per_group * P::lanes) {
+        P a[packs_per_group];
+        group(i, a);
+        sum.add_group(add(add(a[0], a[1]), add(a[2], a[3])));
     }
     if (i < n) {
         P a[packs_per_group] = {P::broadcast(0), P::broadcast(0), P::broadcast(0), P::broadcast(0)};
@@ -164,6 +163,16 @@ SMX_ALWAYS_INLINE row_sum<B, T> sum_in_groups(row_sum<B, T> sum, std::size_t n, 
         sum.add_group(add(add(a[0], a[1]), add(a[2], a[3])));
     }
     return sum;
+}
+/// The same, one term after the other.
+template <class B, class T, class F>
+SMX_ALWAYS_INLINE row_sum<B, T> sum_in_groups(row_sum<B, T> sum, std::size_t n, F term) noexcept {
+    using P = pack_t<B, T>;
+    const auto group = [&](std::size_t i, P(&a)[packs_per_group]) SMX_INLINE_LAMBDA {
+        SMX_UNROLL for (std::size_t k = 0; k < packs_per_group; ++k) a[k] =
+            term(i + k * P::lanes, std::integral_constant<std::size_t, P::lanes>());
+    };
+    return sum_in_groups<B, T>(sum, n, group, term);
 }
 
 /// a where the byte is not 0, else b; without bytes a. Beyond n elements b.

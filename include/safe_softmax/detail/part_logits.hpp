@@ -326,13 +326,13 @@ private:
         const S* const a = Simple ? addend(from) : from.added;
         const S* const a_soon = !Simple || from.added != nullptr ? from.added_soon : from.bias_soon;
         const factor* const distance = distance_;
-        total = sum_in_groups<B, T>(total, n, [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
+        const auto reduce = [&](std::size_t i, auto left, P& t, P& r) SMX_INLINE_LAMBDA {
             prefetch<lanes * sizeof(S)>(from.x_soon + i);
             prefetch<lanes * sizeof(S), true>(from.out_soon + i);
             if (Simple || a != nullptr) prefetch<lanes * sizeof(S)>(a_soon + i);
             const P e = load_some<P>(x + i, left);
-            P t = fma(e, P::broadcast(P::fused ? cx.head : cx.whole), magic);
-            P r = reduced<Q>(e, sub(magic, t), P::broadcast(cx.head), P::broadcast(cx.tail));
+            t = fma(e, P::broadcast(P::fused ? cx.head : cx.whole), magic);
+            r = reduced<Q>(e, sub(magic, t), P::broadcast(cx.head), P::broadcast(cx.tail));
             const auto add_part = [&](P p, const scale_parts<T>& c) SMX_INLINE_LAMBDA {
                 const P minus_k = sub(round, fma(p, P::broadcast(P::fused ? c.head : c.whole), round));
                 t = sub(t, minus_k);
@@ -343,25 +343,45 @@ private:
                 if (from.bias != nullptr) add_part(load_some<P>(from.bias + i, left), c1);
                 if (distance != nullptr) add_part(distances(from.first + i), cd);
             }
-            P term = zero_where_less(term_of_parts<Q>(t, r), t, P::broadcast(exp_constants<T>::round + 8));
+        };
+        // The term of such a pair, p(r) and all.
+        const auto complete = [&](std::size_t i, auto left, P t, P p) SMX_INLINE_LAMBDA {
+            const P power = exp2_eighths(t);
+            P term = zero_where_less(fma(power, p, power), t, P::broadcast(exp_constants<T>::round + 8));
             if (!Simple || std::is_same_v<decltype(left), std::size_t>)
                 term = where_kept(Simple || from.keep == nullptr ? nullptr : from.keep + i, term, zero, left);
             if constexpr (Store) store_some(to + i, term, left);
             else if (at - i < lanes) term = without(term, at - i);
             return term;
-        });
+        };
+        const auto& c = coefficients_of_parts<Q>();
+        const auto term = [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
+            P t, r[1];
+            reduce(i, left, t, r[0]);
+            evaluate_each(c, r);
+            return complete(i, left, t, r[0]);
+        };
+        if constexpr (step_by_step<P>) {
+            total = sum_in_groups<B, T>(
+                total, n,
+                [&](std::size_t i, P(&terms)[packs_per_group]) SMX_INLINE_LAMBDA {
+                    constexpr std::integral_constant<std::size_t, lanes> whole;
+                    P t[packs_per_group], r[packs_per_group];
+                    SMX_UNROLL for (std::size_t k = 0; k < packs_per_group; ++k)
+                        reduce(i + k * lanes, whole, t[k], r[k]);
+                    evaluate_each(c, r);
+                    SMX_UNROLL for (std::size_t k = 0; k < packs_per_group; ++k) terms[k] =
+                        complete(i + k * lanes, whole, t[k], r[k]);
+                },
+                term);
+        } else {
+            total = sum_in_groups<B, T>(total, n, term);
+        }
     }
     template <precision Q>
-    static SMX_ALWAYS_INLINE P term_of_parts(P t, P r) noexcept {
-        const auto& c = []() -> const auto& {
-            if constexpr (Q == precision::half) return exp_of_parts<T>::half;
-            else return exp_of_parts<T>::full;
-        }();
-        constexpr std::size_t degree = sizeof(c) / sizeof(c[0]) - 1;
-        P p = P::broadcast(c[degree]);
-        SMX_UNROLL for (std::size_t i = 1; i <= degree; ++i) p = fma(p, r, P::broadcast(c[degree - i]));
-        const P power = exp2_eighths(t);
-        return fma(power, p, power);
+    static SMX_ALWAYS_INLINE constexpr const auto& coefficients_of_parts() noexcept {
+        if constexpr (Q == precision::half) return exp_of_parts<T>::half;
+        else return exp_of_parts<T>::full;
     }
     static SMX_NOINLINE P without(P a, std::size_t l) noexcept {
         T lane[lanes];

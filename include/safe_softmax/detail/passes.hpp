@@ -86,23 +86,20 @@ struct passes {
                                        const row_constants<T>& row, const scaling<T>& s, const S* in_soon,
                                        char* out_soon) noexcept {
         const row_terms<P, General> term(s, P::broadcast(row.magic), P::broadcast(row.offset));
-        total = in_groups(
-            total, n,
-            [&](std::size_t i) SMX_INLINE_LAMBDA {
-                prefetch<lanes * sizeof(S)>(in_soon + i);
-                prefetch<lanes * result_bytes<Q>, true>(out_soon + i * result_bytes<Q>);
-                const P t = term.template operator()<Q>(P::load(in + i));
-                store(terms + i, t);
-                return t;
-            },
-            [&](std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
-                prefetch<lanes * sizeof(S)>(in_soon + i);
-                prefetch<lanes * result_bytes<Q>, true>(out_soon + i * result_bytes<Q>);
-                const P t =
-                    blend_first(term.template operator()<Q>(P::load_partial(in + i, left)), P::broadcast(0), left);
-                store_partial(terms + i, t, left);
-                return t;
-            });
+        const auto whole = [&](std::size_t i, P(&t)[packs_per_group]) SMX_INLINE_LAMBDA {
+            prefetch<packs_per_group * lanes * sizeof(S)>(in_soon + i);
+            prefetch<packs_per_group * lanes * result_bytes<Q>, true>(out_soon + i * result_bytes<Q>);
+            term.template of_each<Q>(
+                t, [&](std::size_t k) SMX_INLINE_LAMBDA { return term.logit(P::load(in + i + k * lanes)); },
+                [&](std::size_t k) SMX_INLINE_LAMBDA { store(terms + i + k * lanes, t[k]); });
+        };
+        total = in_groups(total, n, whole, [&](std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
+            prefetch<lanes * sizeof(S)>(in_soon + i);
+            prefetch<lanes * result_bytes<Q>, true>(out_soon + i * result_bytes<Q>);
+            const P t = blend_first(term.template operator()<Q>(P::load_partial(in + i, left)), P::broadcast(0), left);
+            store_partial(terms + i, t, left);
+            return t;
+        });
     }
 
     template <precision Q, bool General, class S>
@@ -122,14 +119,31 @@ struct passes {
         std::size_t equal = 0;
         total = in_groups(
             total, n,
-            [&](std::size_t i) SMX_INLINE_LAMBDA {
-                prefetch<lanes * sizeof(S)>(in_soon + i);
-                prefetch<lanes * sizeof(S), true>(out_soon + i * sizeof(S));
-                const P z = term.logit(P::load(in + i));
-                equal += count_equal(z, max);
-                const P t = term.template of_logit<precision::full>(z);
-                if constexpr (Keep) store(terms + i, t);
-                return zero_where_equal(t, z, max);
+            [&](std::size_t i, P(&t)[packs_per_group]) SMX_INLINE_LAMBDA {
+                prefetch<packs_per_group * lanes * sizeof(S)>(in_soon + i);
+                prefetch<packs_per_group * lanes * sizeof(S), true>(out_soon + i * sizeof(S));
+                if constexpr (!step_by_step<P> && sizeof(T) == 8) {  // too few registers for what follows
+                    SMX_UNROLL for (std::size_t k = 0; k < packs_per_group; ++k, i += lanes) {
+                        const P z = term.logit(P::load(in + i));
+                        equal += count_equal(z, max);
+                        t[k] = term.template of_logit<precision::full>(z);
+                        if constexpr (Keep) store(terms + i, t[k]);
+                        t[k] = zero_where_equal(t[k], z, max);
+                    }
+                    return;
+                }
+                P z[packs_per_group];
+                term.template of_each<precision::full>(
+                    t, [&](std::size_t k) SMX_INLINE_LAMBDA { return z[k] = term.logit(P::load(in + i + k * lanes)); },
+                    [&](std::size_t k) SMX_INLINE_LAMBDA {
+                        if constexpr (Keep) store(terms + i + k * lanes, t[k]);
+                    });
+                if (has_any(z, max)) [[unlikely]] {
+                    for (std::size_t k = 0; k < packs_per_group; ++k) {
+                        equal += count_equal(z[k], max);
+                        t[k] = zero_where_equal(t[k], z[k], max);
+                    }
+                }
             },
             [&](std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
                 prefetch<lanes * sizeof(S)>(in_soon + i);
@@ -169,14 +183,10 @@ struct passes {
         const P share = P::broadcast(by);
         std::size_t i = 0;
         for (; i + 4 * lanes <= n; i += 4 * lanes) {
-            const P t0 = term.template operator()<Q>(P::load(in + i));
-            const P t1 = term.template operator()<Q>(P::load(in + i + lanes));
-            const P t2 = term.template operator()<Q>(P::load(in + i + 2 * lanes));
-            const P t3 = term.template operator()<Q>(P::load(in + i + 3 * lanes));
-            store(out + i, mul(t0, share));
-            store(out + i + lanes, mul(t1, share));
-            store(out + i + 2 * lanes, mul(t2, share));
-            store(out + i + 3 * lanes, mul(t3, share));
+            P t[4];
+            term.template of_each<Q>(
+                t, [&](std::size_t k) SMX_INLINE_LAMBDA { return term.logit(P::load(in + i + k * lanes)); },
+                [&](std::size_t k) SMX_INLINE_LAMBDA { store(out + i + k * lanes, mul(t[k], share)); });
         }
         for (; i < n; i += lanes) {
             const std::size_t left = n - i < lanes ? n - i : lanes;
@@ -206,14 +216,15 @@ struct passes {
     }
 
 private:
-    /// Adds whole(i) for every pack of the whole groups and part(i, left) for those of the last, incomplete one, in the order of sum.hpp.
+    /// Adds a[] of whole(i, a) for every whole group and part(i, left) for those of the last, incomplete one, in the order of sum.hpp.
     template <class F, class G>
     static SMX_ALWAYS_INLINE row_sum<B, T> in_groups(row_sum<B, T> sum, std::size_t n, F whole, G part) noexcept {
         constexpr std::size_t group = packs_per_group * lanes;
         std::size_t i = 0;
         for (; i + group <= n; i += group) {
-            const P a0 = whole(i), a1 = whole(i + lanes), a2 = whole(i + 2 * lanes), a3 = whole(i + 3 * lanes);
-            sum.add_group(add(add(a0, a1), add(a2, a3)));
+            P a[packs_per_group];
+            whole(i, a);
+            sum.add_group(add(add(a[0], a[1]), add(a[2], a[3])));
         }
         if (i < n) {
             P a[packs_per_group] = {P::broadcast(0), P::broadcast(0), P::broadcast(0), P::broadcast(0)};

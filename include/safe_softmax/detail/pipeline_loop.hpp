@@ -21,7 +21,7 @@ struct three_rows {
     const scaling<T>&of_last, &of_now, &of_later;  ///< the scale of each of them
     T* terms;                      ///< of row 0 of `now`; those of `last` are there, too, until new ones overwrite them
     std::size_t pitch;             ///< from one row's terms to the next's
-    std::ptrdiff_t results_ahead;  ///< so many elements ahead the cache is asked for lines of results
+    std::ptrdiff_t results_ahead;  ///< so many elements ahead the cache is asked for lines of results; 0: not at all
 
     /// 2 KiB, or the next row where that would be in the gap before it.
     static SMX_ALWAYS_INLINE std::ptrdiff_t results_ahead_of(const block& b) noexcept {
@@ -67,6 +67,8 @@ class pipeline_loop {
     static constexpr bool general = Kind == loop_kind::general, in_output = Kind == loop_kind::in_output;
     static constexpr bool softmax = F == function::softmax, has_results = F != function::logsumexp;
     static constexpr precision Q = softmax && sizeof(Out) == 2 && sizeof(T) == 4 ? precision::half : precision::full;
+    /// For logarithms of float, one term after the other takes less time.
+    static constexpr bool in_steps = step_by_step<P> && !general && (softmax || sizeof(In) == 2);
     using maximum_of = std::conditional_t<general, scaled_max<P, In>, running_max<P, In>>;
 
 public:
@@ -168,8 +170,10 @@ private:
     /// Where results are as large as terms, which are written beside them, stores that miss the first cache hold up the loop, even
     /// in batches that the second cache has room for; for a row that is there, it costs up to 4 %.
     SMX_ALWAYS_INLINE void fetch_results(std::size_t e) const noexcept {
-        if constexpr (softmax && std::is_same_v<Out, T>)
+        if constexpr (softmax && std::is_same_v<Out, T>) {
+            if (results_ahead_ == 0) return;
             prefetch<group * sizeof(T), true>(far_from(in_output ? terms_ + e : out_ + e, results_ahead_));
+        }
     }
 
     /// Processors follow what is read and written, but not over the end of a page, and not soon enough.
@@ -219,12 +223,29 @@ private:
     template <class G>
     SMX_ALWAYS_INLINE void add_group(std::size_t e, G beside) noexcept {
         if constexpr (Kind == loop_kind::searching) {
-            beside(e), beside(e + lanes), beside(e + 2 * lanes), beside(e + 3 * lanes);
-            const P x[packs_per_group] = {logits(e), logits(e + lanes), logits(e + 2 * lanes), logits(e + 3 * lanes)};
-            P t[packs_per_group] = {term(x[0]), term(x[1]), term(x[2]), term(x[3])};
-            if (count_equal(maximum(maximum(x[0], x[1]), maximum(x[2], x[3])), max_) != 0) [[unlikely]] {
+            P x[packs_per_group], t[packs_per_group];
+            if constexpr (step_by_step<P>) {
+                term_.template of_each<Q>(
+                    t, [&](std::size_t k) SMX_INLINE_LAMBDA { return x[k] = logits(e + k * lanes); },
+                    [&](std::size_t k) SMX_INLINE_LAMBDA { beside(e + k * lanes); });
+            } else {
+                SMX_UNROLL for (std::size_t k = 0; k < packs_per_group; ++k) beside(e + k * lanes);
+                SMX_UNROLL for (std::size_t k = 0; k < packs_per_group; ++k) x[k] = logits(e + k * lanes);
+                SMX_UNROLL for (std::size_t k = 0; k < packs_per_group; ++k) t[k] = term(x[k]);
+            }
+            if (has_any(x, max_)) [[unlikely]] {
                 for (std::size_t k = 0; k < packs_per_group; ++k) t[k] = summand(x[k], t[k]);
             }
+            sum_.add_group(add(add(t[0], t[1]), add(t[2], t[3])));
+        } else if constexpr (in_steps) {
+            P x[packs_per_group], t[packs_per_group];
+            term_.template of_each<Q>(
+                t, [&](std::size_t k) SMX_INLINE_LAMBDA { return x[k] = logits(e + k * lanes); },
+                [&](std::size_t k) SMX_INLINE_LAMBDA {
+                    beside(e + k * lanes);
+                    if constexpr (softmax) store(terms_ + e + k * lanes, t[k]);
+                    t[k] = summand(x[k], t[k]);
+                });
             sum_.add_group(add(add(t[0], t[1]), add(t[2], t[3])));
         } else {
             beside(e);

@@ -242,7 +242,7 @@ private:
                                bool finishes) noexcept {
         using loop = pipeline_loop<B, In, Out, F, Kind, Unscaled>;
         typename row_sum<B, T>::lanes_sum sum[most_rows];
-        const std::ptrdiff_t results_ahead = three_rows<B, In, Out>::results_ahead_of(last);
+        const std::ptrdiff_t results_ahead = stores_wait_ ? three_rows<B, In, Out>::results_ahead_of(last) : 0;
         const rows_of_scales last_scales(last, scale_), scales(now, scale_), next_scales(next, scale_);
         const auto three = [&](std::size_t j) SMX_INLINE_LAMBDA {
             const bool later = j < next.count;
@@ -272,6 +272,7 @@ private:
 
     const recipe<T>& recipe_;
     const scaling<T>& scale_;
+    const bool stores_wait_ = softmax && std::is_same_v<Out, T> && stores_wait();
     one_row* alone_;
     own_row* back_ = nullptr;
     void* caller_ = nullptr;

@@ -38,6 +38,12 @@ SMX_ALWAYS_INLINE P plain_magic(P k_max) noexcept {
     return sub(P::broadcast(constants::round + (8 * constants::bias + term_exponent)), k_max);
 }
 
+/// Whether the largest logit of a row is among some of its logits. With a NaN among them, either.
+template <class P>
+SMX_ALWAYS_INLINE bool has_any(const P (&z)[4], P max) noexcept {
+    return count_equal(maximum(maximum(z[0], z[1]), maximum(z[2], z[3])), max) != 0;
+}
+
 /// From logits to terms, for one row (the same constants in every lane) or for neighbouring rows (a lane each).
 /// General: the row needs its logits shifted or rescaled, see scaling.hpp.
 template <class P, bool General>
@@ -67,6 +73,20 @@ struct row_terms {
     template <precision Q>
     SMX_ALWAYS_INLINE P of_logit(P z) const noexcept {
         return exp_term<Q>(z, magic, head, tail, whole);
+    }
+    /// t[i] = of_logit of load(i); then(i) follows, when t[i] is known.
+    template <precision Q, std::size_t N, class Load, class Then>
+    SMX_ALWAYS_INLINE void of_each(P (&t)[N], Load load, Then then) const noexcept {
+        if constexpr (step_by_step<P>) {
+            SMX_UNROLL for (std::size_t i = 0; i < N; ++i) t[i] = in_register(load(i));
+            exp_terms<Q>(t, magic, head, tail);
+            SMX_UNROLL for (std::size_t i = 0; i < N; ++i) then(i);
+        } else {
+            SMX_UNROLL for (std::size_t i = 0; i < N; ++i) {
+                t[i] = of_logit<Q>(load(i));
+                then(i);
+            }
+        }
     }
     template <precision Q>
     SMX_ALWAYS_INLINE P operator()(P x) const noexcept {

@@ -22,6 +22,16 @@ SMX_ALWAYS_INLINE void prefetch([[maybe_unused]] const void* at) noexcept {
 #endif
 }
 
+/// Whether stores that miss the first cache hold up what follows unless their lines were asked for. Not so on AMD's cores, where asking takes
+/// time: softmax of rows of float without it takes 0.93 to 0.98 of the time in the second cache, 0.85 to 0.93 in the third (Zen 5, AVX-512).
+SMX_ALWAYS_INLINE bool stores_wait() noexcept {
+#if defined(__GNUC__) && !defined(_MSC_VER) && (defined(__x86_64__) || defined(__i386__))
+    return !__builtin_cpu_is("amd");
+#else
+    return true;
+#endif
+}
+
 /// An address to prefetch from; it may lie outside of the array that p points into.
 template <class T>
 SMX_ALWAYS_INLINE T* far_from(T* p, std::ptrdiff_t elements) noexcept {
