@@ -112,7 +112,9 @@ public:
                                             const row_constants<T>& row, const scaling<T>& s, const S* in_soon,
                                             char* out_soon) noexcept {
         if (row.general) pass::template add_terms<Q, true>(total, in, terms, n, row, s, in_soon, out_soon);
-        else pass::template add_terms<Q, false>(total, in, terms, n, row, s, in_soon, out_soon);
+        else if (n < pass::long_piece)
+            pass::template add_terms<Q, false>(total, in, terms, n, row, s, in_soon, out_soon);
+        else pass::template add_terms<Q, false, pass::many_together>(total, in, terms, n, row, s, in_soon, out_soon);
     }
     template <precision Q, class S>
     static SMX_ALWAYS_INLINE void add_terms(row_sum<B, T>& total, const S* in, T* terms, std::size_t n,
@@ -194,7 +196,11 @@ public:
                 wanted.out == nullptr ? reinterpret_cast<const char*>(from) : wanted.out + i * sizeof(*from);
             if (row.general)
                 pass::template add_terms_below_max<true>(total, ties, from, n, row, s, nullptr, in_soon, out_soon);
-            else pass::template add_terms_below_max<false>(total, ties, from, n, row, s, nullptr, in_soon, out_soon);
+            else if (n < pass::long_piece)
+                pass::template add_terms_below_max<false>(total, ties, from, n, row, s, nullptr, in_soon, out_soon);
+            else
+                pass::template add_terms_below_max<false, false, pass::many_together>(total, ties, from, n, row, s,
+                                                                                      nullptr, in_soon, out_soon);
         });
     }
 

@@ -39,9 +39,14 @@ SMX_ALWAYS_INLINE P plain_magic(P k_max) noexcept {
 }
 
 /// Whether the largest logit of a row is among some of its logits. With a NaN among them, either.
-template <class P>
-SMX_ALWAYS_INLINE bool has_any(const P (&z)[4], P max) noexcept {
-    return count_equal(maximum(maximum(z[0], z[1]), maximum(z[2], z[3])), max) != 0;
+template <class P, std::size_t N>
+SMX_ALWAYS_INLINE bool has_any(const P (&z)[N], P max) noexcept {
+    P most[N / 2];
+    SMX_UNROLL for (std::size_t i = 0; i < N / 2; ++i) most[i] = maximum(z[i], z[i + N / 2]);
+    SMX_UNROLL for (std::size_t half = N / 4; half != 0; half /= 2) {
+        SMX_UNROLL for (std::size_t i = 0; i < half; ++i) most[i] = maximum(most[i], most[i + half]);
+    }
+    return count_equal(most[0], max) != 0;
 }
 
 /// From logits to terms, for one row (the same constants in every lane) or for neighbouring rows (a lane each).
