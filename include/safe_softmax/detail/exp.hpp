@@ -66,14 +66,15 @@ SMX_ALWAYS_INLINE constexpr const auto& exp_coefficients() noexcept {
     else return exp_constants<T>::full;
 }
 
-/// p(r), by Horner's rule.
-template <precision Q, class P>
-SMX_ALWAYS_INLINE P exp2_eighths_minus_1(P r) noexcept {
-    constexpr const auto& c = exp_coefficients<Q, typename P::value_type>();
-    constexpr std::size_t degree = sizeof(c) / sizeof(c[0]) - 1;
-    P p = P::broadcast(c[degree]);
-    SMX_UNROLL for (std::size_t i = 1; i <= degree; ++i) p = fma(p, r, P::broadcast(c[degree - i]));
-    return p;
+/// r[i] = p(r[i]) by Horner's rule, a step for all of them after the other; p by its coefficients.
+template <class P, class T, std::size_t Count, std::size_t N>
+SMX_ALWAYS_INLINE void evaluate_each(const T (&c)[Count], P (&r)[N]) noexcept {
+    P p[N];
+    SMX_UNROLL for (std::size_t i = 0; i < N; ++i) p[i] = P::broadcast(c[Count - 1]);
+    SMX_UNROLL for (std::size_t k = 2; k <= Count; ++k) {
+        SMX_UNROLL for (std::size_t i = 0; i < N; ++i) p[i] = fma(p[i], r[i], P::broadcast(c[Count - k]));
+    }
+    SMX_UNROLL for (std::size_t i = 0; i < N; ++i) r[i] = p[i];
 }
 
 /// r = x*C - k, k given as magic - t. Without fma the products are split so that the large ones are exact.
@@ -95,7 +96,9 @@ template <precision Q, class P>
 SMX_ALWAYS_INLINE P term_of_reduced(P t, P r) noexcept {
     using constants = exp_constants<typename P::value_type>;
     const P power = exp2_eighths(t);
-    const P term = fma(power, exp2_eighths_minus_1<Q>(r), power);
+    P p[1] = {r};
+    evaluate_each(exp_coefficients<Q, typename P::value_type>(), p);
+    const P term = fma(power, p[0], power);
     return zero_where_less(term, t, P::broadcast(constants::round + 8));
 }
 
@@ -128,17 +131,6 @@ SMX_ALWAYS_INLINE P exp_term(P x, P magic, P head, P tail, P whole) noexcept {
 /// processor keeps those that are not ready. A loop of nothing else takes 0.92 of the time (Zen 5, AVX-512). There have to be registers.
 template <class P>
 inline constexpr bool step_by_step = P::fused && P::registers == 1;
-
-/// r[i] = p(r[i]) step by step, p given by its coefficients.
-template <class P, class T, std::size_t Count, std::size_t N>
-SMX_ALWAYS_INLINE void evaluate_each(const T (&c)[Count], P (&r)[N]) noexcept {
-    P p[N];
-    SMX_UNROLL for (std::size_t i = 0; i < N; ++i) p[i] = P::broadcast(c[Count - 1]);
-    SMX_UNROLL for (std::size_t k = 2; k <= Count; ++k) {
-        SMX_UNROLL for (std::size_t i = 0; i < N; ++i) p[i] = fma(p[i], r[i], P::broadcast(c[Count - k]));
-    }
-    SMX_UNROLL for (std::size_t i = 0; i < N; ++i) r[i] = p[i];
-}
 
 /// z[i] = exp_term of logit z[i], step by step.
 template <precision Q, class P, std::size_t N>

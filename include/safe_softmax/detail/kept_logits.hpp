@@ -169,28 +169,20 @@ private:
             if constexpr (Keep) prefetch<1>(from.keep_soon + i);
             return term.logit(where_kept(Keep ? from.keep + i : nullptr, load_some<P>(from.x + i, left), hidden, left));
         };
-        const auto below_max = [&](P z, P t) SMX_INLINE_LAMBDA {
-            equal += count_equal(z, max);
-            return zero_where_equal(t, z, max);
-        };
         total = sum_in_groups<B, T>(
             total, n,
             [&](std::size_t i, P(&t)[packs_per_group]) SMX_INLINE_LAMBDA {
-                P z[packs_per_group];
-                term.template of_each<precision::full>(
-                    t,
+                term.of_each_below(
+                    t, max, equal,
                     [&](std::size_t k) SMX_INLINE_LAMBDA {
-                        return z[k] = logit(i + k * lanes, std::integral_constant<std::size_t, lanes>());
+                        return logit(i + k * lanes, std::integral_constant<std::size_t, lanes>());
                     },
-                    [&](std::size_t k) SMX_INLINE_LAMBDA {
-                        if constexpr (!step_by_step<P>) t[k] = below_max(z[k], t[k]);
-                    });
-                if (step_by_step<P> && has_any(z, max)) [[unlikely]]
-                    for (std::size_t k = 0; k < packs_per_group; ++k) t[k] = below_max(z[k], t[k]);
+                    [](std::size_t) SMX_INLINE_LAMBDA {});
             },
             [&](std::size_t i, auto left) SMX_INLINE_LAMBDA {
                 const P z = logit(i, left);
-                return below_max(z, term.template of_logit<precision::full>(z));
+                equal += count_equal(z, max);
+                return zero_where_equal(term.template of_logit<precision::full>(z), z, max);
             });
         ties += equal;
     }

@@ -128,28 +128,12 @@ struct passes {
             [&]<std::size_t N>(std::size_t i, P(&t)[N]) SMX_INLINE_LAMBDA {
                 prefetch<N * lanes * sizeof(S)>(in_soon + i);
                 prefetch<N * lanes * sizeof(S), true>(out_soon + i * sizeof(S));
-                if constexpr (!step_by_step<P> && sizeof(T) == 8) {  // too few registers for what follows
-                    SMX_UNROLL for (std::size_t k = 0; k < N; ++k, i += lanes) {
-                        const P z = term.logit(P::load(in + i));
-                        equal += count_equal(z, max);
-                        t[k] = term.template of_logit<precision::full>(z);
-                        if constexpr (Keep) store(terms + i, t[k]);
-                        t[k] = zero_where_equal(t[k], z, max);
-                    }
-                    return;
-                }
-                P z[N];
-                term.template of_each<precision::full>(
-                    t, [&](std::size_t k) SMX_INLINE_LAMBDA { return z[k] = term.logit(P::load(in + i + k * lanes)); },
+                term.of_each_below(
+                    t, max, equal,
+                    [&](std::size_t k) SMX_INLINE_LAMBDA { return term.logit(P::load(in + i + k * lanes)); },
                     [&](std::size_t k) SMX_INLINE_LAMBDA {
                         if constexpr (Keep) store(terms + i + k * lanes, t[k]);
                     });
-                if (has_any(z, max)) [[unlikely]] {
-                    for (std::size_t k = 0; k < N; ++k) {
-                        equal += count_equal(z[k], max);
-                        t[k] = zero_where_equal(t[k], z[k], max);
-                    }
-                }
             },
             [&](std::size_t i, std::size_t left) SMX_INLINE_LAMBDA {
                 prefetch<lanes * sizeof(S)>(in_soon + i);
@@ -227,7 +211,8 @@ struct passes {
     }
 
 private:
-    /// Adds a[] of whole(i, a) for every whole group, or for `Together` packs as long as there are so many, and part(i, left) for those of the last, incomplete one, in the order of sum.hpp.
+    /// In the order of sum.hpp, adds a[] of whole(i, a) for `Together` packs as long as there are so many, then for every whole group, and
+    /// part(i, left) for the packs of the last, incomplete one.
     template <std::size_t Together, class F, class G>
     static SMX_ALWAYS_INLINE row_sum<B, T> in_groups(row_sum<B, T> sum, std::size_t n, F whole, G part) noexcept {
         std::size_t i = 0;

@@ -93,6 +93,28 @@ struct row_terms {
             }
         }
     }
+    /// t[i] = of_logit of load(i), or +0 where that is the largest logit of the row: `equal` counts these. then(i) follows of_logit.
+    template <std::size_t N, class Load, class Then>
+    SMX_ALWAYS_INLINE void of_each_below(P (&t)[N], P max, std::size_t& equal, Load load, Then then) const noexcept {
+        if constexpr (step_by_step<P> || sizeof(T) == 4) {
+            P z[N];
+            of_each<precision::full>(t, [&](std::size_t i) SMX_INLINE_LAMBDA { return z[i] = load(i); }, then);
+            if (!has_any(z, max)) [[likely]]
+                return;
+            for (std::size_t i = 0; i < N; ++i) {
+                equal += count_equal(z[i], max);
+                t[i] = zero_where_equal(t[i], z[i], max);
+            }
+        } else {  // no registers to keep logits in
+            SMX_UNROLL for (std::size_t i = 0; i < N; ++i) {
+                const P z = load(i);
+                equal += count_equal(z, max);
+                t[i] = of_logit<precision::full>(z);
+                then(i);
+                t[i] = zero_where_equal(t[i], z, max);
+            }
+        }
+    }
     template <precision Q>
     SMX_ALWAYS_INLINE P operator()(P x) const noexcept {
         return of_logit<Q>(logit(x));

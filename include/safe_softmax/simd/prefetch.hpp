@@ -23,7 +23,7 @@ SMX_ALWAYS_INLINE void prefetch([[maybe_unused]] const void* at) noexcept {
 }
 
 /// Whether stores that miss the first cache hold up what follows unless their lines were asked for. Not so on AMD's cores, where asking takes
-/// time: softmax of rows of float without it takes 0.93 to 0.98 of the time in the second cache, 0.85 to 0.93 in the third (Zen 5, AVX-512).
+/// time: softmax of rows of float without it takes 0.93 to 0.99 of the time in the second cache, 0.86 to 0.95 in the third (Zen 5, AVX-512).
 SMX_ALWAYS_INLINE bool stores_wait() noexcept {
 #if defined(__GNUC__) && !defined(_MSC_VER) && (defined(__x86_64__) || defined(__i386__))
     return !__builtin_cpu_is("amd");
