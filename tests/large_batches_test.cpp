@@ -97,6 +97,70 @@ void check_row(smx::isa level) {
     EXPECT_TRUE(std::isnan(static_cast<float>(y.front())) && std::isnan(static_cast<float>(y.back())));
 }
 
+/// A row whose largest logit and sum are found in one sweep, or not, has the bits of one whose elements lie apart.
+template <class T>
+void check_sweep(smx::isa level) {
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    constexpr std::size_t length = (std::size_t(4) << 20) + 217, piece = 16384 / sizeof(T), middle = length / 2;
+    std::mt19937 engine(5);
+    std::normal_distribution<float> normal(0, 3);
+    std::vector<T> noise(length), x, y(length), apart(2 * length), column(2 * length);
+    for (T& element : noise) element = T(normal(engine));
+    const auto expect_same = [&](const char* what, double scale = 1) {
+        smx::safe_softmax(std::span<const T>(x), std::span<T>(y), {.scale = scale});
+        smx::safe_softmax(std::span<const T>(x), smx::strided_span<T>(apart.data(), length, 2), {.scale = scale});
+        std::size_t different = 0;
+        for (std::size_t i = 0; i < length; ++i)
+            different += std::memcmp(&y[i], &apart[2 * i], sizeof(T)) != 0 ? 1u : 0u;
+        EXPECT_EQ(different, 0u) << what << ", " << name_of(level);
+        // Without NaN, and a distribution: the other way may be wrong in the same manner.
+        double sum = 0;
+        for (const T probability : y) sum += static_cast<double>(probability);
+        EXPECT_NEAR(sum, 1, sizeof(T) == 2 ? 0.05 : 1e-6) << what << ", " << name_of(level);
+    };
+    x = noise;
+    expect_same("noise");
+    expect_same("noise", 0.37);
+    expect_same("noise", -1);
+    for (const float above : {45.0f, 80.0f, 500.0f}) {
+        x = noise;
+        x[length - 1] = T(above);
+        expect_same("the largest at the end");
+    }
+    x[middle] = x[0] = x[length - 1];
+    expect_same("the largest three times");
+    for (const double below : {-103.0, -105.0, -700.0, -infinity}) {
+        x = noise;
+        for (std::size_t i = 5; i < length; i += 100) x[i] = T(static_cast<float>(below));
+        expect_same("some far below");
+        if (below > -700) continue;
+        std::fill_n(x.begin(), piece, T(static_cast<float>(below)));
+        expect_same("the first piece far below");
+        std::fill(x.begin(), x.end(), T(static_cast<float>(below)));
+        x[middle] = T(1.0f);
+        expect_same("all but one far below");
+    }
+    for (const float rise : {60.0f, 250.0f}) {
+        for (std::size_t i = 0; i < length; ++i)
+            x[i] = T(rise * (static_cast<float>(i) / static_cast<float>(length) - 0.5f));
+        expect_same("ascending");
+        std::reverse(x.begin(), x.end());
+        expect_same("descending");
+    }
+    // As columns: lanes of their own, and a general row beside a plain one.
+    x = noise;
+    for (std::size_t i = 0; i < length; ++i) {
+        column[2 * i] = x[i];
+        column[2 * i + 1] = T(static_cast<float>(x[i]) + (i == middle ? 600.0f : 0.0f));
+    }
+    smx::safe_softmax(std::span<const T>(x), std::span<T>(y));
+    smx::safe_softmax(smx::tensor_view<const T, 2>(column.data(), {length, 2}),
+                      smx::tensor_view<T, 2>(apart.data(), {length, 2}), {.axis = 0});
+    std::size_t different = 0;
+    for (std::size_t i = 0; i < length; ++i) different += std::memcmp(&y[i], &apart[2 * i], sizeof(T)) != 0 ? 1u : 0u;
+    EXPECT_EQ(different, 0u) << "as a column, " << name_of(level);
+}
+
 /// Where results lie between the elements of an array of their type.
 TEST(LargeBatches, RowsThatNoCacheHoldsAtAnyAddress) {
     const std::size_t extents[] = {(std::size_t(16) << 20) / sizeof(float) + 3};
@@ -124,6 +188,17 @@ TEST(LargeBatches, RowsThatNoCacheHoldsHaveTheBitsOfOthers) {
         check_row<float, float>(level);
         check_row<float, smx::float16>(level);
         check_row<smx::bfloat16, smx::bfloat16>(level);
+    });
+}
+
+TEST(LargeBatches, RowsInOneSweepHaveTheBitsOfOthers) {
+    softmax_test::on_every_isa([](smx::isa level) {
+        if (level == smx::isa::scalar || level == smx::isa::sse2) return;
+        check_sweep<float>(level);
+        if (level != softmax_test::all_isas().back()) return;
+        check_sweep<double>(level);
+        check_sweep<smx::float16>(level);
+        check_sweep<smx::bfloat16>(level);
     });
 }
 

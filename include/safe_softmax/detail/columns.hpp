@@ -139,7 +139,8 @@ public:
                                    const scaling<T>& s) noexcept
         : data_(data), step_(step), length_(length), count_(count), scale_(s) {}
 
-    SMX_NOINLINE void find_constants(constants& c) const noexcept {
+    /// octaves: see by_octaves in recipe.hpp.
+    SMX_NOINLINE void find_constants(constants& c, bool octaves) const noexcept {
         const P first = P::broadcast(scale_.plain ? T(1) : scale_.first);
         const column_input in = *this;
         P m[K];
@@ -155,11 +156,11 @@ public:
         if (i < in.length_)
             unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { m[k] = maximum(m[k], mul(in.load(i, k), first)); });
         unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA { m[k] = maximum(m[k], odd[k]); });
-        if (plain_constants(m, c)) return;
+        if (plain_constants(m, c, octaves)) return;
         for (std::size_t k = 0; k < K; ++k) store(c.max + k * lanes, m[k]);
         row_constants<T> row[rows];
         for (std::size_t j = 0; j < rows; ++j) {
-            row[j] = constants_of_row(c.max[j], scale_);
+            row[j] = constants_of_row(c.max[j], scale_, octaves);
             c.general |= row[j].general;
             c.special |= !is_finite(c.max[j]);
         }
@@ -235,11 +236,12 @@ public:
 
 private:
     /// What constants_of_row says, in packs; false if a row is not plain.
-    SMX_ALWAYS_INLINE bool plain_constants(const P (&max)[K], constants& c) const noexcept {
+    SMX_ALWAYS_INLINE bool plain_constants(const P (&max)[K], constants& c, bool octaves) const noexcept {
         bool plain = true;
         unrolled<K>([&](std::size_t k) SMX_INLINE_LAMBDA {
             plain = all_plain(max[k], scale_) && plain;
-            const P k_max = plain_k_max(max[k], scale_);
+            P k_max = plain_k_max(max[k], scale_);
+            if (octaves) k_max = whole_octaves_of(k_max);
             store(c.max + k * lanes, max[k]);
             store(c.offset + k * lanes, P::broadcast(0));
             store(c.magic + k * lanes, plain_magic(k_max));
@@ -381,7 +383,7 @@ public:
     template <function F>
     SMX_NOINLINE bool run() noexcept {
         constants c;
-        in_.find_constants(c);
+        in_.find_constants(c, by_octaves<F>(in_.length()));
         if (c.special) return false;
         if constexpr (F == function::softmax) {
             c.general ? softmax<true>(c) : softmax<false>(c);

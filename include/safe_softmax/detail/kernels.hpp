@@ -2,6 +2,7 @@
 #pragma once
 
 #include <safe_softmax/detail/joined_blocks.hpp>
+#include <safe_softmax/detail/one_sweep.hpp>
 #include <safe_softmax/detail/results_past_cache.hpp>
 #include <safe_softmax/detail/row_pipeline.hpp>
 #include <safe_softmax/detail/rows.hpp>
@@ -27,6 +28,8 @@ namespace detail {
 ///                  is alone: up to four), a plain scale: they stay in registers   short_rows.hpp
 ///     pipeline     contiguous, several rows: the terms of one, the maximum of
 ///                  another and the results of a third in one loop                row_pipeline.hpp
+///     long rows    contiguous, softmax, 4194304 elements and more: the maximum and
+///                  the sum in one sweep                                           one_sweep.hpp
 ///     past cache   contiguous, 16 MiB of results and more, arithmetic in float:
 ///                  they are written past the caches                               results_past_cache.hpp
 ///     rows         contiguous ones pass by pass, stepped ones by way of a copy    rows.hpp, passes.hpp
@@ -70,10 +73,11 @@ public:
                                             [[maybe_unused]] const waiting_terms<T>& room = {}) noexcept {
         const pieces_in_place<const In> from{in};
         const pieces_in_place<Out> to{out};
+        if (by_octaves<F>(length)) return long_softmax_row(in, out, length, r);
         row_constants<T> row;
         if (!kernel::find_constants(from, length, r.scale, row)) return special<F>({in, 1}, {out, 1}, length, r);
-        if constexpr (F != function::logsumexp && has_every_path && sizeof(T) == 4) {
-            if (goes_past_cache<T>(out, length)) return row_past_cache<F>(in, out, length, row, r);
+        if constexpr (F == function::log_softmax && has_every_path && sizeof(T) == 4) {
+            if (goes_past_cache<T>(out, length)) return log_past_cache(in, out, length, row, r);
         }
         const bool distant = length > fetched_ahead;
         const In* const in_soon = far_from(in, distant ? fetched_ahead : next_in);
@@ -101,7 +105,8 @@ public:
     static constexpr bool has_pipeline = has_every_path && P::registers <= 2;
     template <function F>
     static SMX_ALWAYS_INLINE bool takes_pipeline(std::size_t length) noexcept {
-        return has_pipeline && length >= lanes && (F == function::logsumexp || length < least_past_cache<T, Out>) &&
+        return has_pipeline && length >= lanes && !by_octaves<F>(length) &&
+               (F != function::log_softmax || length < least_past_cache<T, Out>) &&
                (F != function::softmax || std::is_same_v<Out, T> || length <= waiting_pieces * piece_elements<T>);
     }
 
@@ -118,23 +123,36 @@ private:
         return kernel::template softmax_through_buffer<Q>(in, out, length, {buffer, Pieces}, row, r.scale, wanted);
     }
 
-    /// A row that few caches hold, with a finite maximum: read for its sum, and again for its results. Terms are not kept.
-    template <function F>
-    static SMX_NOINLINE void row_past_cache(const In* in, Out* out, std::size_t length, const row_constants<T>& row,
-                                            const recipe<T>& r) noexcept {
+    /// A row that few caches hold: read for its sum, and again for its results. Terms are not kept.
+    static SMX_NOINLINE void long_softmax_row(const In* in, Out* out, std::size_t length, const recipe<T>& r) noexcept {
         const pieces_in_place<const In> from{in};
-        const wanted_soon<pieces_in_place<const In>> wanted{far_from(in, fetched_ahead)};
-        if constexpr (F == function::softmax) {
+        row_constants<T> row;
+        double sum = 0;
+        bool swept = false;
+        if constexpr (has_every_path) swept = one_sweep<B, T>::template sum_terms<Q>(in, length, r.scale, row, sum);
+        if (!swept) {
+            if (!kernel::find_constants(from, length, r.scale, row, true))
+                return special<function::softmax>({in, 1}, {out, 1}, length, r);
             alignas(64) T unused[piece_elements<T>];
-            const double sum = kernel::template sum_of_terms<Q>(from, length, {unused}, row, r.scale, wanted);
-            if (sum_is_nan(sum)) return fill_nan(stepped<Out>{out, 1}, length);
-            write_shares_past_cache<B, T, Q>(in, out, 0, length, share_of<T>(sum), row, r.scale);
-        } else {
-            double log_sum;
-            if (!kernel::log_of_sum(from, length, row, r.scale, log_sum, wanted))
-                return fill_nan(stepped<Out>{out, 1}, length);
-            subtract_past_cache<B, T>(in, out, 0, length, log_sum, row, r.scale);
+            sum = kernel::template sum_of_terms<Q>(from, length, {unused}, row, r.scale, {far_from(in, fetched_ahead)});
         }
+        if (sum_is_nan(sum)) return fill_nan(stepped<Out>{out, 1}, length);
+        const T share = share_of<T>(sum);
+        if constexpr (has_every_path && sizeof(T) == 4) {
+            if (goes_past_cache<T>(out, length))
+                return write_shares_past_cache<B, T, Q>(in, out, 0, length, share, row, r.scale);
+        }
+        kernel::template write_shares<Q>(from, pieces_in_place<Out>{out}, 0, length, {}, share, row, r.scale);
+    }
+
+    /// log_softmax of such a row, with a finite maximum.
+    static SMX_NOINLINE void log_past_cache(const In* in, Out* out, std::size_t length, const row_constants<T>& row,
+                                            const recipe<T>& r) noexcept {
+        double log_sum;
+        if (!kernel::log_of_sum(pieces_in_place<const In>{in}, length, row, r.scale, log_sum,
+                                {far_from(in, fetched_ahead)}))
+            return fill_nan(stepped<Out>{out, 1}, length);
+        subtract_past_cache<B, T>(in, out, 0, length, log_sum, row, r.scale);
     }
 
     /// Rows of up to this many elements ask the cache for the next row, longer ones for what is so far ahead in them.
@@ -323,7 +341,8 @@ private:
         const pieces_copied<T, const In> from{in.data, in.step, copy};
         const pieces_copied<T, Out> to{out.data, out.step, buffer};
         row_constants<T> row;
-        if (!kernel::find_constants(from, length, r.scale, row)) return special<F>(in, out, length, r);
+        if (!kernel::find_constants(from, length, r.scale, row, by_octaves<F>(length)))
+            return special<F>(in, out, length, r);
         if constexpr (F == function::softmax) {
             if (!kernel::template softmax_through_buffer<Q>(from, to, length, {buffer}, row, r.scale))
                 fill_nan(out, length);

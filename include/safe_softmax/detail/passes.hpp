@@ -85,6 +85,20 @@ struct passes {
         return maximum(maximum(m0, m1), maximum(m2, m3));
     }
 
+    /// The largest element of a piece, and the least one with its sign turned, or 0 if that is more. With a NaN in the piece, as
+    /// `largest`. `lanes` elements before in + n belong to the row.
+    struct range {
+        T most, least_turned;
+    };
+    template <class S>
+    static SMX_NOINLINE range range_of(const S* in, std::size_t n) noexcept {
+        running_range<P, S> found(in + n - lanes);
+        std::size_t i = 0;
+        for (; i + 4 * lanes <= n; i += 4 * lanes) found.add_group(in + i);
+        for (; i + lanes <= n; i += lanes) found.add_pack(in + i);
+        return {reduce_max(found.most()), reduce_max(found.least_turned())};
+    }
+
     /// Adds the terms of a piece to the sum of its row and writes them to `terms`. On the way asks the cache for as many elements
     /// that are read soon, from `in_soon` on, and results that are written soon, from `out_soon` on.
     template <precision Q, bool General, std::size_t Together = packs_per_group, class S>

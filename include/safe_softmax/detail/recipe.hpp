@@ -51,6 +51,14 @@ struct recipe {
     special_values special;
 };
 
+/// Rows of softmax from so many elements on have k_max in whole octaves (scaling.hpp): what terms are with another k_max differs from what
+/// they are by a power of two then, and the largest logit can be looked for while they are added up (one_sweep.hpp).
+inline constexpr std::size_t least_by_octaves = std::size_t(4) << 20;
+template <function F>
+SMX_ALWAYS_INLINE constexpr bool by_octaves(std::size_t length) noexcept {
+    return F == function::softmax && length >= least_by_octaves;
+}
+
 /// One row, element by element.
 template <class S>
 struct stepped {

@@ -100,10 +100,10 @@ public:
     /// False if the maximum is not finite.
     template <class In>
     static SMX_ALWAYS_INLINE bool find_constants(const In& in, std::size_t length, const scaling<T>& s,
-                                                 row_constants<T>& row) noexcept {
+                                                 row_constants<T>& row, bool octaves = false) noexcept {
         const T top = largest(in, 0, length, s);
         if (!is_finite(top)) return false;
-        row = constants_of_row(top, s);
+        row = constants_of_row(top, s, octaves);
         return true;
     }
 

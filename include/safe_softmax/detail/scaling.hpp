@@ -169,8 +169,16 @@ SMX_ALWAYS_INLINE T magnitude_of(T x) noexcept {
     return x < 0 ? -x : x;
 }
 
+/// The least whole number of octaves, in eighths of one, that is not less than k, an integer.
 template <class T>
-SMX_ALWAYS_INLINE row_constants<T> constants_of_row(T max, const scaling<T>& s) noexcept {
+SMX_ALWAYS_INLINE T whole_octaves(T k) noexcept {
+    constexpr T round = exp_constants<T>::round;
+    return fence(T(8) * fence(fma(fence(k + T(3.5)), T(0.125), round) - round));
+}
+
+/// by_octaves: k_max is a whole number of octaves, and the largest term from 2^60 to 2^(60 + 7/8), times 2^(+-1/16).
+template <class T>
+SMX_ALWAYS_INLINE row_constants<T> constants_of_row(T max, const scaling<T>& s, bool by_octaves = false) noexcept {
     using constants = exp_constants<T>;
     constexpr T start = constants::round + (8 * constants::bias + term_exponent);
     row_constants<T> row;
@@ -188,6 +196,7 @@ SMX_ALWAYS_INLINE row_constants<T> constants_of_row(T max, const scaling<T>& s) 
         }
         row.k_max = fence(fma(reach, s.rest.c.whole, constants::round) - constants::round);
     }
+    if (by_octaves) row.k_max = whole_octaves(row.k_max);
     row.magic = fence(start - row.k_max);
     return row;
 }

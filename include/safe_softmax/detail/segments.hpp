@@ -110,7 +110,7 @@ private:
         const stepped<Out> out_part{F == function::logsumexp ? out.data : out.at(begin), out.step};
         if (!is_finite(top))
             return special<F>(in_part, out_part, count, {s, w.special}, shared, now, segment, segments);
-        const row_constants<T> row = constants_of_row(top, s);
+        const row_constants<T> row = constants_of_row(top, s, by_octaves<F>(w.length));
 
         if (now == stage::sum) {
             sum_parts parts;

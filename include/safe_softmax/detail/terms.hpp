@@ -33,6 +33,12 @@ SMX_ALWAYS_INLINE P plain_k_max(P max, const scaling<typename P::value_type>& s)
     return plain_k_max(max, P::broadcast(s.direct.c.whole));
 }
 template <class P>
+SMX_ALWAYS_INLINE P whole_octaves_of(P k) noexcept {
+    using T = typename P::value_type;
+    const P round = P::broadcast(exp_constants<T>::round);
+    return mul(P::broadcast(8), sub(fma(add(k, P::broadcast(T(3.5))), P::broadcast(T(0.125)), round), round));
+}
+template <class P>
 SMX_ALWAYS_INLINE P plain_magic(P k_max) noexcept {
     using constants = exp_constants<typename P::value_type>;
     return sub(P::broadcast(constants::round + (8 * constants::bias + term_exponent)), k_max);

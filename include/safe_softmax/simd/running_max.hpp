@@ -65,6 +65,71 @@ private:
 };
 #endif
 
+/// The largest of the elements that were added, and the least one with its sign turned, as running_max has them.
+template <class P, class S>
+class running_range {
+public:
+    SMX_ALWAYS_INLINE explicit running_range(const S* pack) noexcept : most_(P::load(pack)), turned_(turned(most_)) {}
+    SMX_ALWAYS_INLINE void add_pack(const S* p) noexcept {
+        const P x = P::load(p);
+        most_ = maximum(most_, x);
+        turned_ = maximum(turned_, turned(x));
+    }
+    /// Four packs.
+    SMX_ALWAYS_INLINE void add_group(const S* p) noexcept {
+        SMX_UNROLL for (std::size_t k = 0; k < 4; ++k) add_pack(p + k * P::lanes);
+    }
+    SMX_ALWAYS_INLINE P most() const noexcept { return most_; }
+    SMX_ALWAYS_INLINE P least_turned() const noexcept { return turned_; }
+
+private:
+    static SMX_ALWAYS_INLINE P turned(P x) noexcept { return sub(P::broadcast(0), x); }
+    P most_, turned_;
+};
+
+#if SMX_VECTOR_TYPES
+/// As integers without a sign, negative ones are above positive ones and the largest is the least.
+template <class P, class S>
+    requires(sizeof(S) == 2)
+class running_range<P, S> {
+    static constexpr std::size_t register_bytes = P::lanes / P::registers * sizeof(typename P::value_type);
+    static constexpr std::size_t count = register_bytes / sizeof(S);
+    typedef unsigned short integers __attribute__((vector_size(register_bytes)));
+
+public:
+    SMX_ALWAYS_INLINE explicit running_range(const S* pack) noexcept
+        : most_(pack), turned_(turned(P::load(pack))), least_() {}
+    SMX_ALWAYS_INLINE void add_pack(const S* p) noexcept {
+        most_.add_pack(p);
+        turned_ = maximum(turned_, turned(P::load(p)));
+    }
+    SMX_ALWAYS_INLINE void add_group(const S* p) noexcept {
+        most_.add_group(p);
+        SMX_UNROLL for (std::size_t i = 0; i < 4 * P::lanes; i += count) {
+            integers v;
+            std::memcpy(&v, p + i, sizeof v);
+            least_ = least_ > v ? least_ : v;
+        }
+    }
+    SMX_ALWAYS_INLINE P most() const noexcept { return most_.lanes(); }
+    /// 0 if no element is negative.
+    SMX_ALWAYS_INLINE P least_turned() const noexcept {
+        P result = maximum(turned_, P::broadcast(0));
+        S element[P::lanes < count ? count : P::lanes];
+        for (std::size_t i = 0; i < P::lanes; i += count)
+            std::memcpy(static_cast<void*>(element + i), &least_, sizeof least_);
+        for (std::size_t i = 0; i < count; i += P::lanes) result = maximum(result, turned(P::load(element + i)));
+        return result;
+    }
+
+private:
+    static SMX_ALWAYS_INLINE P turned(P x) noexcept { return sub(P::broadcast(0), x); }
+    running_max<P, S> most_;
+    P turned_;
+    integers least_;
+};
+#endif
+
 }  // namespace detail
 }  // namespace SMX_ABI
 }  // namespace smx
