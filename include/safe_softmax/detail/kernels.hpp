@@ -26,10 +26,10 @@ namespace detail {
 ///                  them: turned over into columns                                 turned_rows.hpp
 ///     short rows   contiguous, one or two packs of at most two registers (a row that
 ///                  is alone: up to four), a plain scale: they stay in registers   short_rows.hpp
+///     one sweep    contiguous, softmax, 4096 elements (one row: 8192, double: 2048)
+///                  and more, not in place: maximum and sum in one sweep           one_sweep.hpp
 ///     pipeline     contiguous, several rows: the terms of one, the maximum of
 ///                  another and the results of a third in one loop                row_pipeline.hpp
-///     long rows    contiguous, softmax, 4194304 elements and more: the maximum and
-///                  the sum in one sweep                                           one_sweep.hpp
 ///     past cache   contiguous, 16 MiB of results and more, arithmetic in float:
 ///                  they are written past the caches                               results_past_cache.hpp
 ///     rows         contiguous ones pass by pass, stepped ones by way of a copy    rows.hpp, passes.hpp
@@ -41,6 +41,7 @@ class kernels {
     using T = compute_t<In, Out>;
     using P = pack_t<B, T>;
     using kernel = row_kernel<B, T>;
+    using pass = passes<B, T>;
     static constexpr std::size_t lanes = P::lanes;
     /// Where a pack is more than two registers, code is long and few paths are faster: different types go row by row, as rare pairs do.
     static constexpr bool has_every_path =
@@ -73,11 +74,15 @@ public:
                                             [[maybe_unused]] const waiting_terms<T>& room = {}) noexcept {
         const pieces_in_place<const In> from{in};
         const pieces_in_place<Out> to{out};
-        if (by_octaves<F>(length)) return long_softmax_row(in, out, length, r);
+        if constexpr (F == function::softmax && has_every_path) {
+            if (takes_one_sweep<F>(in, out, length, next_in == 0) && softmax_in_one_sweep(in, out, length, r.scale))
+                return;
+        }
         row_constants<T> row;
-        if (!kernel::find_constants(from, length, r.scale, row)) return special<F>({in, 1}, {out, 1}, length, r);
-        if constexpr (F == function::log_softmax && has_every_path && sizeof(T) == 4) {
-            if (goes_past_cache<T>(out, length)) return log_past_cache(in, out, length, row, r);
+        if (!kernel::find_constants(from, length, r.scale, row, by_octaves<F>(length)))
+            return special<F>({in, 1}, {out, 1}, length, r);
+        if constexpr (F != function::logsumexp && has_every_path && sizeof(T) == 4) {
+            if (goes_past_cache<T>(out, length)) return row_past_cache<F>(in, out, length, row, r);
         }
         const bool distant = length > fetched_ahead;
         const In* const in_soon = far_from(in, distant ? fetched_ahead : next_in);
@@ -105,8 +110,7 @@ public:
     static constexpr bool has_pipeline = has_every_path && P::registers <= 2;
     template <function F>
     static SMX_ALWAYS_INLINE bool takes_pipeline(std::size_t length) noexcept {
-        return has_pipeline && length >= lanes && !by_octaves<F>(length) &&
-               (F != function::log_softmax || length < least_past_cache<T, Out>) &&
+        return has_pipeline && length >= lanes && (F == function::logsumexp || length < least_past_cache<T, Out>) &&
                (F != function::softmax || std::is_same_v<Out, T> || length <= waiting_pieces * piece_elements<T>);
     }
 
@@ -123,36 +127,47 @@ private:
         return kernel::template softmax_through_buffer<Q>(in, out, length, {buffer, Pieces}, row, r.scale, wanted);
     }
 
-    /// A row that few caches hold: read for its sum, and again for its results. Terms are not kept.
-    static SMX_NOINLINE void long_softmax_row(const In* in, Out* out, std::size_t length, const recipe<T>& r) noexcept {
-        const pieces_in_place<const In> from{in};
-        row_constants<T> row;
-        double sum = 0;
-        bool swept = false;
-        if constexpr (has_every_path) swept = one_sweep<B, T>::template sum_terms<Q>(in, length, r.scale, row, sum);
-        if (!swept) {
-            if (!kernel::find_constants(from, length, r.scale, row, true))
-                return special<function::softmax>({in, 1}, {out, 1}, length, r);
-            alignas(64) T unused[piece_elements<T>];
-            sum = kernel::template sum_of_terms<Q>(from, length, {unused}, row, r.scale, {far_from(in, fetched_ahead)});
+    /// Of rows whose terms wait in the output the elements may be asked for a second time, so they have to be somewhere else. Of rows of float
+    /// shorter ones take longer than by the pipeline, or, alone, than pass by pass; so do all where a pack is two registers.
+    template <function F>
+    static SMX_ALWAYS_INLINE bool takes_one_sweep(const void* in, const void* out, std::size_t length,
+                                                  bool alone) noexcept {
+        constexpr bool through_output = std::is_same_v<Out, T> && P::registers == 1;
+        const std::size_t least = sizeof(T) == 8 ? 2048 : alone ? 8192 : 4096;
+        static_assert(least_by_octaves <= 2048);
+        if constexpr (F != function::softmax || !has_every_path) return false;
+        return length >= least_past_cache<T, Out> || (through_output && length >= least && in != out);
+    }
+    static SMX_ALWAYS_INLINE bool softmax_in_one_sweep(const In* in, Out* out, std::size_t length,
+                                                       const scaling<T>& s) noexcept {
+        using sweep = one_sweep<B, T>;
+        if constexpr (sizeof(T) == 4) {
+            if (goes_past_cache<T>(out, length)) return sweep::template softmax_past_cache<Q>(in, out, length, s);
         }
-        if (sum_is_nan(sum)) return fill_nan(stepped<Out>{out, 1}, length);
-        const T share = share_of<T>(sum);
-        if constexpr (has_every_path && sizeof(T) == 4) {
-            if (goes_past_cache<T>(out, length))
-                return write_shares_past_cache<B, T, Q>(in, out, 0, length, share, row, r.scale);
+        if constexpr (std::is_same_v<Out, T> && P::registers == 1) {
+            if (static_cast<const void*>(in) != out)
+                return sweep::template softmax_through_output<Q>(in, out, length, s, stores_wait() ? fetched_ahead : 0);
         }
-        kernel::template write_shares<Q>(from, pieces_in_place<Out>{out}, 0, length, {}, share, row, r.scale);
+        return false;
     }
 
-    /// log_softmax of such a row, with a finite maximum.
-    static SMX_NOINLINE void log_past_cache(const In* in, Out* out, std::size_t length, const row_constants<T>& row,
+    /// A row that few caches hold, with a finite maximum: read for its sum, and again for its results. Terms are not kept.
+    template <function F>
+    static SMX_NOINLINE void row_past_cache(const In* in, Out* out, std::size_t length, const row_constants<T>& row,
                                             const recipe<T>& r) noexcept {
-        double log_sum;
-        if (!kernel::log_of_sum(pieces_in_place<const In>{in}, length, row, r.scale, log_sum,
-                                {far_from(in, fetched_ahead)}))
-            return fill_nan(stepped<Out>{out, 1}, length);
-        subtract_past_cache<B, T>(in, out, 0, length, log_sum, row, r.scale);
+        const pieces_in_place<const In> from{in};
+        const wanted_soon<pieces_in_place<const In>> wanted{far_from(in, fetched_ahead)};
+        if constexpr (F == function::softmax) {
+            alignas(64) T unused[piece_elements<T>];
+            const double sum = kernel::template sum_of_terms<Q>(from, length, {unused}, row, r.scale, wanted);
+            if (sum_is_nan(sum)) return fill_nan(stepped<Out>{out, 1}, length);
+            write_shares_past_cache<B, T, Q>(in, out, 0, length, share_of<T>(sum), row, r.scale);
+        } else {
+            double log_sum;
+            if (!kernel::log_of_sum(from, length, row, r.scale, log_sum, wanted))
+                return fill_nan(stepped<Out>{out, 1}, length);
+            subtract_past_cache<B, T>(in, out, 0, length, log_sum, row, r.scale);
+        }
     }
 
     /// Rows of up to this many elements ask the cache for the next row, longer ones for what is so far ahead in them.
@@ -210,7 +225,9 @@ private:
             if (contiguous && r.scale.plain && w.length <= longest) return short_rows<F, is_batch<K>>(w, r);
         }
         if constexpr (is_batch<K> && has_pipeline) {
-            if (contiguous && w.rows.extent > 1 && takes_pipeline<F>(w.length)) return pipeline<F>(w, r);
+            if (contiguous && w.rows.extent > 1 && takes_pipeline<F>(w.length) &&
+                !takes_one_sweep<F>(w.in, w.out, w.length, false))
+                return pipeline<F>(w, r);
         }
         for (std::size_t j = 0; j < w.rows.extent; ++j) {
             if (contiguous) contiguous_row<F>(in_row<In>(w, j), out_row<Out>(w, j), w.length, r, w.rows.in, w.rows.out);

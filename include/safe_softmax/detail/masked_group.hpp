@@ -217,7 +217,7 @@ private:
         if (m.otherwise) return false;
         bool finite = false, nothing = false;
         with_row(m, [&](const From& from) SMX_INLINE_LAMBDA {
-            finite = m.logits.find_constants(from, m.kept);
+            finite = m.logits.find_constants(from, m.kept, !Log && !sink_of(m));
             if (!finite) nothing = m.logits.is_nothing(from, m.kept);
             else if constexpr (Log) m.logits.find_reference(from, m.kept);
         });

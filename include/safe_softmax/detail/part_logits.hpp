@@ -66,7 +66,7 @@ public:
 
     /// False: not all parts are moderate, or the largest logit is not.
     template <class From>
-    SMX_ALWAYS_INLINE bool find_constants(const From& from, std::size_t length) noexcept {
+    SMX_ALWAYS_INLINE bool find_constants(const From& from, std::size_t length, bool) noexcept {
         const scaling<T>& one = no_scaling<T>;
         tops found{minus_infinity<T>(), minus_infinity<T>()};
         bool moderate = true;

@@ -99,6 +99,21 @@ struct passes {
         return {reduce_max(found.most()), reduce_max(found.least_turned())};
     }
 
+    /// The same of the least element whose term does not vanish, in a plain row. `lanes` elements before in + n belong to it.
+    template <class S>
+    static SMX_NOINLINE T least_term_turned(const S* in, std::size_t n, const row_constants<T>& row,
+                                            const scaling<T>& s) noexcept {
+        const P magic = P::broadcast(row.magic), whole = P::broadcast(P::fused ? s.direct.c.head : s.direct.c.whole);
+        P most = P::broadcast(0);
+        const auto add_pack = [&](const S* p) SMX_INLINE_LAMBDA {
+            const P x = P::load(p);
+            most = maximum(most, zero_where_vanishing(sub(P::broadcast(0), x), fma(x, whole, magic)));
+        };
+        for (std::size_t i = 0; i + lanes <= n; i += lanes) add_pack(in + i);
+        if (n % lanes != 0) add_pack(in + n - lanes);
+        return reduce_max(most);
+    }
+
     /// Adds the terms of a piece to the sum of its row and writes them to `terms`. On the way asks the cache for as many elements
     /// that are read soon, from `in_soon` on, and results that are written soon, from `out_soon` on.
     template <precision Q, bool General, std::size_t Together = packs_per_group, class S>
@@ -182,6 +197,27 @@ struct passes {
         }
         for (; i + lanes <= n; i += lanes) store(out + i, mul(P::load(terms + i), share));
         if (i < n) store_partial(out + i, mul(P::load_partial(terms + i, n - i), share), n - i);
+    }
+
+    /// The same; the least term, with its sign turned.
+    static SMX_NOINLINE T scale_and_find_least(const T* terms, T* out, std::size_t n, T by) noexcept {
+        const P share = P::broadcast(by), zero = P::broadcast(0);
+        P turned[4];
+        SMX_UNROLL for (std::size_t k = 0; k < 4; ++k) turned[k] = sub(zero, P::load(terms));
+        std::size_t i = 0;
+        for (; i + 4 * lanes <= n; i += 4 * lanes) {
+            P t[4];
+            SMX_UNROLL for (std::size_t k = 0; k < 4; ++k) t[k] = P::load(terms + i + k * lanes);
+            SMX_UNROLL for (std::size_t k = 0; k < 4; ++k) turned[k] = maximum(turned[k], sub(zero, t[k]));
+            SMX_UNROLL for (std::size_t k = 0; k < 4; ++k) store(out + i + k * lanes, mul(t[k], share));
+        }
+        for (; i < n; i += lanes) {
+            const std::size_t left = n - i < lanes ? n - i : lanes;
+            const P t = P::load_partial(terms + i, left);
+            turned[0] = maximum(turned[0], blend_first(sub(zero, t), turned[0], left));
+            store_partial(out + i, mul(t, share), left);
+        }
+        return reduce_max(maximum(maximum(turned[0], turned[1]), maximum(turned[2], turned[3])));
     }
 
     /// The same, with the terms computed a second time.

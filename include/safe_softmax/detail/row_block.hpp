@@ -77,8 +77,10 @@ struct row_block {
     }
 
     /// From the largest logit of each row (times `first` unless plain), by lanes.
+    /// long_rows: some may be such as by_octaves in recipe.hpp says.
     template <function F>
-    SMX_ALWAYS_INLINE void find_constants(const P (&top)[most_rows], const scaling<T>& of_all) noexcept {
+    SMX_ALWAYS_INLINE void find_constants(const P (&top)[most_rows], const scaling<T>& of_all,
+                                          bool long_rows) noexcept {
         // Whole packs are stored and loaded again. What was stored in parts would not be there for a load before all that is on its way to
         // the cache is.
         P tops;
@@ -106,7 +108,10 @@ struct row_block {
             store(magic, plain_magic(k));
             store(offset, P::broadcast(0));
         }
-        if (F == function::softmax && has_sinks()) place_sinks(of_all);
+        if constexpr (F == function::softmax) {
+            if (has_sinks()) place_sinks(of_all);
+            else if (long_rows) round_to_octaves();
+        }
     }
 
     template <function F>
@@ -181,6 +186,15 @@ private:
         }
         for (std::size_t i = count; i < arrays; ++i)
             max[i] = max[0], k_max[i] = k_max[0], magic[i] = magic[0];  // for those that take packs of rows
+    }
+
+    SMX_NOINLINE void round_to_octaves() noexcept {
+        for (std::size_t i = 0; i < count; ++i)
+            if (by_octaves<function::softmax>(length[i])) set_k_max(i, whole_octaves(k_max[i]));
+    }
+    SMX_ALWAYS_INLINE void set_k_max(std::size_t i, T k) noexcept {
+        k_max[i] = k;
+        magic[i] = magic_of(k);
     }
 
     /// What sinks add, and where terms have to be smaller for them: k_max stays, which only logarithms ask for. One without a sink among them: row

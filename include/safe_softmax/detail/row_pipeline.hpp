@@ -150,7 +150,7 @@ private:
         for (std::size_t i = now.count; i < next.count; ++i) find_top(next, i);
         if (last.has_nan) write_nans(last);
         if (now.count != 0) now.template find_results<F>(scale_);
-        if (next.count != 0) next.template find_constants<F>(top_, scale_);
+        if (next.count != 0) next.template find_constants<F>(top_, scale_, room_ >= least_by_octaves);
         if (next.general && (softmax ? terms_in_output() : room_ > vocabulary::segment_step))
             next.special = ~0u;  // there is no such loop
         last.count = 0;

@@ -144,7 +144,8 @@ private:
 
     /// False: the results are NaN. The maximum is -inf where nothing can be chosen.
     static SMX_ALWAYS_INLINE bool take_maximum(row_of_job& r) noexcept {
-        if (kernel::find_constants(r.from, r.j.length, r.s, r.constants)) return true;
+        const bool as_softmax = by_octaves<detail::function::softmax>(r.j.length);
+        if (kernel::find_constants(r.from, r.j.length, r.s, r.constants, as_softmax)) return true;
         special_row found;
         for (std::size_t i = 0; i < r.j.length; ++i) {
             const double x = number_at<double>(moved(r.in.data, static_cast<std::ptrdiff_t>(i) * r.in.step), r.in.type);
@@ -155,7 +156,7 @@ private:
         r.constants.max = minus_infinity<T>();
         if (found.infinities == 0) return true;
         r.from.infinite = true;
-        return kernel::find_constants(r.from, r.j.length, r.s, r.constants);
+        return kernel::find_constants(r.from, r.j.length, r.s, r.constants, as_softmax);
     }
 
     /// Finds out what takes part. False: there is a NaN.

@@ -176,11 +176,18 @@ SMX_ALWAYS_INLINE T whole_octaves(T k) noexcept {
     return fence(T(8) * fence(fma(fence(k + T(3.5)), T(0.125), round) - round));
 }
 
+/// row_constants::magic
+template <class T>
+SMX_ALWAYS_INLINE T magic_of(T k_max) noexcept {
+    using constants = exp_constants<T>;
+    constexpr T start = constants::round + (8 * constants::bias + term_exponent);
+    return fence(start - k_max);
+}
+
 /// by_octaves: k_max is a whole number of octaves, and the largest term from 2^60 to 2^(60 + 7/8), times 2^(+-1/16).
 template <class T>
 SMX_ALWAYS_INLINE row_constants<T> constants_of_row(T max, const scaling<T>& s, bool by_octaves = false) noexcept {
     using constants = exp_constants<T>;
-    constexpr T start = constants::round + (8 * constants::bias + term_exponent);
     row_constants<T> row;
     row.max = max;
     row.offset = 0;
@@ -197,7 +204,7 @@ SMX_ALWAYS_INLINE row_constants<T> constants_of_row(T max, const scaling<T>& s, 
         row.k_max = fence(fma(reach, s.rest.c.whole, constants::round) - constants::round);
     }
     if (by_octaves) row.k_max = whole_octaves(row.k_max);
-    row.magic = fence(start - row.k_max);
+    row.magic = magic_of(row.k_max);
     return row;
 }
 

@@ -19,8 +19,8 @@ namespace detail {
 // - a row of more than 65536 elements is cut into segments (work.hpp), each added up like a row; then one segment's sum after
 //   the other, and what those additions round away (two-sum; for double, with the errors that the segments kept), apart.
 //
-// Two roundings in float remain between a term and a double. Error of the sum: float 2 * 2^-24 at worst (1.1 * 2^-24
-// when one term dominates, see exp.hpp), independent of the length; double 2 * 2^-53.
+// Two roundings in float remain between a term and a double. Error of the sum: float 2 * 2^-24 at worst (1.1 * 2^-24 when one term dominates,
+// but in long rows of softmax, see exp.hpp), independent of the length; double 2 * 2^-53.
 
 inline constexpr std::size_t packs_per_group = 4;
 

@@ -69,22 +69,32 @@ private:
 template <class P, class S>
 class running_range {
 public:
-    SMX_ALWAYS_INLINE explicit running_range(const S* pack) noexcept : most_(P::load(pack)), turned_(turned(most_)) {}
-    SMX_ALWAYS_INLINE void add_pack(const S* p) noexcept {
-        const P x = P::load(p);
-        most_ = maximum(most_, x);
-        turned_ = maximum(turned_, turned(x));
+    SMX_ALWAYS_INLINE explicit running_range(const S* pack) noexcept {
+        const P x = P::load(pack);
+        SMX_UNROLL for (std::size_t k = 0; k < 4; ++k) most_[k] = x, turned_[k] = turned(x);
     }
+    SMX_ALWAYS_INLINE void add_pack(const S* p) noexcept { add<0>(P::load(p)); }
     /// Four packs.
     SMX_ALWAYS_INLINE void add_group(const S* p) noexcept {
-        SMX_UNROLL for (std::size_t k = 0; k < 4; ++k) add_pack(p + k * P::lanes);
+        add<0>(P::load(p));
+        add<1>(P::load(p + P::lanes));
+        add<2>(P::load(p + 2 * P::lanes));
+        add<3>(P::load(p + 3 * P::lanes));
     }
-    SMX_ALWAYS_INLINE P most() const noexcept { return most_; }
-    SMX_ALWAYS_INLINE P least_turned() const noexcept { return turned_; }
+    SMX_ALWAYS_INLINE P most() const noexcept { return largest(most_); }
+    SMX_ALWAYS_INLINE P least_turned() const noexcept { return largest(turned_); }
 
 private:
+    template <std::size_t K>
+    SMX_ALWAYS_INLINE void add(P x) noexcept {
+        most_[K] = maximum(most_[K], x);
+        turned_[K] = maximum(turned_[K], turned(x));
+    }
     static SMX_ALWAYS_INLINE P turned(P x) noexcept { return sub(P::broadcast(0), x); }
-    P most_, turned_;
+    static SMX_ALWAYS_INLINE P largest(const P (&p)[4]) noexcept {
+        return maximum(maximum(p[0], p[1]), maximum(p[2], p[3]));
+    }
+    P most_[4], turned_[4];
 };
 
 #if SMX_VECTOR_TYPES
