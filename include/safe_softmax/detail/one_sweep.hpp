@@ -14,8 +14,8 @@ namespace detail {
 // comes off at the end, exactly; as long as
 //
 // - the row is plain, by the first piece's largest logit and by its own;
-// - its own is at most 32 octaves (22 with a scale of 1) above that of the first piece: terms stay below 2^94, and what they are
-//   multiplied by to become probabilities is a normal number in rows of up to 2^32 elements;
+// - its own is at most 24 octaves (16 with a scale of 1) above that of the first piece: terms stay below 2^85, sums of 2^40 of them are
+//   numbers (sum_is_nan), and so is what they are multiplied by to become probabilities;
 // - the same terms vanish: none that does not here would by the row's own largest logit. Elements that are masked by -inf or large negative
 //   numbers vanish either way.
 //
@@ -29,12 +29,12 @@ class one_sweep {
     /// 4 KiB: a small part of the first cache. With 16 KiB, rows of 4096 floats take 1.26 of the time, and ones of 32000 1.04.
     static constexpr std::size_t piece = 4096 / sizeof(T);
     static_assert(piece_elements<T> % piece == 0 && vocabulary::segment_step % piece == 0);
-    static constexpr T most_above = 8 * 32;
-    /// Logits so far below the largest, in eighths of an octave, have terms that do not vanish.
-    static constexpr T most_below = sizeof(T) == 4 ? 8 * 150 : 8 * 900;
+    /// In eighths of an octave. Logits that are less than most_below under the largest have terms that do not vanish.
+    static constexpr T most_above = 8 * 24, most_below = sizeof(T) == 4 ? 8 * 184 : 8 * 900;
 
 public:
-    /// softmax of a contiguous row, terms in the output, which is somewhere else than the row. False: it takes another way.
+    /// softmax of a contiguous row, terms in the output, which is somewhere else than the row. False: it takes another way; what has been
+    /// written is to be written over.
     template <precision Q, class S>
     static SMX_NOINLINE bool softmax_through_output(const S* in, T* out, std::size_t length, const scaling<T>& s,
                                                     std::ptrdiff_t ahead) noexcept {
@@ -65,7 +65,7 @@ public:
         row_constants<T> first, row;
         double sum;
         range all = pass::range_of(in, piece);
-        all.least_turned = 0;
+        all.least_turned = -all.most;
         const auto is_within = [&](std::size_t i, std::size_t n) SMX_INLINE_LAMBDA {
             const range here = pass::range_of(in + i, n);
             all.most = kernel::larger(all.most, here.most);

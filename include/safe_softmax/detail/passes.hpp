@@ -85,8 +85,8 @@ struct passes {
         return maximum(maximum(m0, m1), maximum(m2, m3));
     }
 
-    /// The largest element of a piece, and the least one with its sign turned, or 0 if that is more. With a NaN in the piece, as
-    /// `largest`. `lanes` elements before in + n belong to the row.
+    /// The largest element of a piece, and the least one with its sign turned (in 16 bits, 0 if no element is negative). With a NaN in the piece,
+    /// as `largest`. `lanes` elements before in + n belong to the row.
     struct range {
         T most, least_turned;
     };
@@ -99,19 +99,21 @@ struct passes {
         return {reduce_max(found.most()), reduce_max(found.least_turned())};
     }
 
-    /// The same of the least element whose term does not vanish, in a plain row. `lanes` elements before in + n belong to it.
+    /// The least element whose term does not vanish, with its sign turned, at least -row.max; of a plain row. `lanes` elements before in + n
+    /// belong to it.
     template <class S>
     static SMX_NOINLINE T least_term_turned(const S* in, std::size_t n, const row_constants<T>& row,
                                             const scaling<T>& s) noexcept {
         const P magic = P::broadcast(row.magic), whole = P::broadcast(P::fused ? s.direct.c.head : s.direct.c.whole);
-        P most = P::broadcast(0);
+        const P top = P::broadcast(row.max);
+        P below = P::broadcast(0);
         const auto add_pack = [&](const S* p) SMX_INLINE_LAMBDA {
             const P x = P::load(p);
-            most = maximum(most, zero_where_vanishing(sub(P::broadcast(0), x), fma(x, whole, magic)));
+            below = maximum(below, zero_where_vanishing(sub(top, x), fma(x, whole, magic)));
         };
         for (std::size_t i = 0; i + lanes <= n; i += lanes) add_pack(in + i);
         if (n % lanes != 0) add_pack(in + n - lanes);
-        return reduce_max(most);
+        return fence(reduce_max(below) - row.max);
     }
 
     /// Adds the terms of a piece to the sum of its row and writes them to `terms`. On the way asks the cache for as many elements
@@ -199,7 +201,7 @@ struct passes {
         if (i < n) store_partial(out + i, mul(P::load_partial(terms + i, n - i), share), n - i);
     }
 
-    /// The same; the least term, with its sign turned.
+    /// The same; what it returns is the least of the terms, with its sign turned. n >= lanes.
     static SMX_NOINLINE T scale_and_find_least(const T* terms, T* out, std::size_t n, T by) noexcept {
         const P share = P::broadcast(by), zero = P::broadcast(0);
         P turned[4];
@@ -220,7 +222,7 @@ struct passes {
         return reduce_max(maximum(maximum(turned[0], turned[1]), maximum(turned[2], turned[3])));
     }
 
-    /// The same, with the terms computed a second time.
+    /// As `scale`, with the terms computed a second time.
     template <precision Q, bool General, class S, class O>
     static SMX_NOINLINE void write_shares(const S* in, O* out, std::size_t n, T by, const row_constants<T>& row,
                                           const scaling<T>& s) noexcept {

@@ -53,7 +53,7 @@ struct recipe {
 
 /// Rows of softmax from so many elements on have k_max in whole octaves (scaling.hpp): what terms are with another k_max differs from what
 /// they are by a power of two then, and the largest logit can be looked for while they are added up (one_sweep.hpp). Not so with a
-/// sink or with numbers that are added to the logits.
+/// sink or with numbers (or noise) that are added to the logits.
 inline constexpr std::size_t least_by_octaves = 2048;
 template <function F>
 SMX_ALWAYS_INLINE constexpr bool by_octaves(std::size_t length) noexcept {
