@@ -114,6 +114,18 @@ public:
                (F != function::softmax || std::is_same_v<Out, T> || length <= waiting_pieces * piece_elements<T>);
     }
 
+    /// Of rows whose terms wait in the output the elements may be asked for a second time, so they have to be somewhere else. Of rows of float
+    /// shorter ones take longer than by the pipeline, or, alone, than pass by pass; so do all where a pack is two registers.
+    template <function F>
+    static SMX_ALWAYS_INLINE bool takes_one_sweep(const void* in, const void* out, std::size_t length,
+                                                  bool alone) noexcept {
+        constexpr bool through_output = std::is_same_v<Out, T> && P::registers == 1;
+        const std::size_t least = sizeof(T) == 8 ? 2048 : alone ? 8192 : 4096;
+        static_assert(least_by_octaves <= 2048);
+        if constexpr (F != function::softmax || !has_every_path) return false;
+        return length >= least_past_cache<T, Out> || (through_output && length >= least && in != out);
+    }
+
 private:
     template <known_rows K>
     static constexpr bool is_batch = K == known_rows::batch;
@@ -127,17 +139,6 @@ private:
         return kernel::template softmax_through_buffer<Q>(in, out, length, {buffer, Pieces}, row, r.scale, wanted);
     }
 
-    /// Of rows whose terms wait in the output the elements may be asked for a second time, so they have to be somewhere else. Of rows of float
-    /// shorter ones take longer than by the pipeline, or, alone, than pass by pass; so do all where a pack is two registers.
-    template <function F>
-    static SMX_ALWAYS_INLINE bool takes_one_sweep(const void* in, const void* out, std::size_t length,
-                                                  bool alone) noexcept {
-        constexpr bool through_output = std::is_same_v<Out, T> && P::registers == 1;
-        const std::size_t least = sizeof(T) == 8 ? 2048 : alone ? 8192 : 4096;
-        static_assert(least_by_octaves <= 2048);
-        if constexpr (F != function::softmax || !has_every_path) return false;
-        return length >= least_past_cache<T, Out> || (through_output && length >= least && in != out);
-    }
     static SMX_ALWAYS_INLINE bool softmax_in_one_sweep(const In* in, Out* out, std::size_t length,
                                                        const scaling<T>& s) noexcept {
         using sweep = one_sweep<B, T>;

@@ -25,6 +25,8 @@ public:
             if (recipe_.scale.plain && length <= lanes) return short_.add(in, out, length, recipe_);
         }
         if constexpr (kernels<B, S, S>::has_pipeline) {
+            if (takes_one_sweep(in, out, length))
+                return kernels<B, S, S>::template contiguous_row<F>(in, out, length, recipe_);
             if (kernels<B, S, S>::template takes_pipeline<F>(length)) return rows_.add(in, out, length);
             if (length > lanes) return long_row(in, out, length);
             return short_row_by_itself(in, out, length, recipe_);
@@ -35,7 +37,7 @@ public:
     SMX_ALWAYS_INLINE bool add_rows(const S* in, std::ptrdiff_t in_pitch, S* out, std::ptrdiff_t out_pitch,
                                     std::size_t length, std::size_t count) noexcept {
         if constexpr (kernels<B, S, S>::has_pipeline) {
-            if (length <= lanes && count <= few_short_rows) return false;
+            if ((length <= lanes && count <= few_short_rows) || takes_one_sweep(in, out, length)) return false;
             if (!kernels<B, S, S>::template takes_pipeline<F>(length)) return false;
             rows_.add_rows(in, in_pitch, out, out_pitch, length, count);
             return true;
@@ -48,7 +50,8 @@ public:
                                     const std::size_t* length, std::size_t count, std::size_t least,
                                     std::size_t most) noexcept {
         if constexpr (kernels<B, S, S>::has_pipeline) {
-            if (least <= lanes || !kernels<B, S, S>::template takes_pipeline<F>(most)) return false;
+            if (least <= lanes || takes_one_sweep(in, out, most) || !kernels<B, S, S>::template takes_pipeline<F>(most))
+                return false;
             rows_.add_rows(in, in_pitch, out, out_pitch, length, count, most);
             return true;
         } else {
@@ -94,6 +97,10 @@ private:
         }
     };
 
+    /// Not in 16 bits: what might have to follow takes its room from the pipeline (long_row).
+    static SMX_ALWAYS_INLINE bool takes_one_sweep(const S* in, const S* out, std::size_t length) noexcept {
+        return sizeof(S) != 2 && kernels<B, S, S>::template takes_one_sweep<F>(in, out, length, true);
+    }
     /// One that the pipeline does not take: of more terms than wait in its buffer, which then is this row's, or of more results than caches hold.
     SMX_NOINLINE void long_row(const S* in, S* out, std::size_t length) noexcept {
         rows_.flush();
