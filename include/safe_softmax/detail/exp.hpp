@@ -16,9 +16,9 @@ namespace detail {
 // and neither k nor r has seen the maximum of the row: no digit is lost to a subtraction. The common factor
 // 2^(-k_max/8) is taken out of the integer k, exactly, by the constant that rounds (`magic`). The scale sits in C alone.
 //
-// Terms are normalised so that the largest is 2^(60 + 7/8 +- 1/16); in long rows of softmax (by_octaves in recipe.hpp) from 2^60 on. Leading to 2^60, terms down to 2^-186 of the
+// Terms are normalised so that the largest is 2^(60 + 7/8 +- 1/16). Leading to 2^60, terms down to 2^-186 of the
 // largest stay normal numbers, so nothing depends on flush-to-zero. Leading to 2^(7/8) and not to 1, sums that one term
-// dominates round by 0.55 instead of 1 times 2^-24.
+// dominates round by 0.55 instead of 1 times 2^-24. In long rows of softmax the largest is from 2^60 on (by_octaves in recipe.hpp).
 //
 // Error of a term against the common factor. Float: at most 1.80 * 2^-24 (1.798 at x = -0x1.9fe2aap+1), without fma
 // 2.11 * 2^-24 (2.109 at x = -0x1.0153eep+7); measured at scale 1 on every float from -129 to -2^-32 and every 1009th above

@@ -26,8 +26,10 @@ namespace detail {
 ///                  them: turned over into columns                                 turned_rows.hpp
 ///     short rows   contiguous, one or two packs of at most two registers (a row that
 ///                  is alone: up to four), a plain scale: they stay in registers   short_rows.hpp
-///     one sweep    contiguous, softmax, 4096 elements (one row: 8192, double: 2048)
-///                  and more, not in place: maximum and sum in one sweep           one_sweep.hpp
+///     one sweep    contiguous, softmax to the type of the arithmetic, not in place, a
+///                  pack of one register, 4096 elements and more (one row: 8192,
+///                  double: 2048); and what goes past the cache: maximum and sum in
+///                  one sweep, but for rows that this does not suit                one_sweep.hpp
 ///     pipeline     contiguous, several rows: the terms of one, the maximum of
 ///                  another and the results of a third in one loop                row_pipeline.hpp
 ///     past cache   contiguous, 16 MiB of results and more, arithmetic in float:
@@ -41,7 +43,6 @@ class kernels {
     using T = compute_t<In, Out>;
     using P = pack_t<B, T>;
     using kernel = row_kernel<B, T>;
-    using pass = passes<B, T>;
     static constexpr std::size_t lanes = P::lanes;
     /// Where a pack is more than two registers, code is long and few paths are faster: different types go row by row, as rare pairs do.
     static constexpr bool has_every_path =
@@ -114,8 +115,9 @@ public:
                (F != function::softmax || std::is_same_v<Out, T> || length <= waiting_pieces * piece_elements<T>);
     }
 
-    /// Of rows whose terms wait in the output the elements may be asked for a second time, so they have to be somewhere else. Of rows of float
-    /// shorter ones take longer than by the pipeline, or, alone, than pass by pass; so do all where a pack is two registers.
+    /// alone: there is no next row, or it is the same one. Of rows whose terms wait in the output the elements may be asked for a second
+    /// time, so they have to be somewhere else. Of rows of float shorter ones take longer than by the pipeline, or, alone, than pass by
+    /// pass; so do all where a pack is two registers.
     template <function F>
     static SMX_ALWAYS_INLINE bool takes_one_sweep(const void* in, const void* out, std::size_t length,
                                                   bool alone) noexcept {
@@ -227,7 +229,7 @@ private:
         }
         if constexpr (is_batch<K> && has_pipeline) {
             if (contiguous && w.rows.extent > 1 && takes_pipeline<F>(w.length) &&
-                !takes_one_sweep<F>(w.in, w.out, w.length, false))
+                !takes_one_sweep<F>(w.in, w.out, w.length, w.rows.in == 0))
                 return pipeline<F>(w, r);
         }
         for (std::size_t j = 0; j < w.rows.extent; ++j) {

@@ -190,11 +190,7 @@ private:
 
     SMX_NOINLINE void round_to_octaves() noexcept {
         for (std::size_t i = 0; i < count; ++i)
-            if (by_octaves<function::softmax>(length[i])) set_k_max(i, whole_octaves(k_max[i]));
-    }
-    SMX_ALWAYS_INLINE void set_k_max(std::size_t i, T k) noexcept {
-        k_max[i] = k;
-        magic[i] = magic_of(k);
+            if (by_octaves<function::softmax>(length[i])) magic[i] = magic_of(k_max[i] = whole_octaves(k_max[i]));
     }
 
     /// What sinks add, and where terms have to be smaller for them: k_max stays, which only logarithms ask for. One without a sink among them: row

@@ -19,8 +19,8 @@ namespace detail {
 // - a row of more than 65536 elements is cut into segments (work.hpp), each added up like a row; then one segment's sum after
 //   the other, and what those additions round away (two-sum; for double, with the errors that the segments kept), apart.
 //
-// Two roundings in float remain between a term and a double. Error of the sum: float 2 * 2^-24 at worst (1.1 * 2^-24 when one term dominates,
-// but in long rows of softmax, see exp.hpp), independent of the length; double 2 * 2^-53.
+// Two roundings in float remain between a term and a double. Error of the sum: float 2 * 2^-24 at worst (1.1 * 2^-24 when one
+// term dominates, but in long rows of softmax, see exp.hpp), independent of the length; double 2 * 2^-53.
 
 inline constexpr std::size_t packs_per_group = 4;
 
@@ -138,7 +138,8 @@ SMX_ALWAYS_INLINE T share_of(double sum) noexcept {
     return static_cast<T>(fence(1.0 / sum));
 }
 
-/// A sum of terms is below 2^60.94 times the length; it is larger, or NaN, exactly if a NaN was among them.
+/// A sum of terms is below 2^60.94 times the length (2^84.94 until the row's largest logit is known, see one_sweep.hpp); it
+/// is 2^126 or more, or NaN, exactly if a NaN was among them.
 SMX_ALWAYS_INLINE bool sum_is_nan(double sum) noexcept {
     return (vocabulary::bit_cast<std::uint64_t>(sum) & 0x7fffffffffffffffu) >=
            vocabulary::bit_cast<std::uint64_t>(0x1p126);

@@ -32,6 +32,7 @@ template <class P>
 SMX_ALWAYS_INLINE P plain_k_max(P max, const scaling<typename P::value_type>& s) noexcept {
     return plain_k_max(max, P::broadcast(s.direct.c.whole));
 }
+/// whole_octaves (scaling.hpp)
 template <class P>
 SMX_ALWAYS_INLINE P whole_octaves_of(P k) noexcept {
     using T = typename P::value_type;

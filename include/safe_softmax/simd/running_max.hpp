@@ -65,6 +65,11 @@ private:
 };
 #endif
 
+template <class P>
+SMX_ALWAYS_INLINE P turned(P x) noexcept {
+    return sub(P::broadcast(0), x);
+}
+
 /// The largest of the elements that were added, and the least one with its sign turned, as running_max has them.
 template <class P, class S>
 class running_range {
@@ -90,7 +95,6 @@ private:
         most_[K] = maximum(most_[K], x);
         turned_[K] = maximum(turned_[K], turned(x));
     }
-    static SMX_ALWAYS_INLINE P turned(P x) noexcept { return sub(P::broadcast(0), x); }
     static SMX_ALWAYS_INLINE P largest(const P (&p)[4]) noexcept {
         return maximum(maximum(p[0], p[1]), maximum(p[2], p[3]));
     }
@@ -133,7 +137,6 @@ public:
     }
 
 private:
-    static SMX_ALWAYS_INLINE P turned(P x) noexcept { return sub(P::broadcast(0), x); }
     running_max<P, S> most_;
     P turned_;
     integers least_;
