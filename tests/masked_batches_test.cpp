@@ -90,7 +90,7 @@ TEST(MaskedBatches, EveryRowIsWhatItIsAlone) {
                 }
 }
 
-/// Rows with temperatures, sinks and lengths of their own, among them such as no loop for many rows takes: the bits of the same call with
+/// Rows with lengths, temperatures and sinks of their own, among them such as no loop for many rows takes: the bits of the same call with
 /// a mask that hides nothing, which goes another way.
 template <class T>
 void check_own_numbers(bool log, bool in_place, bool temperatures, bool sinks, std::size_t rows, std::size_t keys) {
@@ -109,7 +109,7 @@ void check_own_numbers(bool log, bool in_place, bool temperatures, bool sinks, s
         T* const x = in.data() + r * keys;
         temperature[r] = 0.5 + 0.25 * static_cast<double>(random.below(8));
         sink[r] = 4 * random.normal();
-        lengths[r] = static_cast<std::uint32_t>(keys - random.below(keys / 4 + 1));
+        lengths[r] = static_cast<std::uint32_t>(keys - random.below(temperatures || sinks ? keys / 4 + 1 : keys + 1));
         // What is not as usual comes alone and together.
         switch (random.below(30)) {
             case 0: temperature[r] = 1e-12; break;
@@ -153,18 +153,85 @@ TEST(MaskedBatches, RowsWithNumbersOfTheirOwn) {
         std::size_t rows, keys;
     };
     on_every_isa([](smx::isa) {
-        for (const shape s : {shape{150, 3}, shape{150, 16}, shape{150, 33}, shape{200, 64}, shape{150, 130},
-                              shape{90, 500}, shape{20, 2100}, shape{5, 9000}, shape{5, 17000}, shape{4, 70000}})
+        for (const shape s :
+             {shape{150, 3}, shape{150, 16}, shape{150, 33}, shape{70, 47}, shape{200, 64}, shape{70, 127},
+              shape{150, 130}, shape{90, 500}, shape{20, 2100}, shape{5, 9000}, shape{5, 17000}, shape{4, 70000}})
             for (const bool log : {false, true})
                 for (const bool in_place : {false, true})
-                    for (const int own : {1, 2, 3}) {
-                        if (s.keys > 65536 && own != 3) continue;
-                        const bool temperatures = own != 2, sinks = own != 1;
+                    for (const int own : {0, 1, 2, 3}) {
+                        if ((s.keys > 65536 && own != 3) || (s.keys > 200 && own == 0)) continue;
+                        const bool temperatures = own % 2 != 0, sinks = own / 2 != 0;
                         check_own_numbers<float>(log, in_place, temperatures, sinks, s.rows, s.keys);
                         check_own_numbers<double>(log, in_place, temperatures, sinks, s.rows, s.keys);
                         check_own_numbers<smx::float16>(log, in_place, temperatures, sinks, s.rows, s.keys);
                         check_own_numbers<smx::bfloat16>(log, in_place, temperatures, sinks, s.rows, s.keys);
                     }
+    });
+}
+
+/// Rows with truth values next to each other, which eight rows at a time are for, among them such as are not: the bits of the same call with
+/// truth values apart, which goes another way.
+template <class T>
+void check_truth_values(bool in_place, bool ends, std::size_t rows, std::size_t keys) {
+    const auto from_double = [](double x) {
+        if constexpr (std::is_same_v<T, double>) return x;
+        else return T(static_cast<float>(x));
+    };
+    constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+    const std::array<std::size_t, 2> extents{rows, keys};
+    generator random(keys * 2 + ends);
+    std::vector<T> in(rows * keys), out(in.size()), expected(in.size());
+    for (T& x : in) x = from_double(3 * random.normal());
+    std::vector<std::uint8_t> keep(in.size()), apart(2 * in.size(), 1);
+    for (std::uint8_t& k : keep) k = static_cast<std::uint8_t>(random.below(4));
+    std::vector<std::uint32_t> lengths(rows);
+    for (std::size_t r = 0; r < rows; ++r) {
+        T* const x = in.data() + r * keys;
+        std::uint8_t* const k = keep.data() + r * keys;
+        const std::size_t at = random.below(keys);
+        lengths[r] = static_cast<std::uint32_t>(random.below(keys + 1));
+        switch (random.below(40)) {
+            case 0: x[at] = from_double(nan), k[at] = 1; break;
+            case 1: x[at] = from_double(inf), k[at] = 1; break;
+            case 2: std::fill_n(k, keys, std::uint8_t(0)); break;
+            case 3: std::fill_n(x, keys, from_double(-inf)); break;
+            case 4: std::fill_n(x, keys, from_double(30000)); break;
+            case 5: std::fill_n(k, keys, std::uint8_t(0)), k[at] = 200; break;
+            default: break;
+        }
+        x[random.below(keys)] = from_double(-inf);
+        for (std::size_t i = 0; i < keys; ++i)
+            if (k[i] == 0 && random.below(3) == 0) x[i] = from_double(random.below(2) == 0 ? nan : inf);
+    }
+    for (std::size_t i = 0; i < keep.size(); ++i) apart[2 * i] = keep[i];
+    smx::masked_options o{.scale = 0.75};
+    if (ends) {
+        o.causal = true;
+        o.causal_offset = static_cast<std::ptrdiff_t>(keys) - 9;
+        o.lengths = smx::tensor_view<const std::uint32_t, 1>(lengths.data(), {rows});
+    }
+    const smx::tensor_view<T, 2> x(in.data(), extents), y(out.data(), extents), z(expected.data(), extents);
+    const auto step = static_cast<std::ptrdiff_t>(2 * keys);
+    smx::masked_softmax(x, smx::tensor_view<const std::uint8_t, 2>(apart.data(), extents, {step, 2}), z, o);
+    smx::masked_softmax(x, smx::tensor_view<const std::uint8_t, 2>(keep.data(), extents), in_place ? x : y, o);
+    const std::vector<T>& results = in_place ? in : out;
+    for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t i = 0; i < keys; ++i)
+            ASSERT_EQ(std::memcmp(&results[r * keys + i], &expected[r * keys + i], sizeof(T)), 0)
+                << rows << "x" << keys << " row " << r << " element " << i << " in place " << in_place << " ends "
+                << ends;
+}
+
+TEST(MaskedBatches, RowsWithTruthValues) {
+    on_every_isa([](smx::isa) {
+        for (const std::size_t keys : {12u, 16u, 17u, 31u, 33u, 64u, 65u, 100u, 127u, 128u, 129u})
+            for (const bool in_place : {false, true})
+                for (const bool ends : {false, true}) {
+                    check_truth_values<float>(in_place, ends, 91, keys);
+                    check_truth_values<double>(in_place, ends, 91, keys);
+                    check_truth_values<smx::float16>(in_place, ends, 91, keys);
+                    check_truth_values<smx::bfloat16>(in_place, ends, 91, keys);
+                }
     });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <safe_softmax/detail/even_rows.hpp>
 #include <safe_softmax/detail/joined_blocks.hpp>
 #include <safe_softmax/detail/one_sweep.hpp>
 #include <safe_softmax/detail/results_past_cache.hpp>
@@ -22,6 +23,9 @@ namespace detail {
 ///                  by side in a pack                         turned_rows.hpp, joined_blocks.hpp
 ///     columns      neighbours in memory, a quarter of a pack or more: a lane for
 ///                  each row                                                       columns.hpp
+///     even rows    contiguous, of one type, eight and more, from 16 elements (softmax in
+///                  double: 12, log_softmax in float: 25) to eight packs (log_softmax:
+///                  four), plain and without a NaN: the pipeline's loop for so many packs  even_rows.hpp
 ///     turned       contiguous, up to 32 elements (softmax in double: 24), many of
 ///                  them: turned over into columns                                 turned_rows.hpp
 ///     short rows   contiguous, one or two packs of at most two registers (a row that
@@ -109,6 +113,9 @@ public:
 
     /// Rows that row_pipeline is for: there have to be registers for what it does at a time.
     static constexpr bool has_pipeline = has_every_path && P::registers <= 2;
+    /// Pairs of different types go by the pipeline: code that few ask for.
+    template <function F>
+    static constexpr bool has_even_rows = has_pipeline && F != function::logsumexp && std::is_same_v<In, Out>;
     template <function F>
     static SMX_ALWAYS_INLINE bool takes_pipeline(std::size_t length) noexcept {
         return has_pipeline && length >= lanes && (F == function::logsumexp || length < least_past_cache<T, Out>) &&
@@ -219,24 +226,58 @@ private:
         }
         const bool contiguous =
             K == known_rows::range || (w.in_step == 1 && (w.out_step == 1 || F == function::logsumexp));
+        if (contiguous) return contiguous_rows<F, K>(w, r);
+        if constexpr (K != known_rows::range) {
+            for (std::size_t j = 0; j < w.rows.extent; ++j)
+                stepped_row<F>({in_row<In>(w, j), w.in_step}, {out_row<Out>(w, j), w.out_step}, w.length, r);
+        }
+    }
+
+    template <function F, known_rows K>
+    static SMX_ALWAYS_INLINE void contiguous_rows(const work& w, const recipe<T>& r) noexcept {
+        if constexpr (is_batch<K> && has_even_rows<F>) {
+            if (even_rows<B, In, Out, F>::suits(w.rows.extent, w.length, r.scale)) return many_even_rows<F>(w, r);
+        }
+        uneven_rows<F, K>(w, r);
+    }
+    template <function F, known_rows K>
+    static SMX_ALWAYS_INLINE void uneven_rows(const work& w, const recipe<T>& r) noexcept {
         if constexpr (is_batch<K> && has_every_path && F != function::logsumexp) {
-            if (contiguous && w.length <= longest_turned_row<F, T> && w.rows.extent >= lanes)
-                return many_short_rows<F>(w, r);
+            if (w.length <= longest_turned_row<F, T> && w.rows.extent >= lanes) return many_short_rows<F>(w, r);
         }
         if constexpr (has_every_path && longest_short_row<P> != 0) {
             const std::size_t longest = w.rows.extent == 1 ? longest_lone_short_row<P> : longest_short_row<P>;
-            if (contiguous && r.scale.plain && w.length <= longest) return short_rows<F, is_batch<K>>(w, r);
+            if (r.scale.plain && w.length <= longest) return short_rows<F, is_batch<K>>(w, r);
         }
         if constexpr (is_batch<K> && has_pipeline) {
-            if (contiguous && w.rows.extent > 1 && takes_pipeline<F>(w.length) &&
+            if (w.rows.extent > 1 && takes_pipeline<F>(w.length) &&
                 !takes_one_sweep<F>(w.in, w.out, w.length, w.rows.in == 0))
                 return pipeline<F>(w, r);
         }
-        for (std::size_t j = 0; j < w.rows.extent; ++j) {
-            if (contiguous) contiguous_row<F>(in_row<In>(w, j), out_row<Out>(w, j), w.length, r, w.rows.in, w.rows.out);
-            else if constexpr (K != known_rows::range)
-                stepped_row<F>({in_row<In>(w, j), w.in_step}, {out_row<Out>(w, j), w.out_step}, w.length, r);
+        for (std::size_t j = 0; j < w.rows.extent; ++j)
+            contiguous_row<F>(in_row<In>(w, j), out_row<Out>(w, j), w.length, r, w.rows.in, w.rows.out);
+    }
+
+    template <function F>
+    static SMX_NOINLINE void many_even_rows(const work& w, const recipe<T>& r) noexcept {
+        using even = even_rows<B, In, Out, F>;
+        std::size_t others = lanes;
+        for (std::size_t j = 0; j < w.rows.extent;) {
+            j += even::rows * even::run({in_row<In>(w, j), w.rows.in, out_row<Out>(w, j), w.rows.out}, w.length,
+                                        (w.rows.extent - j) / even::rows, r.scale);
+            work left = rows_of(w, j, w.rows.extent - j);
+            if (left.rows.extent > others) left.rows.extent = others;
+            if (left.rows.extent != 0) uneven_rows<F, known_rows::batch>(left, r);
+            j += left.rows.extent;
+            others *= 2;  // a row that is not plain seldom comes alone
         }
+    }
+    static SMX_ALWAYS_INLINE work rows_of(const work& w, std::size_t j, std::size_t count) noexcept {
+        work some = w;
+        some.in = in_row<In>(w, j);
+        some.out = out_row<Out>(w, j);
+        some.rows.extent = count;
+        return some;
     }
 
     template <function F>
@@ -315,10 +356,7 @@ private:
     template <function F>
     static SMX_NOINLINE void few_short_rows(const work& w, const recipe<T>& r, std::size_t j,
                                             std::size_t count) noexcept {
-        work some = w;
-        some.in = in_row<In>(w, j);
-        some.out = out_row<Out>(w, j);
-        some.rows.extent = count;
+        const work some = rows_of(w, j, count);
         if constexpr (longest_short_row<P> != 0) {
             if (r.scale.plain && w.length <= longest_short_row<P>) return short_rows<F, true>(some, r);
         }

@@ -14,6 +14,7 @@ namespace detail {
 ///
 ///     prefix   contiguous elements of one type times a scale, some at the end left out, not
 ///              with special_values::ieee: as without a mask                                       prefix_rows.hpp
+///              and, of up to eight packs, softmax of eight rows at a time                         even_rows.hpp
 ///     numbered the same with a sink (not masked_log_softmax) or a temperature for each row:
 ///              from a pack on, and where a pack is one or two registers                           numbered_rows.hpp
 ///     kept     elements times a scale, some left out by truth values, a sink                      kept_logits.hpp
@@ -60,6 +61,14 @@ private:
         }
         const bool parts =
             j.op[masked::bias] || j.op[masked::slope] || (j.op[masked::mask] && is_floating(j.op[masked::mask].type));
+        if constexpr (!Log) {
+            if (!parts) {
+                if (runs_kept_blocks<T>(j)) return;
+                if constexpr (sizeof(T) == 4) {
+                    if (runs_kept_blocks<float16>(j) || runs_kept_blocks<bfloat16>(j)) return;
+                }
+            }
+        }
         if (parts) run_logits<part_logits<B, T>, Log>(j);
         else run_logits<kept_logits<B, T>, Log>(j);
     }
@@ -79,19 +88,22 @@ private:
     template <class Logits, class From, class O, bool Log>
     static SMX_NOINLINE void run_groups(const job& j) noexcept {
         masked_group<B, T, Logits, From, O, Log> group(j);
-        for_each_row(j, [&](const operand* op, std::size_t query) SMX_INLINE_LAMBDA {
-            const std::size_t kept = kept_of_row(j, op, query);
-            if (kept < j.length) put_nothing(op[masked::out], kept, j.length, Log);
-            if (kept == 0) return all_masked(j, op);
-            if constexpr (sizeof(T) == 4) {
-                if (op[masked::slope] && !has_small_distances(j, query)) {
-                    masked_pairs<B, double>::run(j, op, query, kept);
-                    return;
-                }
-            }
-            group.add(op, query, kept);
-        });
+        for_each_row(j, [&](const operand* op, std::size_t query)
+                            SMX_INLINE_LAMBDA { add_row<Log>(group, j, op, query, kept_of_row(j, op, query)); });
         group.flush();
+    }
+    template <bool Log, class Group>
+    static SMX_ALWAYS_INLINE void add_row(Group& group, const job& j, const operand* op, std::size_t query,
+                                          std::size_t kept) noexcept {
+        if (kept < j.length) put_nothing(op[masked::out], kept, j.length, Log);
+        if (kept == 0) return all_masked(j, op);
+        if constexpr (sizeof(T) == 4) {
+            if (op[masked::slope] && !has_small_distances(j, query)) {
+                masked_pairs<B, double>::run(j, op, query, kept);
+                return;
+            }
+        }
+        group.add(op, query, kept);
     }
 
     template <bool Log>
@@ -168,31 +180,153 @@ private:
         const bool whole = !j.causal && !j.op[masked::lengths];
         for_each_run(
             j, [&](const operand* op, std::size_t count, std::size_t query, std::size_t query_step) SMX_INLINE_LAMBDA {
-                const S* in = static_cast<const S*>(op[masked::in].data);
-                S* out = static_cast<S*>(const_cast<void*>(op[masked::out].data));
-                if (whole && rows.add_rows(in, in_pitch, out, out_pitch, j.length, count)) return;
+                const rows_of_run<S> run{static_cast<const S*>(op[masked::in].data),
+                                         static_cast<S*>(const_cast<void*>(op[masked::out].data)), in_pitch, out_pitch};
                 const kept_of_rows kept_of(j, op);
-                std::size_t kept[8];
-                for (std::size_t first = 0, n = 0; first < count; first += n) {
-                    n = count - first < std::size(kept) ? count - first : std::size(kept);
-                    std::size_t least = j.length, most = 0;
-                    S* row = out;
-                    for (std::size_t i = 0; i < n; ++i, row += out_pitch) {
-                        const std::size_t own = kept_of(first + i, query + (first + i) * query_step);
-                        if (own < j.length) fill<F == function::log_softmax>(row + own, j.length - own);
-                        kept[i] = own;
-                        least = own < least ? own : least;
-                        most = own > most ? own : most;
-                    }
-                    const bool added = rows.add_rows(in, in_pitch, out, out_pitch, kept, n, least, most);
-                    for (std::size_t i = 0; i < n; ++i, in += in_pitch, out += out_pitch) {
-                        if (added) continue;
-                        if (kept[i] > 1) rows.add(in, out, kept[i]);
-                        else if (kept[i] == 1) single_element<S, F>(j, in, out);
+                const auto kept = [&](std::size_t i) SMX_INLINE_LAMBDA { return kept_of(i, query + i * query_step); };
+                const auto add = [&](std::size_t first, std::size_t end) SMX_INLINE_LAMBDA {
+                    if (whole && rows.add_rows(run.in_row(first), in_pitch, run.out_row(first), out_pitch, j.length,
+                                               end - first))
+                        return;
+                    add_prefix_rows<S, F>(j, rows, run, kept, first, end);
+                };
+                if constexpr (kernels<B, S, S>::template has_even_rows<F>) {
+                    using even = even_rows<B, S, S, F>;
+                    if (whole)
+                        return by_blocks<even>(
+                            count, j.length, r.scale,
+                            [&](std::size_t first, std::size_t blocks) SMX_INLINE_LAMBDA {
+                                return even::run({run.in_row(first), in_pitch, run.out_row(first), out_pitch}, j.length,
+                                                 blocks, r.scale);
+                            },
+                            add);
+                    if constexpr (F == function::softmax) {  // logarithms would gain little
+                        using masked_even = even_rows<B, S, S, F, row_parts::before_end>;
+                        return by_blocks<masked_even>(
+                            count, j.length, r.scale,
+                            [&](std::size_t first, std::size_t blocks) SMX_INLINE_LAMBDA {
+                                return masked_even::run({run.in_row(first), in_pitch, run.out_row(first), out_pitch},
+                                                        j.length, blocks, r.scale,
+                                                        ends_from<masked_even::rows>(kept, first));
+                            },
+                            add);
                     }
                 }
+                add(0, count);
             });
         rows.flush();
+    }
+    /// The rows of a run: run(first, blocks) takes blocks of eight and says how many are done, add(first, end) those that are left over.
+    template <class Even, class Run, class Add>
+    static SMX_ALWAYS_INLINE void by_blocks(std::size_t count, std::size_t length, const scaling<T>& s, const Run& run,
+                                            const Add& add) noexcept {
+        std::size_t done = 0;
+        while (Even::suits(count - done, length, s)) {
+            const std::size_t first = done, blocks = (count - first) / Even::rows;
+            done += Even::rows * run(first, blocks);
+            if (done == first + blocks * Even::rows) break;
+            add(done, done + Even::rows);
+            done += Even::rows;
+        }
+        if (done != count) add(done, count);
+    }
+    template <std::size_t N, class G>
+    static SMX_ALWAYS_INLINE auto ends_from(const G& kept, std::size_t first) noexcept {
+        return [&kept, first](std::size_t i, std::size_t(&to)[N]) SMX_INLINE_LAMBDA {
+            for (std::size_t l = 0; l < N; ++l) to[l] = kept(first + i + l);
+        };
+    }
+
+    /// Short rows with truth values, and neither a sink nor a temperature: softmax of eight at a time.
+    template <class S>
+    static SMX_ALWAYS_INLINE bool has_kept_blocks(const job& j) noexcept {
+        using even = even_rows<B, S, S, function::softmax, row_parts::kept>;
+        return j.op[masked::mask] && !j.op[masked::sink] && !j.op[masked::temperature] &&
+               j.special != special_values::ieee && is_plain_scale(j.scale) && j.length >= even::shortest &&
+               j.length <= even::longest && masked_in_place<S>::suits(j);
+    }
+    template <class S>
+    static SMX_ALWAYS_INLINE bool runs_kept_blocks(const job& j) noexcept {
+        if constexpr (kernels<B, S, S>::template has_even_rows<function::softmax>) {
+            if (has_kept_blocks<S>(j)) return run_kept_blocks<S>(j), true;
+        }
+        return false;
+    }
+    template <class S>
+    static SMX_NOINLINE void run_kept_blocks(const job& j) noexcept {
+        using even = even_rows<B, S, S, function::softmax, row_parts::kept>;
+        const scaling<T> s = j.scale == 1.0 ? no_scaling<T> : make_scaling<T>(j.scale);
+        masked_group<B, T, kept_logits<B, T>, masked_in_place<S>, S, false> group(j);
+        constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(S));
+        const std::ptrdiff_t in_pitch = run_stride(j, masked::in) / size, out_pitch = run_stride(j, masked::out) / size,
+                             keep_pitch = run_stride(j, masked::mask);
+        for_each_run(
+            j, [&](const operand* op, std::size_t count, std::size_t query, std::size_t query_step) SMX_INLINE_LAMBDA {
+                const rows_of_run<S> run{static_cast<const S*>(op[masked::in].data),
+                                         static_cast<S*>(const_cast<void*>(op[masked::out].data)), in_pitch, out_pitch};
+                const auto* const keep = static_cast<const std::uint8_t*>(op[masked::mask].data);
+                const kept_of_rows kept_of(j, op);
+                const auto kept = [&](std::size_t i) SMX_INLINE_LAMBDA { return kept_of(i, query + i * query_step); };
+                by_blocks<even>(
+                    count, j.length, s,
+                    [&](std::size_t first, std::size_t blocks) SMX_INLINE_LAMBDA {
+                        return even::run({run.in_row(first), in_pitch, run.out_row(first), out_pitch,
+                                          keep + static_cast<std::ptrdiff_t>(first) * keep_pitch, keep_pitch},
+                                         j.length, blocks, s, ends_from<even::rows>(kept, first));
+                    },
+                    [&](std::size_t first, std::size_t end) SMX_INLINE_LAMBDA {
+                        operand row[vocabulary::max_operands];
+                        for (std::size_t i = first; i < end; ++i) {
+                            for (std::size_t o = 0; o < vocabulary::max_operands; ++o) {
+                                row[o] = op[o];
+                                if (op[o])
+                                    row[o].data = moved(op[o].data, static_cast<std::ptrdiff_t>(i) * run_stride(j, o));
+                            }
+                            add_row<false>(group, j, row, query + i * query_step, kept(i));
+                        }
+                    });
+            });
+        group.flush();
+    }
+
+    /// Rows side by side with the same stride.
+    template <class S>
+    struct rows_of_run {
+        const S* in;
+        S* out;
+        std::ptrdiff_t in_pitch, out_pitch;
+        SMX_ALWAYS_INLINE const S* in_row(std::size_t i) const noexcept {
+            return in + static_cast<std::ptrdiff_t>(i) * in_pitch;
+        }
+        SMX_ALWAYS_INLINE S* out_row(std::size_t i) const noexcept {
+            return out + static_cast<std::ptrdiff_t>(i) * out_pitch;
+        }
+    };
+    /// Rows `first` to `end` of a run, of which kept_of says how many elements are looked at.
+    template <class S, function F, class G>
+    static SMX_ALWAYS_INLINE void add_prefix_rows(const job& j, prefix_rows<B, T, S, F>& rows,
+                                                  const rows_of_run<S>& run, const G& kept_of, std::size_t first,
+                                                  std::size_t end) noexcept {
+        std::size_t kept[8];
+        for (std::size_t n = 0; first < end; first += n) {
+            n = end - first < std::size(kept) ? end - first : std::size(kept);
+            std::size_t least = j.length, most = 0;
+            for (std::size_t i = 0; i < n; ++i) {
+                const std::size_t own = kept_of(first + i);
+                if (own < j.length) fill<F == function::log_softmax>(run.out_row(first + i) + own, j.length - own);
+                kept[i] = own;
+                least = own < least ? own : least;
+                most = own > most ? own : most;
+            }
+            if (rows.add_rows(run.in_row(first), run.in_pitch, run.out_row(first), run.out_pitch, kept, n, least, most))
+                continue;
+            for (std::size_t i = 0; i < n; ++i) {
+                const S* const in = run.in_row(first + i);
+                S* const out = run.out_row(first + i);
+                if (kept[i] > 1) rows.add(in, out, kept[i]);
+                else if (kept[i] == 1) single_element<S, F>(j, in, out);
+            }
+        }
     }
     template <class S, function F>
     static SMX_NOINLINE void single_element(const job& j, const S* in, S* out) noexcept {

@@ -57,10 +57,9 @@ public:
 
     SMX_ALWAYS_INLINE void softmax(O* out) const noexcept {
         const row_terms<P, false> terms(recipe_->scale, P::broadcast(row_.magic), P::broadcast(0));
-        P term[packs_per_group];
-        SMX_UNROLL for (std::size_t k = 0; k < packs_per_group; ++k) term[k] =
-            k < K ? cut(terms.template of_logit<Q>(x_[k]), k) : P::broadcast(0);
-        const double sum = sum_of(term);
+        P term[K];
+        SMX_UNROLL for (std::size_t k = 0; k < K; ++k) term[k] = cut(terms.template of_logit<Q>(x_[k]), k);
+        const double sum = row_sum<B, T>(sum_of_group(term)).result();
         if (sum_is_nan(sum)) return fill_nan(stepped<O>{out, 1}, length_);
         const P share = P::broadcast(share_of<T>(sum));
         SMX_UNROLL for (std::size_t k = 0; k < K; ++k) put(out, k, mul(term[k], share));
@@ -94,29 +93,20 @@ private:
         if (full(k)) store(out + k * lanes, a);
         else store_partial(out + k * lanes, a, left(k));
     }
-    static SMX_ALWAYS_INLINE double sum_of(const P (&term)[packs_per_group]) noexcept {
-        row_sum<B, T> sum;
-        sum.add_group(add(add(term[0], term[1]), add(term[2], term[3])));
-        return sum.result();
-    }
 
     /// False if there is a NaN.
     SMX_ALWAYS_INLINE bool sum_below_max() noexcept {
         const row_terms<P, false> terms(recipe_->scale, P::broadcast(row_.magic), P::broadcast(0));
         const P max = P::broadcast(row_.max);
-        P term[packs_per_group];
+        P term[K];
         std::size_t ties = 0;
-        SMX_UNROLL for (std::size_t k = 0; k < packs_per_group; ++k) {
-            if (k < K) {
-                ties += count_equal(x_[k], max);
-                term[k] = cut(zero_where_equal(terms.template of_logit<precision::full>(x_[k]), x_[k], max), k);
-            } else {
-                term[k] = P::broadcast(0);
-            }
+        SMX_UNROLL for (std::size_t k = 0; k < K; ++k) {
+            ties += count_equal(x_[k], max);
+            term[k] = cut(zero_where_equal(terms.template of_logit<precision::full>(x_[k]), x_[k], max), k);
         }
         // Past its end the row continues with its first element.
         if (first_lane_equal(max)) ties -= K * lanes - length_;
-        rest_ = sum_of(term);
+        rest_ = row_sum<B, T>(sum_of_group(term)).result();
         ties_ = static_cast<double>(ties);
         return !sum_is_nan(rest_);
     }

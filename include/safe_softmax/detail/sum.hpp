@@ -24,6 +24,16 @@ namespace detail {
 
 inline constexpr std::size_t packs_per_group = 4;
 
+/// The sum of a group of which the first N packs are there.
+template <class P, std::size_t N>
+SMX_ALWAYS_INLINE P sum_of_group(const P (&a)[N]) noexcept {
+    static_assert(N >= 1 && N <= packs_per_group);
+    if constexpr (N == 1) return a[0];
+    else if constexpr (N == 2) return add(a[0], a[1]);
+    else if constexpr (N == 3) return add(add(a[0], a[1]), a[2]);
+    else return add(add(a[0], a[1]), add(a[2], a[3]));
+}
+
 /// A sum that is not rounded yet: head + tail.
 struct sum_parts {
     double head, tail;
@@ -44,6 +54,9 @@ class row_sum;
 template <class B>
 class row_sum<B, float> {
 public:
+    row_sum() = default;
+    /// Of one group.
+    SMX_ALWAYS_INLINE explicit row_sum(typename B::f32 s) noexcept : even_(even_as_double(s)), odd_(odd_as_double(s)) {}
     SMX_ALWAYS_INLINE void add_group(typename B::f32 s) noexcept {
         even_ = add(even_, even_as_double(s));
         odd_ = add(odd_, odd_as_double(s));
@@ -68,6 +81,9 @@ private:
 template <class B>
 class row_sum<B, double> {
 public:
+    row_sum() = default;
+    /// Of one group.
+    SMX_ALWAYS_INLINE explicit row_sum(typename B::f64 s) noexcept : sum_(s) {}
     SMX_ALWAYS_INLINE void add_group(typename B::f64 s) noexcept {
         typename B::f64 error;
         sum_ = two_sum(sum_, s, error);

@@ -28,6 +28,10 @@ struct doubled {
         if (n >= H::lanes) return {H::load(p), H::load_partial(p + H::lanes, n - H::lanes)};
         return {H::load_partial(p, n), H::broadcast(0)};
     }
+    template <class S>
+    SMX_ALWAYS_INLINE static doubled load_before(const S* p, std::size_t e, std::size_t end, doubled other) noexcept {
+        return {H::load_before(p, e, end, other.lo), H::load_before(p + H::lanes, e + H::lanes, end, other.hi)};
+    }
 
 private:
     /// Of many registers each would have its own code in every kernel.
@@ -84,6 +88,12 @@ SMX_ALWAYS_INLINE doubled<H> zero_where_equal(doubled<H> a, doubled<H> x, double
 template <class H>
 SMX_ALWAYS_INLINE doubled<H> where_nonzero(const std::uint8_t* m, doubled<H> a, doubled<H> b) noexcept {
     return {where_nonzero(m, a.lo, b.lo), where_nonzero(m + H::lanes, a.hi, b.hi)};
+}
+template <class H>
+SMX_ALWAYS_INLINE doubled<H> where_nonzero_before(const std::uint8_t* m, std::size_t e, std::size_t end, doubled<H> a,
+                                                  doubled<H> b) noexcept {
+    return {where_nonzero_before(m, e, end, a.lo, b.lo),
+            where_nonzero_before(m + H::lanes, e + H::lanes, end, a.hi, b.hi)};
 }
 template <class H>
 SMX_ALWAYS_INLINE doubled<H> div(doubled<H> a, doubled<H> b) noexcept {

@@ -15,6 +15,7 @@ void maximum(nothing);
 void zero_where_less(nothing);
 void zero_where_equal(nothing);
 void where_nonzero(nothing);
+void where_nonzero_before(nothing);
 void count_equal(nothing);
 void truncate_half(nothing);
 void exp2_eighths(nothing);
@@ -28,6 +29,7 @@ void reduce_add_each(nothing);
 void load_as(nothing);
 void store_as(nothing);
 void load_partial_as(nothing);
+void load_before_as(nothing);
 void store_partial_as(nothing);
 }  // namespace native
 

@@ -29,6 +29,8 @@
 //   P::load(p)                       P::lanes elements of any storage type from p, unaligned, converted exactly;
 //                                    double to float is not offered
 //   P::load_partial(p, n)            the first n lanes from p, the others +0; reads n elements only
+//   P::load_before(p, e, end, other) as load, lanes l with e + l < end; the others are those of `other`, and not read;
+//                                    e and end below 2^31
 //   store(p, a)                      to any storage type, rounded once to nearest even; double to 16 bits rounds to
 //                                    float first. To bfloat16 a is not NaN
 //   store_partial(p, a, n)           the first n lanes; writes n elements only
@@ -39,6 +41,8 @@
 //   zero_where_less(a, t, limit)     +0 where t < limit, else a; NaN in t keeps a, under -ffinite-math-only too
 //   zero_where_equal(a, x, y)        +0 where x == y, else a
 //   where_nonzero(m, a, b)           a where the byte m[lane] is not 0, else b; reads P::lanes bytes
+//   where_nonzero_before(m, e, end, a, b)
+//                                    the same in lanes l with e + l < end, of which alone bytes are read; else b
 //   in_register(a)                   a, kept by the compiler in registers, not loaded again from where it came from
 //   div(a, b)                        IEEE; f64 only: -ffast-math has another idea of it for float
 //   product(a, b)                    mul whose result no compiler takes for a part of an fma

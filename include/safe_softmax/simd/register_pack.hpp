@@ -82,6 +82,16 @@ struct register_pack {
             return load_lanes<register_pack>(p, n);
         }
     }
+    template <class S>
+    SMX_ALWAYS_INLINE static register_pack load_before(const S* p, std::size_t e, std::size_t end,
+                                                       register_pack other) noexcept {
+        if constexpr (requires { native::load_before_as(tag{}, p, e, end, other.v); }) {
+            return {native::load_before_as(tag{}, p, e, end, other.v)};
+        } else {
+            const std::size_t left = end < e ? 0 : end - e < lanes ? end - e : lanes;
+            return blend_first(load_partial(p, left), other, left);
+        }
+    }
 };
 
 template <class R, class S>
@@ -230,6 +240,18 @@ SMX_ALWAYS_INLINE register_pack<R> where_nonzero(const std::uint8_t* m, register
         auto lanes = spread(a), other = spread(b);
         for (std::size_t l = 0; l < R::lanes; ++l) lanes.lane[l] = selected(m[l] != 0, lanes.lane[l], other.lane[l]);
         return gathered<R>(lanes);
+    }
+}
+template <class R>
+SMX_ALWAYS_INLINE register_pack<R> where_nonzero_before(const std::uint8_t* m, std::size_t e, std::size_t end,
+                                                        register_pack<R> a, register_pack<R> b) noexcept {
+    if constexpr (requires { native::where_nonzero_before(m, e, end, a.v, b.v); }) {
+        return {native::where_nonzero_before(m, e, end, a.v, b.v)};
+    } else {
+        if (end >= e + R::lanes) return where_nonzero(m, a, b);
+        std::uint8_t bytes[R::lanes] = {};
+        for (std::size_t l = 0; e + l < end; ++l) bytes[l] = m[l];
+        return where_nonzero(bytes, a, b);
     }
 }
 template <class R>

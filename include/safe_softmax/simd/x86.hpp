@@ -243,6 +243,27 @@ SMX_ALWAYS_INLINE __m256 load_partial_as(tag<float, 8> t, const float* p, std::s
 SMX_ALWAYS_INLINE __m256d load_partial_as(tag<double, 4> t, const double* p, std::size_t n) noexcept {
     return _mm256_maskload_pd(p, first_lanes(t, n));
 }
+/// Lanes l with e + l < end.
+SMX_ALWAYS_INLINE __m256i lanes_before(tag<float, 8>, std::size_t e, std::size_t end) noexcept {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(end)),
+                              _mm256_add_epi32(lane, _mm256_set1_epi32(static_cast<int>(e))));
+}
+SMX_ALWAYS_INLINE __m256i lanes_before(tag<double, 4>, std::size_t e, std::size_t end) noexcept {
+    const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(static_cast<long long>(end)),
+                              _mm256_add_epi64(lane, _mm256_set1_epi64x(static_cast<long long>(e))));
+}
+SMX_ALWAYS_INLINE __m256 load_before_as(tag<float, 8> t, const float* p, std::size_t e, std::size_t end,
+                                        __m256 other) noexcept {
+    const __m256i there = lanes_before(t, e, end);
+    return _mm256_blendv_ps(other, _mm256_maskload_ps(p, there), _mm256_castsi256_ps(there));
+}
+SMX_ALWAYS_INLINE __m256d load_before_as(tag<double, 4> t, const double* p, std::size_t e, std::size_t end,
+                                         __m256d other) noexcept {
+    const __m256i there = lanes_before(t, e, end);
+    return _mm256_blendv_pd(other, _mm256_maskload_pd(p, there), _mm256_castsi256_pd(there));
+}
 SMX_ALWAYS_INLINE void store_partial_as(tag<float, 8>, float* p, __m256 a, std::size_t n) noexcept {
     _mm256_maskstore_ps(p, first_lanes(tag<float, 8>{}, n), a);
 }
@@ -314,11 +335,39 @@ SMX_ALWAYS_INLINE void reduce_add_each(double* to, const __m256d (&a)[8]) noexce
         _mm256_storeu_pd(to + i, _mm256_permute4x64_pd(d, 0xd8));
     }
 }
-SMX_ALWAYS_INLINE __m256 load_as(tag<float, 8>, const bfloat16* p) noexcept {
-    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+/// The first n of eight 16-bit elements, the others 0.
+SMX_ALWAYS_INLINE __m128i load_partial_bits(const void* elements, std::size_t n) noexcept {
+    const char* const p = static_cast<const char*>(elements);
+    std::uint64_t low = 0, high = 0;
+    if (n >= 4) {
+        std::memcpy(&low, p, 8);
+        if (n > 4) {
+            std::memcpy(&high, p + 2 * n - 8, 8);  // some a second time
+            high >>= 16 * (8 - n);
+        }
+    } else {
+        if ((n & 2) != 0) std::memcpy(&low, p, 4);
+        if ((n & 1) != 0) {
+            std::uint16_t last;
+            std::memcpy(&last, p + 2 * n - 2, 2);
+            low |= static_cast<std::uint64_t>(last) << (16 * (n - 1));
+        }
+    }
+    return _mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low));
+}
+SMX_ALWAYS_INLINE __m256 from_bfloat16(__m128i bits) noexcept {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
+SMX_ALWAYS_INLINE __m256 load_as(tag<float, 8>, const bfloat16* p) noexcept {
+    return from_bfloat16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+SMX_ALWAYS_INLINE __m256 load_partial_as(tag<float, 8>, const bfloat16* p, std::size_t n) noexcept {
+    return from_bfloat16(load_partial_bits(p, n));
+}
 SMX_ALWAYS_INLINE __m256d load_as(tag<double, 4>, const float* p) noexcept { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+SMX_ALWAYS_INLINE __m256d load_as(tag<double, 4>, const bfloat16* p) noexcept {
+    return _mm256_cvtps_pd(load_as(tag<float, 4>{}, p));
+}
 SMX_ALWAYS_INLINE void store_as(tag<double, 4>, float* p, __m256d a) noexcept { _mm_storeu_ps(p, _mm256_cvtpd_ps(a)); }
 SMX_ALWAYS_INLINE void store_as(tag<float, 8>, bfloat16* p, __m256 a) noexcept {
     const __m256i bits = _mm256_castps_si256(a);
@@ -333,8 +382,14 @@ SMX_ALWAYS_INLINE void store_as(tag<float, 8>, bfloat16* p, __m256 a) noexcept {
 SMX_ALWAYS_INLINE __m256 load_as(tag<float, 8>, const float16* p) noexcept {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
+SMX_ALWAYS_INLINE __m256 load_partial_as(tag<float, 8>, const float16* p, std::size_t n) noexcept {
+    return _mm256_cvtph_ps(load_partial_bits(p, n));
+}
 SMX_ALWAYS_INLINE void store_as(tag<float, 8>, float16* p, __m256 a) noexcept {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
+SMX_ALWAYS_INLINE __m256d load_as(tag<double, 4>, const float16* p) noexcept {
+    return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
 #endif
 
@@ -477,6 +532,22 @@ SMX_ALWAYS_INLINE __m512d load_as(tag<double, 8>, const float* p) noexcept {
 SMX_ALWAYS_INLINE void store_as(tag<double, 8>, float* p, __m512d a) noexcept {
     _mm256_storeu_ps(p, _mm512_cvtpd_ps(a));
 }
+/// 16 bits by way of float, which has eight lanes in half of the register.
+template <class S>
+    requires(sizeof(S) == 2)
+SMX_ALWAYS_INLINE __m512d load_as(tag<double, 8>, const S* p) noexcept {
+    return _mm512_cvtps_pd(load_as(tag<float, 8>{}, p));
+}
+template <class S>
+    requires(sizeof(S) == 2)
+SMX_ALWAYS_INLINE __m512d load_partial_as(tag<double, 8>, const S* p, std::size_t n) noexcept {
+    return _mm512_cvtps_pd(load_partial_as(tag<float, 8>{}, p, n));
+}
+template <class S>
+    requires(sizeof(S) == 2)
+SMX_ALWAYS_INLINE void store_as(tag<double, 8>, S* p, __m512d a) noexcept {
+    store_as(tag<float, 8>{}, p, _mm512_cvtpd_ps(a));
+}
 SMX_ALWAYS_INLINE __m256i float16_bits(__m512 a) noexcept { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT); }
 SMX_ALWAYS_INLINE __m256i bfloat16_bits(__m512 a) noexcept {
     const __m512i bits = _mm512_castps_si512(a);
@@ -511,6 +582,46 @@ SMX_ALWAYS_INLINE __m512 load_partial_as(tag<float, 16>, const bfloat16* p, std:
 }
 SMX_ALWAYS_INLINE __m512d load_partial_as(tag<double, 8>, const double* p, std::size_t n) noexcept {
     return _mm512_maskz_loadu_pd(static_cast<__mmask8>(first_lanes(n)), p);
+}
+/// Lanes l with e + l < end.
+SMX_ALWAYS_INLINE __mmask16 lanes_before(tag<float, 16>, std::size_t e, std::size_t end) noexcept {
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_cmplt_epi32_mask(_mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int>(e))),
+                                   _mm512_set1_epi32(static_cast<int>(end)));
+}
+SMX_ALWAYS_INLINE __m512 load_before_as(tag<float, 16> t, const float* p, std::size_t e, std::size_t end,
+                                        __m512 other) noexcept {
+    return _mm512_mask_loadu_ps(other, lanes_before(t, e, end), p);
+}
+SMX_ALWAYS_INLINE __m512 load_before_as(tag<float, 16> t, const float16* p, std::size_t e, std::size_t end,
+                                        __m512 other) noexcept {
+    const __mmask16 there = lanes_before(t, e, end);
+    return _mm512_mask_cvtph_ps(other, there, _mm256_maskz_loadu_epi16(there, p));
+}
+SMX_ALWAYS_INLINE __m512 load_before_as(tag<float, 16> t, const bfloat16* p, std::size_t e, std::size_t end,
+                                        __m512 other) noexcept {
+    const __mmask16 there = lanes_before(t, e, end);
+    const __m512i bits = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, p));
+    return _mm512_castsi512_ps(_mm512_mask_slli_epi32(_mm512_castps_si512(other), there, bits, 16));
+}
+SMX_ALWAYS_INLINE __mmask8 lanes_before(tag<double, 8>, std::size_t e, std::size_t end) noexcept {
+    const __m512i lane = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm512_cmplt_epi64_mask(_mm512_add_epi64(lane, _mm512_set1_epi64(static_cast<long long>(e))),
+                                   _mm512_set1_epi64(static_cast<long long>(end)));
+}
+SMX_ALWAYS_INLINE __m512d load_before_as(tag<double, 8> t, const double* p, std::size_t e, std::size_t end,
+                                         __m512d other) noexcept {
+    return _mm512_mask_loadu_pd(other, lanes_before(t, e, end), p);
+}
+SMX_ALWAYS_INLINE __m512 where_nonzero_before(const std::uint8_t* m, std::size_t e, std::size_t end, __m512 a,
+                                              __m512 b) noexcept {
+    const __m128i bytes = _mm_maskz_loadu_epi8(lanes_before(tag<float, 16>{}, e, end), m);
+    return _mm512_mask_blend_ps(_mm_test_epi8_mask(bytes, bytes), b, a);
+}
+SMX_ALWAYS_INLINE __m512d where_nonzero_before(const std::uint8_t* m, std::size_t e, std::size_t end, __m512d a,
+                                               __m512d b) noexcept {
+    const __m128i bytes = _mm_maskz_loadu_epi8(lanes_before(tag<double, 8>{}, e, end), m);
+    return _mm512_mask_blend_pd(static_cast<__mmask8>(_mm_test_epi8_mask(bytes, bytes)), b, a);
 }
 SMX_ALWAYS_INLINE void store_partial_as(tag<float, 16>, float* p, __m512 a, std::size_t n) noexcept {
     _mm512_mask_storeu_ps(p, first_lanes(n), a);
