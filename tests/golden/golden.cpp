@@ -11,6 +11,8 @@
 //     golden --once     like that, and every row in one way only: for slow machines that are here in another form too
 //     golden --once --chosen    of the instruction set alone that run-time dispatch chooses
 //
+// With -DGOLDEN_FIRST_TYPES only the first types are compiled, which takes half as long; they have hashes of their own.
+//
 // If this turns red, results have changed: for users too, who may have stored some. If that is meant, say so in the
 // release's notes and write down the hashes that --print gives; if it is not, it is a defect.
 
@@ -25,11 +27,18 @@ namespace {
 
 using namespace golden;
 
+#if defined(GOLDEN_FIRST_TYPES)
+constexpr std::uint64_t expected_fused = 0x341bba0a602a7a1c;
+constexpr std::uint64_t expected_unfused = 0xc35bfd05d4a49bd6;
+constexpr std::uint64_t expected_long_fused = 0xc6c1dd887d87fcca;
+constexpr std::uint64_t expected_long_unfused = 0x5169adc8a94359c8;
+#else
 constexpr std::uint64_t expected_fused = 0x03690d7f0535a00a;
 constexpr std::uint64_t expected_unfused = 0x55e1b0e952680788;
 // Rows of more than 65536 elements, whose sum has several segments.
 constexpr std::uint64_t expected_long_fused = 0xd14febec10992039;
 constexpr std::uint64_t expected_long_unfused = 0xc94401e3b7c3c1b3;
+#endif
 
 enum class function { softmax, log_softmax, logsumexp };
 constexpr const char* names[] = {"safe_softmax", "log_softmax", "logsumexp"};
@@ -120,10 +129,15 @@ private:
         for (std::size_t r = 0; r < rows_; ++r) call(row(in.data() + 1, r), out_row(other_.data() + 1, r));
         compare("out of alignment", other_.data() + 1);
     }
+    /// Twice as many rows: some loops take eight and more.
     void compare_batch() {
-        call(smx::tensor_view<const In, 2>(in_.data(), {rows_, length_}),
-             smx::tensor_view<Out, 2>(other_.data(), {rows_, results_}));
-        compare("in a batch", other_.data());
+        std::vector<In> in(2 * rows_ * length_);
+        for (std::size_t i = 0; i < in.size(); ++i) in[i] = in_[i % (rows_ * length_)];
+        std::vector<Out> out(2 * first_.size());
+        call(smx::tensor_view<const In, 2>(in.data(), {2 * rows_, length_}),
+             smx::tensor_view<Out, 2>(out.data(), {2 * rows_, results_}));
+        compare("in a batch", out.data());
+        compare("in a batch", out.data() + first_.size());
     }
     void compare_columns() {
         std::vector<In> in(in_.size());
@@ -210,9 +224,11 @@ std::uint64_t hash_of_all_rows() {
     pair_of_types<float, float>(h);
     pair_of_types<double, double>(h);
     pair_of_types<smx::float16, smx::float16>(h);
+#if !defined(GOLDEN_FIRST_TYPES)
     pair_of_types<smx::bfloat16, smx::bfloat16>(h);
     pair_of_types<float, smx::bfloat16>(h);
     pair_of_types<smx::float16, double>(h);
+#endif
     return h.value();
 }
 
@@ -236,7 +252,9 @@ std::uint64_t hash_of_long_rows() {
     total_rows = 0;
     long_rows<float, float>(h);
     long_rows<double, double>(h);
+#if !defined(GOLDEN_FIRST_TYPES)
     long_rows<float, smx::bfloat16>(h);
+#endif
     return h.value();
 }
 
