@@ -61,7 +61,7 @@ public:
         }
     };
 
-    /// `blocks` times `rows` rows, from shortest to longest; the scale is plain. How many blocks are done: all, or those before the first
+    /// `blocks` (1 or more) times `rows` rows, from shortest to longest; the scale is plain. How many blocks are done: all, or those before the first
     /// one that is left to the caller. ends(j, to): where rows j to j + 7 end.
     template <class G = no_ends>
     static SMX_ALWAYS_INLINE std::size_t run(const rows_at& at, std::size_t length, std::size_t blocks,

@@ -262,14 +262,19 @@ private:
     static SMX_NOINLINE void many_even_rows(const work& w, const recipe<T>& r) noexcept {
         using even = even_rows<B, In, Out, F>;
         std::size_t others = lanes;
-        for (std::size_t j = 0; j < w.rows.extent;) {
-            j += even::rows * even::run({in_row<In>(w, j), w.rows.in, out_row<Out>(w, j), w.rows.out}, w.length,
-                                        (w.rows.extent - j) / even::rows, r.scale);
-            work left = rows_of(w, j, w.rows.extent - j);
-            if (left.rows.extent > others) left.rows.extent = others;
-            if (left.rows.extent != 0) uneven_rows<F, known_rows::batch>(left, r);
-            j += left.rows.extent;
-            others *= 2;  // a row that is not plain seldom comes alone
+        for (std::size_t j = 0; j != w.rows.extent;) {
+            std::size_t left = w.rows.extent - j;
+            if (even::suits(left, w.length, r.scale)) {
+                const std::size_t blocks = left / even::rows,
+                                  done = even::run({in_row<In>(w, j), w.rows.in, out_row<Out>(w, j), w.rows.out},
+                                                   w.length, blocks, r.scale);
+                j += done * even::rows;
+                left -= done * even::rows;
+                if (done != blocks && left > others) left = others;
+                others *= 2;  // a row that is not plain seldom comes alone
+            }
+            if (left != 0) uneven_rows<F, known_rows::batch>(rows_of(w, j, left), r);
+            j += left;
         }
     }
     static SMX_ALWAYS_INLINE work rows_of(const work& w, std::size_t j, std::size_t count) noexcept {

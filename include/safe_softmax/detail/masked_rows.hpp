@@ -14,10 +14,11 @@ namespace detail {
 ///
 ///     prefix   contiguous elements of one type times a scale, some at the end left out, not
 ///              with special_values::ieee: as without a mask                                       prefix_rows.hpp
-///              and, of up to eight packs, softmax of eight rows at a time                         even_rows.hpp
+///              and softmax of eight rows at a time, up to eight packs each                        even_rows.hpp
 ///     numbered the same with a sink (not masked_log_softmax) or a temperature for each row:
 ///              from a pack on, and where a pack is one or two registers                           numbered_rows.hpp
 ///     kept     elements times a scale, some left out by truth values, a sink                      kept_logits.hpp
+///              and, as above, softmax of short rows without a sink or a temperature each          even_rows.hpp
 ///     parts    numbers added to that: a mask, a bias, a slope                                     part_logits.hpp
 ///     capped   float and 16 bits with a softcap and at most one number added, none of them large  masked_capped.hpp
 ///     pairs    what is left: other rows with a softcap, and where numbers are large               masked_pairs.hpp
