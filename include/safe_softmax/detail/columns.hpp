@@ -355,7 +355,7 @@ private:
             SMX_UNROLL for (std::size_t k = 0; k < K; ++k) {
                 P a[packs_per_group] = {P::broadcast(0), P::broadcast(0), P::broadcast(0), P::broadcast(0)};
                 for (std::size_t i = start + lane, q = 0; i < end; i += lanes, ++q) a[q] = term(i, k);
-                sums.add_group(lane, k, add(add(a[0], a[1]), add(a[2], a[3])));
+                sums.add_group(lane, k, sum_of_group(a));
             }
         }
     }

@@ -260,22 +260,10 @@ private:
 
     template <function F>
     static SMX_NOINLINE void many_even_rows(const work& w, const recipe<T>& r) noexcept {
-        using even = even_rows<B, In, Out, F>;
-        std::size_t others = lanes;
-        for (std::size_t j = 0; j != w.rows.extent;) {
-            std::size_t left = w.rows.extent - j;
-            if (even::suits(left, w.length, r.scale)) {
-                const std::size_t blocks = left / even::rows,
-                                  done = even::run({in_row<In>(w, j), w.rows.in, out_row<Out>(w, j), w.rows.out},
-                                                   w.length, blocks, r.scale);
-                j += done * even::rows;
-                left -= done * even::rows;
-                if (done != blocks && left > others) left = others;
-                others *= 2;  // a row that is not plain seldom comes alone
-            }
-            if (left != 0) uneven_rows<F, known_rows::batch>(rows_of(w, j, left), r);
-            j += left;
-        }
+        even_rows<B, In, Out, F>::run(
+            {in_row<In>(w, 0), w.rows.in, out_row<Out>(w, 0), w.rows.out}, w.length, w.rows.extent, r.scale,
+            [&](std::size_t first, std::size_t end)
+                SMX_INLINE_LAMBDA { uneven_rows<F, known_rows::batch>(rows_of(w, first, end - first), r); });
     }
     static SMX_ALWAYS_INLINE work rows_of(const work& w, std::size_t j, std::size_t count) noexcept {
         work some = w;

@@ -173,7 +173,7 @@ private:
         for (std::size_t l = 0; l < n; l += packs_per_group * lanes) {
             P a[packs_per_group] = {zero, zero, zero, zero};
             for (std::size_t k = 0; k < packs_per_group && l + k * lanes < n; ++k) a[k] = term(l + k * lanes);
-            total.add_group(add(add(a[0], a[1]), add(a[2], a[3])));
+            total.add_group(sum_of_group(a));
         }
     }
 

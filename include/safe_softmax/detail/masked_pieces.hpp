@@ -152,7 +152,7 @@ SMX_ALWAYS_INLINE row_sum<B, T> sum_in_groups(row_sum<B, T> sum, std::size_t n, 
     for (; i + packs_per_group * P::lanes <= n; i += packs_per_group * P::lanes) {
         P a[packs_per_group];
         group(i, a);
-        sum.add_group(add(add(a[0], a[1]), add(a[2], a[3])));
+        sum.add_group(sum_of_group(a));
     }
     if (i < n) {
         P a[packs_per_group] = {P::broadcast(0), P::broadcast(0), P::broadcast(0), P::broadcast(0)};
@@ -160,7 +160,7 @@ SMX_ALWAYS_INLINE row_sum<B, T> sum_in_groups(row_sum<B, T> sum, std::size_t n, 
             if (n - i >= P::lanes) a[k] = term(i, whole);
             else a[k] = term(i, n - i);
         }
-        sum.add_group(add(add(a[0], a[1]), add(a[2], a[3])));
+        sum.add_group(sum_of_group(a));
     }
     return sum;
 }

@@ -176,66 +176,32 @@ private:
     template <class S, function F>
     static SMX_NOINLINE void run_prefix_rows(const job& j, const recipe<T>& r) noexcept {
         prefix_rows<B, T, S, F> rows(r);
-        constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(S));
-        const std::ptrdiff_t in_pitch = run_stride(j, masked::in) / size, out_pitch = run_stride(j, masked::out) / size;
         const bool whole = !j.causal && !j.op[masked::lengths];
-        for_each_run(
-            j, [&](const operand* op, std::size_t count, std::size_t query, std::size_t query_step) SMX_INLINE_LAMBDA {
-                const rows_of_run<S> run{static_cast<const S*>(op[masked::in].data),
-                                         static_cast<S*>(const_cast<void*>(op[masked::out].data)), in_pitch, out_pitch};
-                const kept_of_rows kept_of(j, op);
-                const auto kept = [&](std::size_t i) SMX_INLINE_LAMBDA { return kept_of(i, query + i * query_step); };
-                const auto add = [&](std::size_t first, std::size_t end) SMX_INLINE_LAMBDA {
-                    if (whole && rows.add_rows(run.in_row(first), in_pitch, run.out_row(first), out_pitch, j.length,
-                                               end - first))
-                        return;
-                    add_prefix_rows<S, F>(j, rows, run, kept, first, end);
-                };
-                if constexpr (kernels<B, S, S>::template has_even_rows<F>) {
-                    using even = even_rows<B, S, S, F>;
-                    if (whole)
-                        return by_blocks<even>(
-                            count, j.length, r.scale,
-                            [&](std::size_t first, std::size_t blocks) SMX_INLINE_LAMBDA {
-                                return even::run({run.in_row(first), in_pitch, run.out_row(first), out_pitch}, j.length,
-                                                 blocks, r.scale);
-                            },
-                            add);
-                    if constexpr (F == function::softmax) {  // logarithms would gain little
-                        using masked_even = even_rows<B, S, S, F, row_parts::before_end>;
-                        return by_blocks<masked_even>(
-                            count, j.length, r.scale,
-                            [&](std::size_t first, std::size_t blocks) SMX_INLINE_LAMBDA {
-                                return masked_even::run({run.in_row(first), in_pitch, run.out_row(first), out_pitch},
-                                                        j.length, blocks, r.scale,
-                                                        ends_from<masked_even::rows>(kept, first));
-                            },
-                            add);
-                    }
-                }
-                add(0, count);
-            });
+        for_each_run(j, [&](const operand* op, std::size_t count, std::size_t query,
+                            std::size_t query_step) SMX_INLINE_LAMBDA {
+            const rows_at<S, S> run = rows_of_run<S>(j, op);
+            const kept_of_rows kept_of(j, op);
+            const auto kept = [&](std::size_t i) SMX_INLINE_LAMBDA { return kept_of(i, query + i * query_step); };
+            const auto add = [&](std::size_t first, std::size_t end) SMX_INLINE_LAMBDA {
+                const rows_at<S, S> at = run.row(first);
+                if (whole && rows.add_rows(at.in, at.in_pitch, at.out, at.out_pitch, j.length, end - first)) return;
+                add_prefix_rows<S, F>(j, rows, run, kept, first, end);
+            };
+            if constexpr (kernels<B, S, S>::template has_even_rows<F>) {
+                if (whole) return even_rows<B, S, S, F>::run(run, j.length, count, r.scale, add);
+                if constexpr (F == function::softmax)  // logarithms would gain little
+                    return even_rows<B, S, S, F, row_parts::before_end>::run(run, j.length, count, r.scale, add, kept);
+            }
+            add(0, count);
+        });
         rows.flush();
     }
-    /// The rows of a run: run(first, blocks) takes blocks of eight and says how many are done, add(first, end) those that are left over.
-    template <class Even, class Run, class Add>
-    static SMX_ALWAYS_INLINE void by_blocks(std::size_t count, std::size_t length, const scaling<T>& s, const Run& run,
-                                            const Add& add) noexcept {
-        std::size_t done = 0;
-        while (Even::suits(count - done, length, s)) {
-            const std::size_t first = done, blocks = (count - first) / Even::rows;
-            done += Even::rows * run(first, blocks);
-            if (done == first + blocks * Even::rows) break;
-            add(done, done + Even::rows);
-            done += Even::rows;
-        }
-        if (done != count) add(done, count);
-    }
-    template <std::size_t N, class G>
-    static SMX_ALWAYS_INLINE auto ends_from(const G& kept, std::size_t first) noexcept {
-        return [&kept, first](std::size_t i, std::size_t(&to)[N]) SMX_INLINE_LAMBDA {
-            for (std::size_t l = 0; l < N; ++l) to[l] = kept(first + i + l);
-        };
+    /// The rows of a run that begins with these operands.
+    template <class S>
+    static SMX_ALWAYS_INLINE rows_at<S, S> rows_of_run(const job& j, const operand* op) noexcept {
+        constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(S));
+        return {static_cast<const S*>(op[masked::in].data), run_stride(j, masked::in) / size,
+                static_cast<S*>(const_cast<void*>(op[masked::out].data)), run_stride(j, masked::out) / size};
     }
 
     /// Short rows with truth values, and neither a sink nor a temperature: softmax of eight at a time.
@@ -255,77 +221,52 @@ private:
     }
     template <class S>
     static SMX_NOINLINE void run_kept_blocks(const job& j) noexcept {
-        using even = even_rows<B, S, S, function::softmax, row_parts::kept>;
         const scaling<T> s = j.scale == 1.0 ? no_scaling<T> : make_scaling<T>(j.scale);
         masked_group<B, T, kept_logits<B, T>, masked_in_place<S>, S, false> group(j);
-        constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(S));
-        const std::ptrdiff_t in_pitch = run_stride(j, masked::in) / size, out_pitch = run_stride(j, masked::out) / size,
-                             keep_pitch = run_stride(j, masked::mask);
         for_each_run(
             j, [&](const operand* op, std::size_t count, std::size_t query, std::size_t query_step) SMX_INLINE_LAMBDA {
-                const rows_of_run<S> run{static_cast<const S*>(op[masked::in].data),
-                                         static_cast<S*>(const_cast<void*>(op[masked::out].data)), in_pitch, out_pitch};
-                const auto* const keep = static_cast<const std::uint8_t*>(op[masked::mask].data);
+                rows_at<S, S> run = rows_of_run<S>(j, op);
+                run.keep = static_cast<const std::uint8_t*>(op[masked::mask].data);
+                run.keep_pitch = run_stride(j, masked::mask);
                 const kept_of_rows kept_of(j, op);
                 const auto kept = [&](std::size_t i) SMX_INLINE_LAMBDA { return kept_of(i, query + i * query_step); };
-                by_blocks<even>(
-                    count, j.length, s,
-                    [&](std::size_t first, std::size_t blocks) SMX_INLINE_LAMBDA {
-                        return even::run({run.in_row(first), in_pitch, run.out_row(first), out_pitch,
-                                          keep + static_cast<std::ptrdiff_t>(first) * keep_pitch, keep_pitch},
-                                         j.length, blocks, s, ends_from<even::rows>(kept, first));
-                    },
-                    [&](std::size_t first, std::size_t end) SMX_INLINE_LAMBDA {
-                        operand row[vocabulary::max_operands];
-                        for (std::size_t i = first; i < end; ++i) {
-                            for (std::size_t o = 0; o < vocabulary::max_operands; ++o) {
-                                row[o] = op[o];
-                                if (op[o])
-                                    row[o].data = moved(op[o].data, static_cast<std::ptrdiff_t>(i) * run_stride(j, o));
-                            }
-                            add_row<false>(group, j, row, query + i * query_step, kept(i));
+                const auto add = [&](std::size_t first, std::size_t end) SMX_INLINE_LAMBDA {
+                    operand row[vocabulary::max_operands];
+                    for (std::size_t i = first; i < end; ++i) {
+                        for (std::size_t o = 0; o < vocabulary::max_operands; ++o) {
+                            row[o] = op[o];
+                            if (op[o])
+                                row[o].data = moved(op[o].data, static_cast<std::ptrdiff_t>(i) * run_stride(j, o));
                         }
-                    });
+                        add_row<false>(group, j, row, query + i * query_step, kept(i));
+                    }
+                };
+                even_rows<B, S, S, function::softmax, row_parts::kept>::run(run, j.length, count, s, add, kept);
             });
         group.flush();
     }
 
-    /// Rows side by side with the same stride.
-    template <class S>
-    struct rows_of_run {
-        const S* in;
-        S* out;
-        std::ptrdiff_t in_pitch, out_pitch;
-        SMX_ALWAYS_INLINE const S* in_row(std::size_t i) const noexcept {
-            return in + static_cast<std::ptrdiff_t>(i) * in_pitch;
-        }
-        SMX_ALWAYS_INLINE S* out_row(std::size_t i) const noexcept {
-            return out + static_cast<std::ptrdiff_t>(i) * out_pitch;
-        }
-    };
     /// Rows `first` to `end` of a run, of which kept_of says how many elements are looked at.
     template <class S, function F, class G>
-    static SMX_ALWAYS_INLINE void add_prefix_rows(const job& j, prefix_rows<B, T, S, F>& rows,
-                                                  const rows_of_run<S>& run, const G& kept_of, std::size_t first,
-                                                  std::size_t end) noexcept {
+    static SMX_ALWAYS_INLINE void add_prefix_rows(const job& j, prefix_rows<B, T, S, F>& rows, const rows_at<S, S>& run,
+                                                  const G& kept_of, std::size_t first, std::size_t end) noexcept {
         std::size_t kept[8];
         for (std::size_t n = 0; first < end; first += n) {
             n = end - first < std::size(kept) ? end - first : std::size(kept);
             std::size_t least = j.length, most = 0;
             for (std::size_t i = 0; i < n; ++i) {
                 const std::size_t own = kept_of(first + i);
-                if (own < j.length) fill<F == function::log_softmax>(run.out_row(first + i) + own, j.length - own);
+                if (own < j.length) fill<F == function::log_softmax>(run.row(first + i).out + own, j.length - own);
                 kept[i] = own;
                 least = own < least ? own : least;
                 most = own > most ? own : most;
             }
-            if (rows.add_rows(run.in_row(first), run.in_pitch, run.out_row(first), run.out_pitch, kept, n, least, most))
-                continue;
+            const rows_at<S, S> at = run.row(first);
+            if (rows.add_rows(at.in, at.in_pitch, at.out, at.out_pitch, kept, n, least, most)) continue;
             for (std::size_t i = 0; i < n; ++i) {
-                const S* const in = run.in_row(first + i);
-                S* const out = run.out_row(first + i);
-                if (kept[i] > 1) rows.add(in, out, kept[i]);
-                else if (kept[i] == 1) single_element<S, F>(j, in, out);
+                const rows_at<S, S> row = at.row(i);
+                if (kept[i] > 1) rows.add(row.in, row.out, kept[i]);
+                else if (kept[i] == 1) single_element<S, F>(j, row.in, row.out);
             }
         }
     }
@@ -340,18 +281,15 @@ private:
     template <class S, bool Log>
     static SMX_NOINLINE void run_numbered_rows(const job& j, const recipe<T>& r) noexcept {
         numbered_rows<B, T, S, Log> rows(j, r);
-        constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(S));
-        const std::ptrdiff_t in_pitch = run_stride(j, masked::in) / size, out_pitch = run_stride(j, masked::out) / size;
         for_each_run(
             j, [&](const operand* op, std::size_t count, std::size_t query, std::size_t query_step) SMX_INLINE_LAMBDA {
-                const S* in = static_cast<const S*>(op[masked::in].data);
-                S* out = static_cast<S*>(const_cast<void*>(op[masked::out].data));
+                rows_at<S, S> at = rows_of_run<S>(j, op);
                 const kept_of_rows kept_of(j, op);
                 rows.begin_run(op);
-                for (std::size_t i = 0; i < count; ++i, in += in_pitch, out += out_pitch, query += query_step) {
+                for (std::size_t i = 0; i < count; ++i, at = at.moved(1), query += query_step) {
                     const std::size_t kept = kept_of(i, query);
-                    if (kept < j.length) fill<Log>(out + kept, j.length - kept);
-                    if (kept != 0) rows.add(in, out, i, query, kept);
+                    if (kept < j.length) fill<Log>(at.out + kept, j.length - kept);
+                    if (kept != 0) rows.add(at.in, at.out, i, query, kept);
                 }
             });
         rows.flush();

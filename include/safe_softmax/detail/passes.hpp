@@ -281,7 +281,7 @@ private:
         if (i < n) {
             P a[packs_per_group] = {P::broadcast(0), P::broadcast(0), P::broadcast(0), P::broadcast(0)};
             for (std::size_t k = 0; i < n; ++k, i += lanes) a[k] = part(i, n - i < lanes ? n - i : lanes);
-            sum.add_group(add(add(a[0], a[1]), add(a[2], a[3])));
+            sum.add_group(sum_of_group(a));
         }
         return sum;
     }

@@ -236,7 +236,7 @@ private:
             if (has_any(x, max_)) [[unlikely]] {
                 for (std::size_t k = 0; k < packs_per_group; ++k) t[k] = summand(x[k], t[k]);
             }
-            sum_.add_group(add(add(t[0], t[1]), add(t[2], t[3])));
+            sum_.add_group(sum_of_group(t));
         } else if constexpr (in_steps) {
             P x[packs_per_group], t[packs_per_group];
             term_.template of_each<Q>(
@@ -246,7 +246,7 @@ private:
                     if constexpr (softmax) store(terms_ + e + k * lanes, t[k]);
                     t[k] = summand(x[k], t[k]);
                 });
-            sum_.add_group(add(add(t[0], t[1]), add(t[2], t[3])));
+            sum_.add_group(sum_of_group(t));
         } else {
             beside(e);
             const P a0 = pack(e);

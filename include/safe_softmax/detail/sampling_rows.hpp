@@ -249,7 +249,7 @@ private:
                         a[k] = zero_where_less(
                             left >= lanes ? P::load(r.terms + at) : P::load_partial(r.terms + at, left), z, limit);
                 }
-                if constexpr (Terms) total.add_group(add(add(a[0], a[1]), add(a[2], a[3])));
+                if constexpr (Terms) total.add_group(sum_of_group(a));
             }
             T lane[lanes];
             store(lane, found);

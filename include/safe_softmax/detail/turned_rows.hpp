@@ -9,8 +9,8 @@ namespace smx {
 inline namespace SMX_ABI {
 namespace detail {
 
-/// Contiguous rows up to this length are turned over, if there are enough of them and even_rows.hpp does not take them; T is the arithmetic's type. (In double, softmax of 25
-/// to 32 elements would take 1.1 to 1.4 times as long as in the pipeline.)
+/// Contiguous rows up to this length are turned over, if there are enough of them and even_rows.hpp does not take them; T is the
+/// arithmetic's type. (In double, softmax of 25 to 32 elements would take 1.1 to 1.4 times as long as in the pipeline.)
 template <function F, class T>
 inline constexpr std::size_t longest_turned_row = F == function::log_softmax || sizeof(T) == 4 ? 32 : 24;
 /// Where rows are few neighbours in memory, the same for blocks of them up to this many elements, all rows together.
